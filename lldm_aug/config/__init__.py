@@ -1,0 +1,1 @@
+"""Settings: pydantic models, YAML presets and ``--set a.b=c`` overrides."""

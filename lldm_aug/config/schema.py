@@ -1,0 +1,226 @@
+"""Every setting of a generator and its training, with its default and range."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
+Share = Annotated[float, Field(ge=0, le=1)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=4, le=4096)], ...], Field(min_length=1, max_length=6)]
+PowerOfTwo = Literal[1, 2, 4, 8, 16]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, unknown keys refused, NaN and infinity refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class GridSettings(Section):
+    """The generator's grid.
+
+    Args:
+        shape: voxels along (X, Y, Z) = (right, anterior, superior).
+        spacing_mm: voxel size; None fits the largest training case into the shape, but never finer than the data.
+    """
+
+    shape: Annotated[tuple[int, int, int], Field()] = (80, 64, 48)
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+
+    @model_validator(mode="after")
+    def _plausible(self) -> GridSettings:
+        if not all(8 <= n <= 1024 and n % 4 == 0 for n in self.shape):
+            raise ValueError(f"shape {self.shape}: each side must be 8..1024 and a multiple of 4")
+        return self
+
+
+class IntensitySettings(Section):
+    """Robust intensity scaling to about [-1, 1].
+
+    Args:
+        percentiles: of the voxels that are not exactly zero; they become -1 and 1.
+        limit: scaled values are clipped to [-limit, limit].
+        scope: ``case`` scales each case by its own percentiles (MR), ``dataset`` all by common ones (CT); ``auto`` asks the
+            channel name, as nnU-Net does.
+    """
+
+    percentiles: tuple[Annotated[float, Field(ge=0, lt=50)], Annotated[float, Field(gt=50, le=100)]] = (0.5, 99.5)
+    limit: Annotated[float, Field(ge=1, le=10)] = 1.5
+    scope: Literal["auto", "case", "dataset"] = "auto"
+
+
+class AutoencoderSettings(Section):
+    """Autoencoder: space-to-depth stem, MONAI's AutoencoderKL, mask-aware head.
+
+    Args:
+        compression: voxels per latent cell along each axis; None follows the spacing (4 along the finest axis).
+        latent_channels: channels of the latent.
+        channels: widths of the levels of AutoencoderKL.
+        num_res_blocks: residual blocks a level.
+        head_channels: width of the mask-aware head at the stem's resolution.
+        norm_groups: groups of the group normalisation.
+        mask_aware: whether the head sees the mask (it keeps vessels of one or two voxels).
+    """
+
+    compression: tuple[PowerOfTwo, PowerOfTwo, PowerOfTwo] | None = None
+    latent_channels: Annotated[int, Field(ge=1, le=64)] = 4
+    channels: Widths = (32, 64)
+    num_res_blocks: Annotated[int, Field(ge=1, le=8)] = 1
+    head_channels: Annotated[int, Field(ge=4, le=512)] = 32
+    norm_groups: PositiveInt = 16
+    mask_aware: bool = True
+
+
+class DenoiserSettings(Section):
+    """Diffusion U-Net in the latent space, and the ControlNet that copies its encoder.
+
+    Args:
+        channels: widths of the levels.
+        attention: which levels have self-attention.
+        num_res_blocks: residual blocks a level.
+        head_channels: channels of one attention head.
+        norm_groups: groups of the group normalisation.
+        mask_channels: width of the mask embedding's hidden layer.
+    """
+
+    channels: Widths = (48, 96, 96)
+    attention: tuple[bool, ...] = (False, False, True)
+    num_res_blocks: Annotated[int, Field(ge=1, le=8)] = 1
+    head_channels: PositiveInt = 32
+    norm_groups: PositiveInt = 16
+    mask_channels: Annotated[int, Field(ge=4, le=1024)] = 48
+
+    @model_validator(mode="after")
+    def _levels(self) -> DenoiserSettings:
+        if len(self.attention) != len(self.channels):
+            raise ValueError("attention and channels must have one entry a level")
+        return self
+
+
+class ObjectiveSettings(Section):
+    """What the denoiser learns.
+
+    Args:
+        kind: ``flow`` is rectified flow (arXiv 2209.03003), ``ddpm`` predicts the noise (arXiv 2006.11239).
+        ddpm_steps: length of the DDPM schedule.
+    """
+
+    kind: Literal["flow", "ddpm"] = "flow"
+    ddpm_steps: Annotated[int, Field(ge=10, le=10000)] = 1000
+
+
+class SamplingSettings(Section):
+    """How the denoiser is sampled.
+
+    Args:
+        solver: ``unipc`` and ``dpmpp`` are of second order, ``euler`` of first (flow only), ``ddpm`` ancestral (ddpm only).
+        steps: evaluations of the denoiser.
+        guidance: classifier-free guidance on the mask; 1 is none and costs half.
+    """
+
+    solver: Literal["unipc", "dpmpp", "euler", "ddpm"] = "unipc"
+    steps: Annotated[int, Field(ge=1, le=10000)] = 8
+    guidance: Annotated[float, Field(ge=0, le=20)] = 1.0
+
+
+class StageSettings(Section):
+    """Optimisation of one stage.
+
+    Args:
+        steps: optimiser steps.
+        batch_size: samples a step over all processes and accumulated parts together.
+        accumulate: parts that a batch is split into, one after the other, to save memory.
+        learning_rate: peak of a linear warm-up with cosine decay (AdamW).
+        warmup_steps: steps of the warm-up.
+        weight_decay: of AdamW.
+        clip_norm: bound of the gradient's norm.
+        ema_decay: decay of the exponential moving average of the weights.
+        checkpoint_every: steps between checkpoints.
+        keep_checkpoints: how many are kept.
+        preview_every: steps between pictures; 0 for none but the last.
+        log_every: steps between lines of ``stats.jsonl``.
+    """
+
+    steps: PositiveInt = 1000
+    batch_size: PositiveInt = 4
+    accumulate: PositiveInt = 1
+    learning_rate: PositiveFloat = 5e-4
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip_norm: PositiveFloat = 1.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    checkpoint_every: PositiveInt = 250
+    keep_checkpoints: Annotated[int, Field(ge=2)] = 2
+    preview_every: Annotated[int, Field(ge=0)] = 500
+    log_every: PositiveInt = 10
+
+
+class AutoencoderStage(StageSettings):
+    """Training of the autoencoder.
+
+    Args:
+        patch: side lengths of the random crops that it is trained on; None for whole volumes.
+        kl_weight: weight of the Kullback-Leibler term.
+        background_weight: weight of the loss that finds exact zeros.
+        structure_weight: extra weight of voxels with a label, shared evenly between the structures.
+    """
+
+    patch: Triple | None = None
+    kl_weight: Annotated[float, Field(ge=0)] = 1e-6
+    background_weight: Annotated[float, Field(ge=0)] = 0.1
+    structure_weight: Annotated[float, Field(ge=0)] = 0.5
+
+
+class DiffusionStage(StageSettings):
+    """Training of the diffusion model without masks."""
+
+
+class ControlNetStage(StageSettings):
+    """Training of the mask's control.
+
+    Args:
+        train_denoiser: whether the diffusion model learns on with it (better from scratch), or is frozen (fine-tuning).
+        drop_mask: share of samples whose mask is withheld whole (for guidance).
+        drop_structure: share of structures whose mask is withheld (for partial labels).
+        structure_weight: extra weight of latent cells with a label, shared evenly between the structures.
+    """
+
+    train_denoiser: bool = True
+    drop_mask: Share = 0.1
+    drop_structure: Share = 0.1
+    structure_weight: Annotated[float, Field(ge=0)] = 0.5
+
+
+class TrainSettings(Section):
+    """The stages."""
+
+    precision: Literal["no", "bf16"] = "no"
+    autoencoder: AutoencoderStage = AutoencoderStage()
+    diffusion: DiffusionStage = DiffusionStage()
+    controlnet: ControlNetStage = ControlNetStage()
+
+
+class Config(Section):
+    """A generator and its training, whole.
+
+    Args:
+        seed: of everything random.
+    """
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    grid: GridSettings = GridSettings()
+    intensity: IntensitySettings = IntensitySettings()
+    autoencoder: AutoencoderSettings = AutoencoderSettings()
+    denoiser: DenoiserSettings = DenoiserSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    train: TrainSettings = TrainSettings()
+
+    @model_validator(mode="after")
+    def _solver_fits(self) -> Config:
+        wrong = {"flow": "ddpm", "ddpm": "euler"}[self.objective.kind]
+        if self.sampling.solver == wrong:
+            raise ValueError(f"sampling.solver {wrong} does not fit objective.kind {self.objective.kind}")
+        return self

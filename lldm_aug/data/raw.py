@@ -1,0 +1,156 @@
+"""An nnU-Net raw data set: ``dataset.json``, ``imagesTr/{CASE}_{0000}``, ``labelsTr/{CASE}``."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lldm_aug.data.names import safe_name
+from lldm_aug.errors import DatasetError, InvalidVolume
+from lldm_aug.geometry import Grid
+from lldm_aug.io.hashing import sha256_file
+from lldm_aug.io.nifti import SUFFIXES, read_image, read_label
+from lldm_aug.labels import LabelSchema
+from lldm_aug.volume import Volume
+
+
+@dataclass(frozen=True)
+class Case:
+    """One annotated case on its own grid.
+
+    Args:
+        case_id: its name in the data set.
+        image: (C, X, Y, Z) float32.
+        label: (X, Y, Z) int16.
+        grid: the grid of both.
+    """
+
+    case_id: str
+    image: np.ndarray
+    label: np.ndarray
+    grid: Grid
+
+
+class RawDataset:
+    """A data set in nnU-Net's raw layout.
+
+    Args:
+        folder: the ``DatasetXXX_Name`` folder.
+
+    Raises:
+        DatasetError: when ``dataset.json`` or the cases are missing or inconsistent.
+        LabelError: when its labels are no usable schema.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        path = folder / "dataset.json"
+        try:
+            self.description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise DatasetError("no dataset.json", where=folder, fix="point to a data set in nnU-Net's raw layout") from error
+        except ValueError as error:
+            raise DatasetError(f"not valid JSON ({error})", where=path) from error
+        if not isinstance(self.description, dict):
+            raise DatasetError("not a JSON object", where=path)
+        self.schema = LabelSchema.from_dataset_json(self.description, path)
+        self.file_ending = self.description.get("file_ending", ".nii.gz")
+        if self.file_ending not in SUFFIXES:
+            raise DatasetError(f"file ending {self.file_ending!r} is not supported", where=path, fix="convert to .nii.gz")
+
+    @classmethod
+    def find(cls, name: str | Path) -> RawDataset:
+        """A data set by folder, or by ``700``, ``Dataset700`` or ``Dataset700_Name`` in ``$nnUNet_raw``.
+
+        Raises:
+            DatasetError: when there is none, or more than one.
+        """
+        if Path(name).is_dir():
+            return cls(Path(name))
+        root = os.environ.get("nnUNet_raw")
+        if not root:
+            raise DatasetError(f"no folder {str(name)!r}", fix="give a folder, or set nnUNet_raw to use data set names")
+        text = str(name)
+        prefix = f"Dataset{int(text):03d}" if text.isdigit() else text
+        found = [p for p in sorted(Path(root).glob("Dataset*")) if p.name == prefix or p.name.startswith(f"{prefix}_")]
+        if len(found) != 1:
+            names = ", ".join(p.name for p in found) or "none"
+            raise DatasetError(f"{len(found)} data sets match {text!r} ({names})", where=root)
+        return cls(found[0])
+
+    @property
+    def name(self) -> str:
+        """The folder's name, such as ``Dataset700_HBPPhantom``."""
+        return self.folder.resolve().name
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the image channels in the order of their file suffix."""
+        channels = self.description.get("channel_names")
+        if not isinstance(channels, dict) or not channels:
+            raise DatasetError("no 'channel_names'", where=self.folder / "dataset.json")
+        return tuple(str(channels[key]) for key in sorted(channels, key=int))
+
+    @cached_property
+    def case_ids(self) -> tuple[str, ...]:
+        """Sorted ids of the training cases that have a mask."""
+        files = (self.folder / "labelsTr").glob(f"*{self.file_ending}")
+        ids = sorted(safe_name(p.name.removesuffix(self.file_ending)) for p in files if not p.name.startswith("."))
+        if not ids:
+            raise DatasetError("no cases in labelsTr", where=self.folder)
+        return tuple(ids)
+
+    def image_paths(self, case_id: str) -> list[Path]:
+        """The image files of a case, one a channel."""
+        folder = self.folder / "imagesTr"
+        return [folder / f"{safe_name(case_id)}_{i:04d}{self.file_ending}" for i in range(len(self.channel_names))]
+
+    def label_path(self, case_id: str) -> Path:
+        """The mask file of a case."""
+        return self.folder / "labelsTr" / f"{safe_name(case_id)}{self.file_ending}"
+
+    def load_label(self, case_id: str) -> Volume:
+        """The checked mask of a case, (X, Y, Z) int16.
+
+        Raises:
+            InvalidVolume, LabelError: as `read_label` and `LabelSchema.check`.
+        """
+        label = read_label(self.label_path(case_id))
+        self.schema.check(label.data, self.label_path(case_id))
+        return label
+
+    def load(self, case_id: str) -> Case:
+        """The checked image and mask of a case.
+
+        Raises:
+            InvalidVolume: when a file is damaged, or the grids differ by more than 0.001 mm at a corner.
+            LabelError: when the mask does not fit the schema.
+        """
+        label = self.load_label(case_id)
+        channels = []
+        for path in self.image_paths(case_id):
+            channel = read_image(path)
+            _check_same_grid(channel.grid, path, label.grid, self.label_path(case_id))
+            channels.append(channel.data)
+        return Case(case_id, np.stack(channels), label.data, label.grid)
+
+    def label_hash(self, case_id: str) -> str:
+        """SHA-256 of the mask file: finds a case again under another name."""
+        return sha256_file(self.label_path(case_id))
+
+
+def _check_same_grid(image: Grid, image_path: Path, label: Grid, label_path: Path) -> None:
+    if image.shape != label.shape:
+        raise InvalidVolume(f"shape {image.shape}, but {label_path.name} has {label.shape}", where=image_path)
+    if not image.matches(label):
+        raise InvalidVolume(
+            f"corners lie up to {image.displacement_mm(label):.3f} mm from those of {label_path.name}",
+            where=image_path,
+            fix="resample the mask onto the image's grid, or repair the wrong header",
+        )

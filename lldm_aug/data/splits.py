@@ -1,0 +1,114 @@
+"""nnU-Net's own cross-validation split, read from ``splits_final.json`` or made identically."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.errors import DatasetError
+from lldm_aug.io.atomic import write_json
+from lldm_aug.io.hashing import sha256_json
+
+NUM_FOLDS = 5
+NNUNET_SEED = 12345
+Fold = int | str
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fold.
+
+    Args:
+        fold: its number, or ``"all"`` (everything is training, nothing is held out).
+        train: ids of the training cases.
+        val: ids of the validation cases.
+    """
+
+    fold: Fold
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of both lists: names the split whatever its fold number."""
+        return sha256_json({"train": sorted(self.train), "val": sorted(self.val)})
+
+
+def make_splits(case_ids: tuple[str, ...]) -> list[dict[str, list[str]]]:
+    """The split that nnU-Net 2.8 makes: KFold(5, shuffle=True, random_state=12345) over the sorted ids.
+
+    Raises:
+        DatasetError: for fewer cases than folds.
+    """
+    if len(case_ids) < NUM_FOLDS:
+        raise DatasetError(
+            f"{len(case_ids)} cases cannot be split into {NUM_FOLDS} folds", fix="use --fold all, or write splits_final.json"
+        )
+    ids = np.sort(np.array(case_ids))
+    order = np.arange(len(ids))
+    np.random.RandomState(NNUNET_SEED).shuffle(order)
+    held_out = [np.sort(part) for part in np.array_split(order, NUM_FOLDS)]
+    return [
+        {"train": [str(i) for i in np.delete(ids, part)], "val": [str(i) for i in ids[part]]} for part in held_out
+    ]
+
+
+def splits_path(dataset: RawDataset) -> Path | None:
+    """Where nnU-Net keeps the split, or None without ``$nnUNet_preprocessed``."""
+    root = os.environ.get("nnUNet_preprocessed")
+    return Path(root) / dataset.name / "splits_final.json" if root else None
+
+
+def load_split(dataset: RawDataset, fold: Fold) -> Split:
+    """The training and validation cases of a fold.
+
+    Reads ``splits_final.json``; where there is none, makes it just as nnU-Net would and, if ``$nnUNet_preprocessed`` is set,
+    writes it there, so that generator and segmenter share it.
+
+    Raises:
+        DatasetError: for a fold that the split lacks, or a split that names cases that the data set lacks.
+    """
+    if fold == "all":
+        return Split("all", dataset.case_ids, ())
+    path = splits_path(dataset)
+    if path is not None and path.exists():
+        splits = _read_splits(path)
+    else:
+        splits = make_splits(dataset.case_ids)
+        if path is not None:
+            write_json(path, splits)
+    if not isinstance(fold, int) or not 0 <= fold < len(splits):
+        raise DatasetError(f"no fold {fold!r}; there are 0..{len(splits) - 1} and 'all'", where=path or dataset.folder)
+    split = Split(fold, tuple(splits[fold]["train"]), tuple(splits[fold]["val"]))
+    unknown = sorted({*split.train, *split.val} - {*dataset.case_ids})
+    if unknown:
+        raise DatasetError(f"the split names cases that the data set lacks: {', '.join(unknown[:5])}", where=path)
+    return split
+
+
+def _read_splits(path: Path) -> list[dict[str, list[str]]]:
+    try:
+        splits = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(s["train"], list) and isinstance(s["val"], list) for s in splits):
+            return list(splits)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise DatasetError("not a list of folds with 'train' and 'val'", where=path, fix="delete it, or repair it")
+
+
+def parse_fold(text: str) -> Fold:
+    """``"0"`` to 0, ``"all"`` to ``"all"``.
+
+    Raises:
+        DatasetError: for anything else.
+    """
+    if text == "all":
+        return text
+    if not text.isdigit():
+        raise DatasetError(f"fold {text!r} is neither a number nor 'all'")
+    return int(text)

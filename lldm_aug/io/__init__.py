@@ -1,0 +1,1 @@
+"""Files: atomic writing, checked NIfTI reading, hashes, JSON lines."""

@@ -1,0 +1,41 @@
+"""What a generator saw while it was trained: the facts that decide whether a synthetic case leaks."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """Base of everything that is stored as JSON: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StageProvenance(Record):
+    """The training cases of one stage.
+
+    Args:
+        stage: ``autoencoder``, ``diffusion``, ``controlnet`` or ``masks``.
+        dataset: name of the data set folder, such as ``Dataset700_HBPPhantom``.
+        fold: fold number or ``all``.
+        split_hash: `Split.hash` of the split.
+        cases: SHA-256 of the mask file of each case id that the stage saw.
+    """
+
+    stage: str
+    dataset: str
+    fold: int | str
+    split_hash: str
+    cases: dict[str, str]
+
+
+class GeneratorProvenance(Record):
+    """A generator's identity and history.
+
+    Args:
+        hash: SHA-256 over the generator's files.
+        stages: one entry for each training run that shaped the weights, fine-tuning's predecessors included.
+    """
+
+    hash: str
+    stages: tuple[StageProvenance, ...]
