@@ -1,0 +1,53 @@
+"""Options that several commands share, as decorators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lldm_aug.errors import LldmAugError
+
+if TYPE_CHECKING:
+    from lldm_aug.data.splits import Fold
+
+
+class FoldType(click.ParamType[Any]):
+    """A fold number, or ``all``."""
+
+    name = "fold"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """How help shows the value."""
+        return "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fold:
+        """``"0"`` to 0, ``"all"`` to ``"all"``; anything else is a usage error."""
+        from lldm_aug.data.splits import parse_fold
+
+        try:
+            return parse_fold(str(value))
+        except LldmAugError as error:
+            self.fail(error.what, param, ctx)
+
+
+FOLD = FoldType()
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+config_option = click.option(
+    "--config", metavar="NAME|FILE", default=None, help="Preset name, or a YAML file (which may name a preset as its base)."
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override one setting, such as training.steps=2000; may be repeated.",
+)
+dry_run_option = click.option(
+    "-n", "--dry-run", is_flag=True, help="Print the resolved settings and the work to do; write nothing."
+)
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, help="Decides every random number.")
+fold_option = click.option("--fold", type=FOLD, default=None, help="Fold of nnU-Net's split, or 'all'.")
