@@ -37,14 +37,14 @@ EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 config_option = click.option(
-    "--config", metavar="NAME|FILE", default=None, help="Preset name, or a YAML file (which may name a preset as its base)."
+    "--config", metavar="NAME|FILE", default=None, help="Preset, or a YAML file (which may name a preset as its base)."
 )
 set_option = click.option(
     "--set",
     "overrides",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Override one setting, such as training.steps=2000; may be repeated.",
+    help="Override one setting, such as sampling.steps=5; may be repeated.",
 )
 dry_run_option = click.option(
     "-n", "--dry-run", is_flag=True, help="Print the resolved settings and the work to do; write nothing."
