@@ -18,6 +18,6 @@ def pretrained_dir() -> Path:
 
 
 def _find(name: str) -> Path:
-    # Installed, both lie inside the package; in a source checkout (and an editable install of it) at the repository's top.
+    # Installed, both lie inside the package; in a source checkout, editable installs of it included, at its top.
     installed = _PACKAGE / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
