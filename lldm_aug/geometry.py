@@ -25,7 +25,7 @@ class Grid:
         affine: (4, 4) matrix from voxel indices to RAS+ millimetres.
 
     Raises:
-        InvalidVolume: when the affine is not finite, singular, or its spacing is outside 0.01-50 mm.
+        InvalidVolume: for a side below 1, a singular or non-finite affine, or a spacing outside 0.01-50 mm.
     """
 
     shape: tuple[int, int, int]
@@ -36,14 +36,15 @@ class Grid:
         affine.setflags(write=False)
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise InvalidVolume(f"shape {self.shape} is not three sides of at least one voxel")
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise InvalidVolume("the affine is not a finite 4x4 matrix", fix="repair the header")
         if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
             raise InvalidVolume("the affine is singular", fix="repair the header")
         if not all(0.01 <= s <= 50 for s in self.spacing_mm):
-            raise InvalidVolume(
-                f"spacing {self.spacing_mm} mm is outside 0.01-50 mm", fix="repair the header; units must be millimetres"
-            )
+            fix = "repair the header; units must be millimetres"
+            raise InvalidVolume(f"spacing {self.spacing_mm} mm is outside 0.01-50 mm", fix=fix)
 
     @classmethod
     def regular(
@@ -80,11 +81,13 @@ class Grid:
 
     def to_mm(self, voxels: np.ndarray) -> np.ndarray:
         """Positions (..., 3) in millimetres of (fractional) voxel indices (..., 3)."""
-        return np.asarray(voxels) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        points_mm: np.ndarray = np.asarray(voxels) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return points_mm
 
     def to_voxels(self, points_mm: np.ndarray) -> np.ndarray:
         """Fractional voxel indices (..., 3) of positions (..., 3) in millimetres."""
-        return (np.asarray(points_mm) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+        voxels: np.ndarray = (np.asarray(points_mm) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+        return voxels
 
     def corners_mm(self) -> np.ndarray:
         """(8, 3) positions of the centres of the corner voxels."""

@@ -30,7 +30,8 @@ class LabelSchema:
         """Reads the ``labels`` of an nnU-Net ``dataset.json``; regions are resolved to the integers they are made of.
 
         Raises:
-            LabelError: when ``labels`` is missing, the integers are not consecutive from 0, or ignore is not the last.
+            LabelError: when ``labels`` is missing, the integers are not consecutive from 0 or two names share one, or
+                ignore is not the last.
         """
         labels = dataset.get("labels")
         if not isinstance(labels, Mapping):
@@ -41,6 +42,8 @@ class LabelSchema:
             if not values or not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values):
                 raise LabelError(f"label {name!r} has value {value!r}; integers from 0 are needed", where=where)
             for v in values:
+                if len(values) == 1 and by_value.get(v, f"label_{v}") != f"label_{v}":
+                    raise LabelError(f"{by_value[v]!r} and {name!r} are both label {v}", where=where)
                 if len(values) == 1:
                     by_value[v] = str(name)
                 else:
@@ -76,7 +79,11 @@ class LabelSchema:
         return labels if self.ignore is None else {**labels, IGNORE: self.ignore}
 
     def check(self, mask: np.ndarray, where: object) -> None:
-        """Raises LabelError when an integer (X, Y, Z) mask holds a value outside the schema; says which, and how often."""
+        """Checks the values of an integer (X, Y, Z) mask.
+
+        Raises:
+            LabelError: names values outside the schema and how many voxels have them.
+        """
         top = len(self.names) if self.ignore is None else self.ignore
         if mask.size and (mask.min() < 0 or mask.max() > top):
             values, counts = np.unique(mask[(mask < 0) | (mask > top)], return_counts=True)

@@ -6,7 +6,9 @@ import re
 
 from lldm_aug.errors import DatasetError
 
-_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
+_SAFE = re.compile(r"\w[\w.+ -]*")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
+MAX_BYTES = 200  # file systems take 255, suffixes included
 
 
 def safe_name(name: str, what: str = "case id") -> str:
@@ -15,6 +17,8 @@ def safe_name(name: str, what: str = "case id") -> str:
     Raises:
         DatasetError: for separators, leading dots, drive letters, control characters and the like.
     """
-    if not _SAFE.fullmatch(name) or ".." in name or name.endswith((" ", ".")) or len(name) > 200:
-        raise DatasetError(f"{what} {name!r} is not a plain name", fix="use letters, digits, '_', '-', '.' and '+'")
+    plain = _SAFE.fullmatch(name) and not _RESERVED.fullmatch(name)
+    if not plain or ".." in name or name.endswith((" ", ".")) or len(name.encode()) > MAX_BYTES:
+        shown = repr(name) if len(name) <= 60 else f"{name[:57]!r}..."
+        raise DatasetError(f"{what} {shown} is not a plain name", fix="use letters, digits, '_', '-', '.' and '+'")
     return name

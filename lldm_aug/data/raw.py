@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from lldm_aug.data.names import safe_name
+from lldm_aug.data.files import CaseFiles, find_case_files
 from lldm_aug.errors import DatasetError, InvalidVolume
 from lldm_aug.geometry import Grid
 from lldm_aug.io.hashing import sha256_file
 from lldm_aug.io.nifti import SUFFIXES, read_image, read_label
 from lldm_aug.labels import LabelSchema
 from lldm_aug.volume import Volume
+
+RAW_VARIABLE = "nnUNet_raw"
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,17 @@ class RawDataset:
         path = folder / "dataset.json"
         try:
             self.description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise DatasetError("no dataset.json", where=folder, fix="point to a data set in nnU-Net's raw layout") from error
-        except ValueError as error:
+        except OSError as error:
+            fix = "point to a data set in nnU-Net's raw layout"
+            raise DatasetError("no readable dataset.json", where=folder, fix=fix) from error
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f"not valid JSON ({error})", where=path) from error
         if not isinstance(self.description, dict):
             raise DatasetError("not a JSON object", where=path)
         self.schema = LabelSchema.from_dataset_json(self.description, path)
         self.file_ending = self.description.get("file_ending", ".nii.gz")
         if self.file_ending not in SUFFIXES:
-            raise DatasetError(f"file ending {self.file_ending!r} is not supported", where=path, fix="convert to .nii.gz")
+            raise DatasetError(f"cannot read {self.file_ending!r} files", where=path, fix="convert to .nii.gz")
 
     @classmethod
     def find(cls, name: str | Path) -> RawDataset:
@@ -73,12 +76,13 @@ class RawDataset:
         """
         if Path(name).is_dir():
             return cls(Path(name))
-        root = os.environ.get("nnUNet_raw")
+        root = os.environ.get(RAW_VARIABLE)
         if not root:
             raise DatasetError(f"no folder {str(name)!r}", fix="give a folder, or set nnUNet_raw to use data set names")
         text = str(name)
-        prefix = f"Dataset{int(text):03d}" if text.isdigit() else text
-        found = [p for p in sorted(Path(root).glob("Dataset*")) if p.name == prefix or p.name.startswith(f"{prefix}_")]
+        prefix = f"Dataset{int(text):03d}" if text.isascii() and text.isdecimal() else text
+        folders = (p for p in sorted(Path(root).glob("Dataset*")) if p.is_dir())
+        found = [p for p in folders if p.name == prefix or p.name.startswith(f"{prefix}_")]
         if len(found) != 1:
             names = ", ".join(p.name for p in found) or "none"
             raise DatasetError(f"{len(found)} data sets match {text!r} ({names})", where=root)
@@ -93,27 +97,36 @@ class RawDataset:
     def channel_names(self) -> tuple[str, ...]:
         """Names of the image channels in the order of their file suffix."""
         channels = self.description.get("channel_names")
-        if not isinstance(channels, dict) or not channels:
-            raise DatasetError("no 'channel_names'", where=self.folder / "dataset.json")
-        return tuple(str(channels[key]) for key in sorted(channels, key=int))
+        if not isinstance(channels, dict) or set(channels) != {str(i) for i in range(len(channels))} or not channels:
+            found = f"'channel_names' is {channels!r}"
+            raise DatasetError(found, where=self.folder / "dataset.json", fix='write for instance {"0": "MR"}')
+        return tuple(str(channels[str(i)]) for i in range(len(channels)))
 
     @cached_property
     def case_ids(self) -> tuple[str, ...]:
-        """Sorted ids of the training cases that have a mask."""
-        files = (self.folder / "labelsTr").glob(f"*{self.file_ending}")
-        ids = sorted(safe_name(p.name.removesuffix(self.file_ending)) for p in files if not p.name.startswith("."))
-        if not ids:
-            raise DatasetError("no cases in labelsTr", where=self.folder)
-        return tuple(ids)
+        """Sorted ids of the training cases.
 
-    def image_paths(self, case_id: str) -> list[Path]:
+        Raises:
+            DatasetError: as `find_case_files`.
+        """
+        return tuple(self._files)
+
+    @cached_property
+    def _files(self) -> dict[str, CaseFiles]:
+        return find_case_files(self.folder, self.description, self.file_ending, len(self.channel_names))
+
+    def _files_of(self, case_id: str) -> CaseFiles:
+        if case_id not in self._files:
+            raise DatasetError(f"no case {case_id!r}", where=self.folder)
+        return self._files[case_id]
+
+    def image_paths(self, case_id: str) -> tuple[Path, ...]:
         """The image files of a case, one a channel."""
-        folder = self.folder / "imagesTr"
-        return [folder / f"{safe_name(case_id)}_{i:04d}{self.file_ending}" for i in range(len(self.channel_names))]
+        return self._files_of(case_id).images
 
     def label_path(self, case_id: str) -> Path:
         """The mask file of a case."""
-        return self.folder / "labelsTr" / f"{safe_name(case_id)}{self.file_ending}"
+        return self._files_of(case_id).label
 
     def load_label(self, case_id: str) -> Volume:
         """The checked mask of a case, (X, Y, Z) int16.
@@ -131,12 +144,13 @@ class RawDataset:
         Raises:
             InvalidVolume: when a file is damaged, or the grids differ by more than 0.001 mm at a corner.
             LabelError: when the mask does not fit the schema.
+            DatasetError: for a case that the data set lacks.
         """
         label = self.load_label(case_id)
         channels = []
         for path in self.image_paths(case_id):
             channel = read_image(path)
-            _check_same_grid(channel.grid, path, label.grid, self.label_path(case_id))
+            check_same_grid(channel.grid, path, label.grid, self.label_path(case_id))
             channels.append(channel.data)
         return Case(case_id, np.stack(channels), label.data, label.grid)
 
@@ -145,7 +159,8 @@ class RawDataset:
         return sha256_file(self.label_path(case_id))
 
 
-def _check_same_grid(image: Grid, image_path: Path, label: Grid, label_path: Path) -> None:
+def check_same_grid(image: Grid, image_path: Path, label: Grid, label_path: Path) -> None:
+    """Raises InvalidVolume, naming both files, when an image and its mask lie on different grids."""
     if image.shape != label.shape:
         raise InvalidVolume(f"shape {image.shape}, but {label_path.name} has {label.shape}", where=image_path)
     if not image.matches(label):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import DatasetError
@@ -16,6 +18,7 @@ from lldm_aug.io.hashing import sha256_json
 
 NUM_FOLDS = 5
 NNUNET_SEED = 12345
+PREPROCESSED_VARIABLE = "nnUNet_preprocessed"
 Fold = int | str
 
 
@@ -39,16 +42,25 @@ class Split:
         return sha256_json({"train": sorted(self.train), "val": sorted(self.val)})
 
 
-def make_splits(case_ids: tuple[str, ...]) -> list[dict[str, list[str]]]:
+class FoldLists(TypedDict):
+    """One entry of ``splits_final.json``."""
+
+    train: list[str]
+    val: list[str]
+
+
+_SPLITS = TypeAdapter(list[FoldLists])
+
+
+def make_splits(case_ids: tuple[str, ...]) -> list[FoldLists]:
     """The split that nnU-Net 2.8 makes: KFold(5, shuffle=True, random_state=12345) over the sorted ids.
 
     Raises:
         DatasetError: for fewer cases than folds.
     """
     if len(case_ids) < NUM_FOLDS:
-        raise DatasetError(
-            f"{len(case_ids)} cases cannot be split into {NUM_FOLDS} folds", fix="use --fold all, or write splits_final.json"
-        )
+        fix = "use --fold all, or write splits_final.json"
+        raise DatasetError(f"{len(case_ids)} cases cannot be split into {NUM_FOLDS} folds", fix=fix)
     ids = np.sort(np.array(case_ids))
     order = np.arange(len(ids))
     np.random.RandomState(NNUNET_SEED).shuffle(order)
@@ -60,18 +72,19 @@ def make_splits(case_ids: tuple[str, ...]) -> list[dict[str, list[str]]]:
 
 def splits_path(dataset: RawDataset) -> Path | None:
     """Where nnU-Net keeps the split, or None without ``$nnUNet_preprocessed``."""
-    root = os.environ.get("nnUNet_preprocessed")
+    root = os.environ.get(PREPROCESSED_VARIABLE)
     return Path(root) / dataset.name / "splits_final.json" if root else None
 
 
 def load_split(dataset: RawDataset, fold: Fold) -> Split:
     """The training and validation cases of a fold.
 
-    Reads ``splits_final.json``; where there is none, makes it just as nnU-Net would and, if ``$nnUNet_preprocessed`` is set,
-    writes it there, so that generator and segmenter share it.
+    Reads ``splits_final.json``; where there is none, makes it just as nnU-Net would and, if ``$nnUNet_preprocessed`` is
+    set, writes it there, so that generator and segmenter share it.
 
     Raises:
-        DatasetError: for a fold that the split lacks, or a split that names cases that the data set lacks.
+        DatasetError: for a fold that the split lacks, or a split with cases that the data set lacks or that are in both
+            training and validation.
     """
     if fold == "all":
         return Split("all", dataset.case_ids, ())
@@ -88,17 +101,18 @@ def load_split(dataset: RawDataset, fold: Fold) -> Split:
     unknown = sorted({*split.train, *split.val} - {*dataset.case_ids})
     if unknown:
         raise DatasetError(f"the split names cases that the data set lacks: {', '.join(unknown[:5])}", where=path)
+    both = sorted({*split.train} & {*split.val})
+    if both:
+        raise DatasetError(f"in training and validation of fold {fold}: {', '.join(both[:5])}", where=path)
     return split
 
 
-def _read_splits(path: Path) -> list[dict[str, list[str]]]:
+def _read_splits(path: Path) -> list[FoldLists]:
     try:
-        splits = json.loads(path.read_text(encoding="utf-8"))
-        if all(isinstance(s["train"], list) and isinstance(s["val"], list) for s in splits):
-            return list(splits)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise DatasetError("not a list of folds with 'train' and 'val'", where=path, fix="delete it, or repair it")
+        return _SPLITS.validate_json(path.read_bytes(), strict=True)
+    except (ValidationError, OSError) as error:
+        fix = "delete it, or repair it"
+        raise DatasetError("not a list of folds with 'train' and 'val'", where=path, fix=fix) from error
 
 
 def parse_fold(text: str) -> Fold:
@@ -109,6 +123,6 @@ def parse_fold(text: str) -> Fold:
     """
     if text == "all":
         return text
-    if not text.isdigit():
+    if not re.fullmatch(r"[0-9]{1,6}", text):
         raise DatasetError(f"fold {text!r} is neither a number nor 'all'")
     return int(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,8 +14,9 @@ from typing import Any
 
 
 def _partial(path: Path) -> Path:
-    # In the same folder, so that the rename stays on one file system; the suffix stays last for writers that look at it.
-    return path.with_name(f".{path.name.split('.')[0]}.{uuid.uuid4().hex[:8]}.partial{''.join(path.suffixes)}")
+    # In the same folder, so that the rename stays on one file system; writers look at the suffixes, so they stay last.
+    stem = path.name.removesuffix("".join(path.suffixes)).lstrip(".")[:40]
+    return path.with_name(f".{stem}.{uuid.uuid4().hex[:8]}.partial{''.join(path.suffixes[-2:])}")
 
 
 def _sync(path: Path) -> None:
@@ -42,14 +44,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside ``path`` that replaces it on success; an older folder of that name is removed last."""
+    """Yields a temporary folder beside ``path`` that takes its place on success; an older one is removed last.
+
+    Between the two renames that replace an older folder there is, for an instant, none of that name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = _partial(path), _partial(path)
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            _sync(file)
+        for entry in (temporary, *temporary.rglob("*")):
+            _sync(entry)
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
@@ -74,16 +79,24 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_json_line(path: Path, value: Any) -> None:
-    """Appends one JSON line in one write, then flushes it to disk: other processes may append to the same file."""
+    """Appends one JSON line in one write, then flushes it to disk: other processes may append to the same file.
+
+    Raises:
+        OSError: when the disk is full; the torn line is ignored by `read_json_lines`.
+    """
     line = (json.dumps(value, separators=(",", ":")) + "\n").encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        if os.fstat(descriptor).st_size and not _ends_with_newline(path):
+        is_new = os.fstat(descriptor).st_size == 0
+        if not is_new and not _ends_with_newline(path):
             line = b"\n" + line  # a line torn by a crash must not swallow this one
-        os.write(descriptor, line)
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    if is_new:
+        _sync(path.parent)
 
 
 def _ends_with_newline(path: Path) -> bool:
@@ -100,6 +113,6 @@ def read_json_lines(path: Path) -> list[Any]:
     for line in path.read_bytes().split(b"\n"):
         try:
             values.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return values
