@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from lldm_aug.errors import PoolError
+from lldm_aug.data.names import safe_name
+from lldm_aug.errors import DatasetError, PoolError
 from lldm_aug.io.atomic import append_json_line, read_json_lines
 from lldm_aug.pool.provenance import GeneratorProvenance, Record
 
 POOL_FILE = "pool.json"
 MANIFEST_FILE = "manifest.jsonl"
 FORMAT_VERSION = 1
+
+
+def _plain(name: str) -> str:
+    try:
+        return safe_name(name)
+    except DatasetError as error:
+        raise ValueError(error.what) from error
+
+
+def _inside(path: str) -> str:
+    """A path that stays in its pool on every system: safe names joined by '/'."""
+    for part in path.split("/"):
+        _plain(part)
+    return str(PurePosixPath(path))
+
+
+CaseId = Annotated[str, AfterValidator(_plain)]
+RelativePath = Annotated[str, AfterValidator(_inside)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class MaskOrigin(Record):
@@ -37,8 +57,8 @@ class MaskOrigin(Record):
 class FileRecord(Record):
     """Size in bytes and SHA-256 of a file."""
 
-    size: int
-    sha256: str
+    size: Annotated[int, Field(ge=0)]
+    sha256: Sha256
 
 
 class PoolCase(Record):
@@ -52,11 +72,11 @@ class PoolCase(Record):
         files: records by path relative to the pool.
     """
 
-    case_id: str
+    case_id: CaseId
     index: int
     seed: int
     mask: MaskOrigin
-    files: dict[str, FileRecord]
+    files: dict[RelativePath, FileRecord]
 
 
 class PoolInfo(Record):
@@ -98,25 +118,42 @@ def read_cases(pool: Path) -> dict[str, PoolCase]:
     """All cases of a pool by id, sorted.
 
     Raises:
-        PoolError: when a line is no valid record.
+        PoolError: when a line is no valid record, or two lines of one case differ.
     """
+    path = pool / MANIFEST_FILE
+    cases: dict[str, PoolCase] = {}
     try:
-        cases = [PoolCase.model_validate(line) for line in read_json_lines(pool / MANIFEST_FILE)]
+        for line in read_json_lines(path):
+            case = PoolCase.model_validate(line)
+            # Two runs that made the same case at once have each written its line; the same seed gave the same files.
+            if cases.setdefault(case.case_id, case) != case:
+                raise PoolError(f"two different lines for case {case.case_id}", where=path, fix="remove the wrong one")
     except ValidationError as error:
-        raise PoolError(f"invalid manifest line ({error.errors()[0]['msg']})", where=pool / MANIFEST_FILE) from error
-    return {case.case_id: case for case in sorted(cases, key=lambda c: c.case_id)}
+        raise PoolError(f"invalid line ({_first_fault(error)})", where=path) from error
+    except OSError as error:
+        raise PoolError(f"cannot be read ({error.strerror})", where=path) from error
+    return dict(sorted(cases.items()))
 
 
 def read_info(pool: Path) -> PoolInfo:
     """The pool's ``pool.json``.
 
     Raises:
-        PoolError: when it is missing or invalid.
+        PoolError: when it is missing, invalid, or of a later version.
     """
     path = pool / POOL_FILE
     try:
-        return PoolInfo.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
+        info = PoolInfo.model_validate_json(path.read_bytes())
+    except OSError as error:
         raise PoolError(f"no {POOL_FILE}", where=pool, fix="point to a folder made by 'lldm-aug generate'") from error
     except ValidationError as error:
-        raise PoolError(f"invalid ({error.errors()[0]['msg']})", where=path) from error
+        raise PoolError(f"invalid ({_first_fault(error)})", where=path) from error
+    if info.format_version > FORMAT_VERSION:
+        found = f"written in format {info.format_version}; this version reads up to {FORMAT_VERSION}"
+        raise PoolError(found, where=path, fix="update lldm_aug")
+    return info
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ")

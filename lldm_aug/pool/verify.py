@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lldm_aug.errors import PoolError
 from lldm_aug.io.hashing import sha256_file
-from lldm_aug.pool.manifest import FileRecord, PoolCase, read_cases, read_info
+from lldm_aug.pool.manifest import FileRecord, PoolCase, PoolInfo, read_cases, read_info
 
 
 def file_record(path: Path) -> FileRecord:
@@ -27,17 +27,28 @@ def check_case(pool: Path, case: PoolCase, *, full: bool = True) -> None:
         if not path.is_file():
             raise PoolError("missing", where=path, fix="run 'lldm-aug generate' again to complete the pool")
         if path.stat().st_size != record.size or (full and sha256_file(path) != record.sha256):
-            raise PoolError("differs from its manifest line", where=path, fix="delete it and its line, then generate again")
+            fix = "delete it and its line, then generate again"
+            raise PoolError("differs from its manifest line", where=path, fix=fix)
+
+
+def case_files(info: PoolInfo, case_id: str) -> set[str]:
+    """The paths that a case of this pool must have: one image a channel, and the mask."""
+    ending = info.dataset_json.get("file_ending", ".nii.gz")
+    channels = len(info.dataset_json.get("channel_names", ()))
+    return {f"images/{case_id}_{i:04d}{ending}" for i in range(channels)} | {f"labels/{case_id}{ending}"}
 
 
 def verify_pool(pool: Path) -> int:
     """Checks every file of a pool by its hash; returns the number of cases.
 
     Raises:
-        PoolError: as `check_case`, or when ``pool.json`` or the manifest is invalid.
+        PoolError: as `check_case`, when a case lacks an image or its mask, or ``pool.json`` or the manifest is invalid.
     """
-    read_info(pool)
+    info = read_info(pool)
     cases = read_cases(pool)
     for case in cases.values():
+        missing = sorted(case_files(info, case.case_id) - {*case.files})
+        if missing:
+            raise PoolError(f"the line of case {case.case_id} lacks {missing[0]}", where=pool)
         check_case(pool, case)
     return len(cases)

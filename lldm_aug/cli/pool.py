@@ -1,0 +1,66 @@
+"""``lldm-aug pool``: verify, show and merge pools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER
+
+
+@click.group()
+def pool() -> None:
+    """Verify, show or merge pools of synthetic cases."""
+
+
+@pool.command()
+@click.argument("pool", type=EXISTING_FOLDER)
+def verify(pool: Path) -> None:
+    """Check every file of POOL against its manifest."""
+    from lldm_aug.pool.verify import verify_pool
+
+    count = verify_pool(pool)
+    click.echo(f"{pool}: {count} cases, every file as its manifest says")
+
+
+@pool.command()
+@click.argument("pool", type=EXISTING_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(pool: Path, *, as_json: bool) -> None:
+    """Say what POOL holds and where it came from."""
+    from lldm_aug.pool.summary import summarise
+
+    summary = summarise(pool).model_dump(mode="json")
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    width = max(map(len, summary))
+    for name, value in summary.items():
+        click.echo(f"{name.replace('_', ' '):{width}}  {_in_words(value)}")
+
+
+@pool.command()
+@click.argument("out", type=NEW_FOLDER)
+@click.argument("pools", nargs=-1, required=True, type=EXISTING_FOLDER)
+def merge(out: Path, pools: tuple[Path, ...]) -> None:
+    """Copy the cases of POOLS, all made by one generator, into a new pool OUT.
+
+    Running it again after an interruption goes on where it stopped.
+    """
+    from lldm_aug.cli.progress import track
+    from lldm_aug.pool.manifest import read_cases
+    from lldm_aug.pool.merge import merge_pools
+
+    total = sum(len(read_cases(source)) for source in pools)
+    copied = sum(1 for _ in track(merge_pools(out, pools), "merging", total))
+    click.echo(f"{out}: {total} cases, {copied} copied now")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
