@@ -1,1 +1,1 @@
-"""nnU-Net with synthetic cases blended in: preparation of a pool, data set, loader, trainer. Arrays are (C, Z, Y, X)."""
+"""nnU-Net with synthetic cases blended in: preparing a pool, data set, loader, trainer. Arrays are (C, Z, Y, X)."""

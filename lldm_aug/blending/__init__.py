@@ -1,0 +1,1 @@
+"""Real and synthetic cases in one stream: exact ratios, no leaks."""
