@@ -1,0 +1,67 @@
+"""``lldm-aug train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lldm_aug.cli.options import FOLD, NEW_FOLDER, config_option, dry_run_option, set_option
+from lldm_aug.cli.progress import progress_bar
+
+STAGES = ("autoencoder", "diffusion", "controlnet")
+
+
+@click.command(no_args_is_help=True)
+@click.argument("stage", type=click.Choice(STAGES))
+@click.option("--data", required=True, metavar="DATASET", help="Folder, or 700 / Dataset700 in $nnUNet_raw.")
+@click.option("--fold", type=FOLD, required=True, help="Fold of nnU-Net's split: only its training cases are read.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Run folder, the same for all stages.")
+@config_option
+@set_option
+@click.option("--log-with", multiple=True, metavar="TRACKER", help="Tracker of Accelerate, such as tensorboard.")
+@dry_run_option
+def train(
+    stage: str,
+    data: str,
+    fold: int | str,
+    out: Path,
+    config: str | None,
+    overrides: tuple[str, ...],
+    log_with: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Train one STAGE of a generator: autoencoder, then diffusion, then controlnet, all with the same --out.
+
+    Run the same command again to go on after an interruption. After the last stage OUT/generator holds the generator.
+
+    \b
+    Examples:
+      lldm-aug train autoencoder --config small --data 801 --fold 0 --out runs/x
+      lldm-aug train diffusion   --config small --data 801 --fold 0 --out runs/x
+      lldm-aug train controlnet  --config small --data 801 --fold 0 --out runs/x
+      accelerate launch -m lldm_aug train diffusion --config small --data 801 --fold 0 --out runs/x
+    """
+    from lldm_aug.config.load import load_config, resolved_yaml
+    from lldm_aug.data.raw import RawDataset
+    from lldm_aug.data.splits import load_split
+
+    settings = load_config(config, overrides)
+    dataset = RawDataset.find(data)
+    if dry_run:
+        split = load_split(dataset, fold)
+        click.echo(resolved_yaml(settings))
+        click.echo(f"# {stage}: {len(split.train)} training cases of {dataset.name}, fold {fold}, into {out / stage}")
+        return
+    from lldm_aug.training.run import train as train_stage
+
+    with progress_bar(stage, getattr(settings.train, stage).steps) as update:
+        train_stage(
+            stage,
+            settings,
+            dataset,
+            fold,
+            out,
+            log_with=log_with,
+            on_step=lambda step, figures: update(step, f"loss {figures['loss']:.4f}"),
+        )

@@ -1,0 +1,1 @@
+"""What the denoiser learns, and how it is sampled."""

@@ -1,0 +1,60 @@
+"""Training objectives: rectified flow and DDPM."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from lldm_aug.config.schema import ObjectiveSettings
+
+TIME_SCALE = 1000.0
+"""Networks see flow times 0..1 as 0..1000, the range their sinusoidal embedding is made for."""
+
+
+class Objective(Protocol):
+    """What the denoiser is asked to predict."""
+
+    def draw_times(self, generator: torch.Generator, count: int) -> torch.Tensor:
+        """(count,) network times."""
+
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noisy latents and the targets at these network times."""
+
+
+class RectifiedFlow:
+    """Straight paths x_t = (1 - t) x_0 + t e with target e - x_0 (arXiv 2209.03003); logit-normal t (arXiv 2403.03206)."""
+
+    def draw_times(self, generator: torch.Generator, count: int) -> torch.Tensor:
+        """(count,) times in (0, 1000), densest in the middle."""
+        return torch.sigmoid(torch.randn(count, generator=generator)) * TIME_SCALE
+
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noisy latents and velocities."""
+        t = (times / TIME_SCALE).view(-1, *[1] * (clean.ndim - 1))
+        return (1 - t) * clean + t * noise, noise - clean
+
+
+class NoisePrediction:
+    """DDPM (arXiv 2006.11239) with the scaled-linear variances of latent diffusion (arXiv 2112.10752)."""
+
+    def __init__(self, steps: int) -> None:
+        betas = torch.linspace(BETA_RANGE[0] ** 0.5, BETA_RANGE[1] ** 0.5, steps) ** 2
+        self.alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+
+    def draw_times(self, generator: torch.Generator, count: int) -> torch.Tensor:
+        """(count,) whole numbers, uniform over the schedule."""
+        return torch.randint(len(self.alphas_cumprod), (count,), generator=generator).float()
+
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noisy latents and their noise."""
+        alpha = self.alphas_cumprod.to(clean)[times.long()].view(-1, *[1] * (clean.ndim - 1))
+        return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, noise
+
+
+BETA_RANGE = (0.0015, 0.0195)
+
+
+def make_objective(settings: ObjectiveSettings) -> Objective:
+    """The objective that the settings name."""
+    return RectifiedFlow() if settings.kind == "flow" else NoisePrediction(settings.ddpm_steps)

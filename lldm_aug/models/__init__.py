@@ -1,0 +1,1 @@
+"""Networks, and the generator folder that holds them."""

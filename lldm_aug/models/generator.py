@@ -1,0 +1,138 @@
+"""A generator: one folder with ``config.json``, safetensors and hashes; label in, image out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.diffusion.sampler import sample
+from lldm_aug.io.atomic import atomic_folder
+from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
+from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.models.condition import encode_mask
+from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser
+from lldm_aug.models.description import CONFIG_FILE, Description, read_description
+
+AUTOENCODER_FILE = "autoencoder.safetensors"
+DENOISER_FILE = "denoiser.safetensors"
+CONTROL_FILE = "controlnet.safetensors"
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained generator.
+
+    Args:
+        description: everything but the weights.
+        autoencoder: latents to images.
+        network: noise to latents.
+        hash: identity of the folder that it was loaded from.
+    """
+
+    description: Description
+    autoencoder: Autoencoder
+    network: ControlledDenoiser
+    hash: str = ""
+
+    @classmethod
+    def untrained(cls, description: Description) -> Generator:
+        """Networks of the right sizes, weights as initialised."""
+        structures = len(description.schema.names)
+        autoencoder = Autoencoder(
+            description.num_channels, structures, description.compression, description.autoencoder
+        )
+        channels = description.autoencoder.latent_channels
+        control = MaskControl(channels, structures, description.compression, description.denoiser)
+        return cls(description, autoencoder, ControlledDenoiser(build_denoiser(channels, description.denoiser), control))
+
+    @classmethod
+    def load(cls, folder: Path) -> Generator:
+        """Loads and checks a generator folder.
+
+        Raises:
+            CheckpointError: when a file is missing, has changed by a byte, or does not fit.
+        """
+        identity = check_sums(folder)
+        empty = cls.untrained(read_description(folder))
+        load_weights(empty.autoencoder, folder / AUTOENCODER_FILE)
+        load_weights(empty.network.denoiser, folder / DENOISER_FILE)
+        load_weights(empty.network.control, folder / CONTROL_FILE)
+        return cls(empty.description, empty.autoencoder.eval(), empty.network.eval(), identity)
+
+    def save(self, folder: Path, card: str, dtype: torch.dtype | None = None) -> None:
+        """Writes the folder atomically, with a model card.
+
+        Args:
+            folder: where; an older generator there is replaced.
+            card: Markdown text of the model card (``README.md``).
+            dtype: type of the stored weights; half precision halves the size.
+        """
+        with atomic_folder(folder) as temporary:
+            (temporary / CONFIG_FILE).write_text(self.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            save_tensors(temporary / AUTOENCODER_FILE, self.autoencoder.state_dict(), dtype)
+            save_tensors(temporary / DENOISER_FILE, self.network.denoiser.state_dict(), dtype)
+            save_tensors(temporary / CONTROL_FILE, self.network.control.state_dict(), dtype)
+            write_sums(temporary)
+            (temporary / "README.md").write_text(card, encoding="utf-8")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def to(self, device: torch.device | str) -> Generator:
+        """Moves the weights in place; returns itself."""
+        self.autoencoder.to(device)
+        self.network.to(device)
+        return self
+
+    @torch.inference_mode()
+    def image(
+        self,
+        label: torch.Tensor,
+        noise: torch.Tensor,
+        sampling: SamplingSettings | None = None,
+        rng: torch.Generator | None = None,
+        unknown: tuple[str, ...] = (),
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images for masks.
+
+        Args:
+            label: (B, X, Y, Z) integers on the generator's grid.
+            noise: (B, L, x, y, z) standard normal, the latent shape.
+            sampling: solver, steps and guidance; None for those of the description.
+            rng: fresh noise of the ancestral solver.
+            unknown: structures that the image may or may not show.
+
+        Returns:
+            Scaled images (B, C, X, Y, Z), and booleans (B, X, Y, Z) that are False where a voxel should be exactly zero.
+        """
+        condition = encode_mask(label.to(self.device), self.description.schema, unknown)
+        latent = self.latent(condition, noise.to(self.device), sampling or self.description.sampling, rng)
+        scaled, logit = self.autoencoder.decode(self.denormalise(latent), condition)
+        return scaled, logit > 0
+
+    def latent(
+        self, condition: torch.Tensor, noise: torch.Tensor, sampling: SamplingSettings, rng: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Normalised latents for conditions; classifier-free guidance (arXiv 2207.12598) on the mask if asked for."""
+        embedding = self.network.control.embed(condition)
+        withheld = self.network.control.embed(torch.zeros_like(condition)) if sampling.guidance != 1 else None
+
+        def predict(latent: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            if withheld is None:
+                return self.network.step(latent, time, embedding)
+            both = self.network.step(latent.repeat(2, 1, 1, 1, 1), time.repeat(2), torch.cat([withheld, embedding]))
+            without, with_mask = both.chunk(2)
+            return without + sampling.guidance * (with_mask - without)
+
+        return sample(predict, noise, self.description.objective, sampling, rng)
+
+    def denormalise(self, latent: torch.Tensor) -> torch.Tensor:
+        """Latents in the autoencoder's own units."""
+        mean = torch.tensor(self.description.latent_mean, device=latent.device).view(1, -1, 1, 1, 1)
+        std = torch.tensor(self.description.latent_std, device=latent.device).view(1, -1, 1, 1, 1)
+        return latent * std + mean

@@ -1,0 +1,1 @@
+"""One Accelerate loop for all stages: autoencoder, diffusion, ControlNet."""

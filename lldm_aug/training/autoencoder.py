@@ -1,0 +1,93 @@
+"""First stage: the autoencoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lldm_aug.config.schema import AutoencoderStage as Settings
+from lldm_aug.config.schema import Config
+from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.models.condition import encode_mask
+from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.seeds import numpy_rng, torch_rng
+from lldm_aug.training.cases import CaseSet, PreparedCase
+from lldm_aug.training.export import write_export
+from lldm_aug.training.losses import structure_weights
+from lldm_aug.training.order import Row
+
+NAME = "autoencoder"
+
+
+class AutoencoderStage:
+    """Trains an `Autoencoder` on whole volumes or random crops.
+
+    The loss is a weighted L1 error, plus cross-entropy on exact zeros, plus a slight pull of the latent towards a standard normal.
+    """
+
+    name = NAME
+
+    def __init__(self, cases: CaseSet, config: Config) -> None:
+        self.cases = cases
+        self.seed = config.seed
+        self.settings: Settings = config.train.autoencoder
+        self.sizes = config.autoencoder
+        record = cases.record
+        channels = len(record.dataset_json["channel_names"])
+        self.module = Autoencoder(channels, len(cases.schema.names), record.compression, config.autoencoder)
+        self.case_ids = cases.case_ids
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
+        """See `Stage.loss`."""
+        crops = [self._crop(self.cases.load(row.case_id), row) for row in rows]
+        image = torch.stack([c.image for c in crops]).to(device)
+        condition = encode_mask(torch.stack([c.label for c in crops]), self.cases.schema).to(device)
+        foreground = torch.stack([c.foreground for c in crops]).to(device)
+        noise = torch.stack([self._noise(row, image.shape[2:]) for row in rows]).to(device)
+        reconstruction, logit, mean, deviation = model(image, condition, noise)
+        weights = structure_weights(condition, self.settings.structure_weight)
+        l1 = (weights * (reconstruction - image).abs()).mean()
+        zeros = F.binary_cross_entropy_with_logits(logit, foreground)
+        kl = 0.5 * (mean**2 + deviation**2 - 2 * deviation.log() - 1).mean()
+        total = l1 + self.settings.background_weight * zeros + self.settings.kl_weight * kl
+        return total, {"l1": l1.item(), "background": zeros.item(), "kl": kl.item()}
+
+    def _noise(self, row: Row, shape: torch.Size) -> torch.Tensor:
+        sides = [n // f for n, f in zip(shape, self.cases.record.compression, strict=True)]
+        generator = torch_rng(self.seed, self.name, "noise", row.step, row.number)
+        return torch.randn(self.sizes.latent_channels, *sides, generator=generator)
+
+    def _crop(self, case: PreparedCase, row: Row) -> PreparedCase:
+        if self.settings.patch is None:
+            return case
+        rng = numpy_rng(self.seed, self.name, "crop", row.step, row.number)
+        size = np.minimum(self.settings.patch, case.label.shape)
+        start = rng.integers(0, np.asarray(case.label.shape) - size + 1)
+        window = tuple(slice(int(s), int(s + n)) for s, n in zip(start, size, strict=True))
+        return PreparedCase(case.image[:, *window], case.label[window], case.foreground[window])
+
+    @torch.no_grad()
+    def preview(self, path: Path) -> None:
+        """Real cases above their reconstructions."""
+        device = next(self.module.parameters()).device
+        rows = []
+        for case_id in self.case_ids[:3]:
+            case = self.cases.load(case_id)
+            condition = encode_mask(case.label[None], self.cases.schema).to(device)
+            image, _ = self.module.decode(self.module.encode(case.image[None].to(device))[0], condition)
+            for caption, shown in ((case_id, case.image), ("reconstructed", image[0].cpu())):
+                rows.append(MosaicRow(shown[0].numpy(), case.label.numpy(), self.cases.record.spacing_mm, caption))
+        write_mosaic(path, rows, title="Autoencoder: real and reconstructed", schema=self.cases.schema)
+
+    def export(self, folder: Path) -> None:
+        """Weights and what they saw."""
+        write_export(
+            folder,
+            {"autoencoder": self.module},
+            {"autoencoder": self.sizes.model_dump(mode="json")},
+            (self.cases.provenance(self.name),),
+        )

@@ -1,0 +1,251 @@
+"""The training cases of one fold on the generator's grid, prepared once and kept in the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from lldm_aug.config.schema import Config
+from lldm_aug.data.conform import Frame, compression_for, fitting_spacing
+from lldm_aug.data.intensity import (
+    IntensityModel,
+    Scale,
+    background,
+    common_scale,
+    measure_scale,
+    scales_by_dataset,
+)
+from lldm_aug.data.raw import Case, RawDataset
+from lldm_aug.data.splits import Fold, Split, load_split
+from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
+from lldm_aug.geometry import Grid
+from lldm_aug.io.atomic import atomic_file, write_json
+from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.io.weights import load_tensors, save_tensors
+from lldm_aug.labels import LabelSchema
+from lldm_aug.pool.provenance import Record, StageProvenance
+from lldm_aug.volume import Volume
+
+ZERO_SHARE = 1e-3
+"""Share of exactly zero voxels above which a case is said to have a zeroed background."""
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class CaseSetRecord(Record):
+    """What ``cases.json`` holds.
+
+    Args:
+        request: hash over everything that decides the prepared cases.
+        dataset: name of the data set.
+        dataset_json: channels, labels and file ending.
+        fold: the fold whose training cases these are.
+        split_hash: hash of the split.
+        cases: SHA-256 of the mask file by case id.
+        shape: voxels of the grid.
+        spacing_mm: its voxel size.
+        compression: voxels per latent cell.
+        intensity: scaling and its inverse.
+    """
+
+    request: str
+    dataset: str
+    dataset_json: dict[str, Any]
+    fold: int | str
+    split_hash: str
+    cases: dict[str, str]
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    compression: tuple[int, int, int]
+    intensity: IntensityModel
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One case as networks are trained on it.
+
+    Args:
+        image: (C, X, Y, Z) scaled intensities.
+        label: (X, Y, Z) integers.
+        foreground: (X, Y, Z) share of each voxel that is not exactly zero in the data.
+    """
+
+    image: torch.Tensor
+    label: torch.Tensor
+    foreground: torch.Tensor
+
+
+class CaseSet:
+    """The prepared cases of a run folder; see `prepare_cases`."""
+
+    def __init__(self, folder: Path, record: CaseSetRecord) -> None:
+        self.folder = folder
+        self.record = record
+        self.schema = LabelSchema.from_dataset_json(record.dataset_json)
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """Sorted ids."""
+        return tuple(sorted(self.record.cases))
+
+    def load(self, case_id: str) -> PreparedCase:
+        """One prepared case."""
+        tensors = load_tensors(_case_file(self.folder, case_id))
+        return PreparedCase(tensors["image"].float(), tensors["label"].long(), tensors["foreground"].float())
+
+    def provenance(self, stage: str) -> StageProvenance:
+        """What a stage that is trained on these cases has seen."""
+        r = self.record
+        return StageProvenance(
+            stage=stage, dataset=r.dataset, fold=r.fold, split_hash=r.split_hash, cases=dict(sorted(r.cases.items()))
+        )
+
+
+def prepare_cases(dataset: RawDataset, fold: Fold, config: Config, folder: Path) -> CaseSet:
+    """Brings the training cases of a fold to the generator's grid, or finds them there from an earlier call.
+
+    Raises:
+        IncompatibleResume: when the folder holds cases of another data set, fold or grid, or the data have changed.
+        DatasetError: when the fold is missing.
+        InvalidVolume, LabelError: for bad cases.
+        ConfigError: when the grid does not suit the networks.
+    """
+    split = load_split(dataset, fold)
+    hashes = dict(zip(split.train, _each(dataset.label_hash, split.train), strict=True))
+    request = _request(dataset, split, hashes, config)
+    path = folder / "cases.json"
+    if path.exists():
+        record = _read_record(path)
+        if record.request != request:
+            raise IncompatibleResume(
+                "holds cases that were prepared from other data, another fold or other grid settings",
+                where=folder,
+                fix="choose another --out, or delete the folder",
+            )
+        return CaseSet(folder, record)
+    record = _measure(dataset, split, hashes, config, request)
+    _each(lambda case_id: _prepare(dataset, case_id, record, folder), split.train)
+    write_json(path, record.model_dump(mode="json"))
+    return CaseSet(folder, record)
+
+
+def _read_record(path: Path) -> CaseSetRecord:
+    try:
+        return CaseSetRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DatasetError(f"invalid ({error.errors()[0]['msg']})", where=path, fix="delete it and run again") from error
+
+
+def _request(dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config) -> str:
+    images = _each(lambda case_id: [sha256_file(p) for p in dataset.image_paths(case_id) if p.is_file()], split.train)
+    return sha256_json(
+        {
+            "dataset": dataset.name,
+            "labels": dataset.schema.to_dataset_json(),
+            "fold": split.fold,
+            "split": split.hash,
+            "masks": hashes,
+            "images": dict(zip(split.train, images, strict=True)),
+            "grid": config.grid.model_dump(mode="json"),
+            "intensity": config.intensity.model_dump(mode="json"),
+            "compression": config.autoencoder.compression,
+        }
+    )
+
+
+def _measure(
+    dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config, request: str
+) -> CaseSetRecord:
+    facts = _each(lambda case_id: _facts(dataset.load(case_id), config), split.train)
+    shape = config.grid.shape
+    spacing = config.grid.spacing_mm or fitting_spacing([f.grid for f in facts], shape)
+    compression = config.autoencoder.compression or compression_for(spacing)
+    _check_divisible(shape, compression, len(config.denoiser.channels))
+    scales = [f.scale for f in facts]
+    if scales_by_dataset(config.intensity, dataset.channel_names):
+        scales = [common_scale(scales)]
+    intensity = IntensityModel(
+        scales=tuple(scales),
+        limit=config.intensity.limit,
+        minimum=tuple(map(float, np.min([f.minimum for f in facts], axis=0))),
+        maximum=tuple(map(float, np.max([f.maximum for f in facts], axis=0))),
+        integer=all(f.integer for f in facts),
+        zero_background=float(np.median([f.zero_share for f in facts])) > ZERO_SHARE,
+    )
+    keep = ("channel_names", "labels", "regions_class_order", "file_ending")
+    return CaseSetRecord(
+        request=request,
+        dataset=dataset.name,
+        dataset_json={key: dataset.description[key] for key in keep if key in dataset.description},
+        fold=split.fold,
+        split_hash=split.hash,
+        cases=hashes,
+        shape=shape,
+        spacing_mm=spacing,
+        compression=compression,
+        intensity=intensity,
+    )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    grid: Grid
+    scale: Scale
+    minimum: np.ndarray
+    maximum: np.ndarray
+    integer: bool
+    zero_share: float
+
+
+def _facts(case: Case, config: Config) -> _Facts:
+    return _Facts(
+        grid=case.grid,
+        scale=measure_scale(case.image, config.intensity),
+        minimum=case.image.min(axis=(1, 2, 3)),
+        maximum=case.image.max(axis=(1, 2, 3)),
+        integer=bool(np.all(np.rint(case.image) == case.image)),
+        zero_share=float(background(case.image).mean()),
+    )
+
+
+def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: Path) -> None:
+    case = dataset.load(case_id)
+    frame = Frame.around(Volume(case.label, case.grid), record.shape, record.spacing_mm)
+    scales = record.intensity.scales
+    scale = scales[0] if len(scales) == 1 else scales[sorted(record.cases).index(case_id)]
+    tensors = {
+        # Half precision keeps a scaled intensity to 0.0005, far below its noise, and halves the cache.
+        "image": torch.from_numpy(scale.apply(frame.image_in(case.image), record.intensity.limit)).half(),
+        "label": torch.from_numpy(frame.label_in(case.label)).to(torch.uint8),
+        "foreground": torch.from_numpy(1 - frame.share_in(background(case.image))).half(),
+    }
+    with atomic_file(_case_file(folder, case_id)) as temporary:
+        save_tensors(temporary, tensors)
+
+
+def _check_divisible(shape: tuple[int, int, int], compression: tuple[int, int, int], levels: int) -> None:
+    for side, factor in zip(shape, compression, strict=True):
+        if side % (factor * 2 ** (levels - 1)):
+            raise ConfigError(
+                f"shape {shape} is not a multiple of compression {compression} times {2 ** (levels - 1)}",
+                where="grid.shape",
+                fix=f"with {levels} levels of the denoiser, make each side a multiple of that",
+            )
+
+
+def _case_file(folder: Path, case_id: str) -> Path:
+    return folder / f"{case_id}.safetensors"
+
+
+def _each(work: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
+    """The results in order; reading, inflating and matrix products release the interpreter's lock."""
+    with ThreadPoolExecutor(max_workers=4) as executor:
+        return list(executor.map(work, items))

@@ -1,0 +1,71 @@
+"""Checkpoints: weights, average, optimiser and step in one checked folder each; no pickle."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lldm_aug.errors import CheckpointError
+from lldm_aug.io.atomic import atomic_folder
+from lldm_aug.io.weights import check_sums, load_tensors, save_tensors, write_sums
+from lldm_aug.training.ema import Ema
+
+log = logging.getLogger(__name__)
+
+
+def save_checkpoint(
+    folder: Path, step: int, module: nn.Module, ema: Ema, optimizer: torch.optim.Optimizer, keep: int
+) -> None:
+    """Writes ``step_{step}`` whole, then removes the oldest beyond ``keep``."""
+    with atomic_folder(folder / f"step_{step:08d}") as temporary:
+        save_tensors(temporary / "model.safetensors", module.state_dict())
+        save_tensors(temporary / "ema.safetensors", ema.average)
+        save_tensors(temporary / "optimizer.safetensors", _optimizer_tensors(module, optimizer))
+        (temporary / "state.json").write_text(json.dumps({"step": step}), encoding="utf-8")
+        write_sums(temporary)
+    for old in _checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(folder: Path, module: nn.Module, ema: Ema, optimizer: torch.optim.Optimizer) -> int:
+    """Restores the newest checkpoint that is whole; returns its step, 0 if there is none."""
+    for path in reversed(_checkpoints(folder)):
+        try:
+            check_sums(path)
+        except CheckpointError as error:
+            log.warning("skipping a damaged checkpoint: %s", error)
+            continue
+        module.load_state_dict(load_tensors(path / "model.safetensors"))
+        for name, tensor in load_tensors(path / "ema.safetensors").items():
+            ema.average[name].copy_(tensor)
+        _restore_optimizer(module, optimizer, load_tensors(path / "optimizer.safetensors"))
+        return int(json.loads((path / "state.json").read_text(encoding="utf-8"))["step"])
+    return 0
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("step_*") if p.is_dir())
+
+
+def _optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    tensors = {}
+    for name, parameter in module.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{key}:{name}"] = value
+    return tensors
+
+
+def _restore_optimizer(
+    module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
+) -> None:
+    parameters = dict(module.named_parameters())
+    for key_and_name, value in tensors.items():
+        key, _, name = key_and_name.partition(":")
+        # Adam keeps its step counter on the CPU, everything else beside the parameter.
+        place = torch.device("cpu") if value.ndim == 0 else parameters[name].device
+        optimizer.state[parameters[name]][key] = value.to(place)

@@ -1,0 +1,95 @@
+"""Third stage: the mask's control, with the diffusion model learning on or frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lldm_aug import __version__
+from lldm_aug.config.schema import Config
+from lldm_aug.config.schema import ControlNetStage as Settings
+from lldm_aug.diffusion.objective import make_objective
+from lldm_aug.models.card import model_card
+from lldm_aug.models.condition import drop_structures, encode_mask
+from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser, copy_encoder
+from lldm_aug.models.description import Description
+from lldm_aug.models.generator import Generator
+from lldm_aug.seeds import numpy_rng
+from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.diffusion import network_facts, noised_latents
+from lldm_aug.training.export import Export
+from lldm_aug.training.latents import LatentCache
+from lldm_aug.training.losses import latent_occupancy, structure_weights
+from lldm_aug.training.order import Row
+from lldm_aug.training.preview import load_autoencoder, write_samples
+
+NAME = "controlnet"
+
+
+class ControlNetStage:
+    """Trains U-Net and mask control on normalised latents, cells with structures weighing more; exports the generator."""
+
+    name = NAME
+
+    def __init__(self, cases: CaseSet, config: Config, first: Export, second: Export, latents: LatentCache) -> None:
+        self.cases, self.config, self.first, self.second, self.latents = cases, config, first, second, latents
+        for name, value in network_facts(config).items():
+            second.require(name, value)
+        second.require("autoencoder_hash", first.hash)
+        self.settings: Settings = config.train.controlnet
+        self.objective = make_objective(config.objective)
+        denoiser = build_denoiser(config.autoencoder.latent_channels, config.denoiser)
+        second.fill("denoiser", denoiser)
+        control = MaskControl(
+            config.autoencoder.latent_channels, len(cases.schema.names), cases.record.compression, config.denoiser
+        )
+        copy_encoder(denoiser, control)
+        denoiser.requires_grad_(self.settings.train_denoiser)
+        self.module = ControlledDenoiser(denoiser, control)
+        self.case_ids = cases.case_ids
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
+        """See `Stage.loss`."""
+        noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        labels = torch.stack([self.cases.load(row.case_id).label for row in rows])
+        condition = encode_mask(labels, self.cases.schema).to(device)
+        seen = drop_structures(condition, torch.stack([self._kept(row) for row in rows]).to(device))
+        error = (model(noisy, times, seen) - target) ** 2
+        occupancy = latent_occupancy(condition, self.cases.record.compression)
+        weights = structure_weights(occupancy, self.settings.structure_weight)
+        return (weights * error).mean(), {"unweighted": error.mean().item()}
+
+    def _kept(self, row: Row) -> torch.Tensor:
+        """Which structures (S,) the network is told of: now and then none, or some left out."""
+        rng = numpy_rng(self.config.seed, self.name, "drop", row.step, row.number)
+        kept = rng.random(len(self.cases.schema.names)) >= self.settings.drop_structure
+        return torch.from_numpy(kept & (rng.random() >= self.settings.drop_mask))
+
+    def preview(self, path: Path) -> None:
+        """Samples for real masks."""
+        device = next(self.module.parameters()).device
+        write_samples(path, self.cases, self.config, self.first, self.latents, self.module, device)
+
+    def export(self, folder: Path) -> None:
+        """The whole generator, in the run folder's ``generator``."""
+        record = self.cases.record
+        description = Description(
+            lldm_aug_version=__version__,
+            shape=record.shape,
+            spacing_mm=record.spacing_mm,
+            compression=record.compression,
+            dataset_json=record.dataset_json,
+            intensity=record.intensity,
+            autoencoder=self.config.autoencoder,
+            denoiser=self.config.denoiser,
+            objective=self.config.objective,
+            sampling=self.config.sampling,
+            latent_mean=self.latents.mean,
+            latent_std=self.latents.std,
+            stages=(*self.second.record.stages, self.cases.provenance(self.name)),
+        )
+        autoencoder = load_autoencoder(self.cases, self.config, self.first)
+        generator = Generator(description, autoencoder, self.module)
+        generator.save(folder.parent.parent / "generator", model_card(description, self.config))

@@ -1,0 +1,78 @@
+"""Second stage: the diffusion model in the latent space, without masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lldm_aug.config.schema import Config
+from lldm_aug.config.schema import DiffusionStage as Settings
+from lldm_aug.diffusion.objective import Objective, make_objective
+from lldm_aug.models.denoiser import build_denoiser
+from lldm_aug.seeds import torch_rng
+from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.export import Export, write_export
+from lldm_aug.training.latents import LatentCache
+from lldm_aug.training.order import Row
+from lldm_aug.training.preview import write_samples
+
+NAME = "diffusion"
+
+
+class DiffusionStage:
+    """Trains the denoiser on normalised latents with a plain squared error."""
+
+    name = NAME
+
+    def __init__(self, cases: CaseSet, config: Config, first: Export, latents: LatentCache) -> None:
+        self.cases, self.config, self.first, self.latents = cases, config, first, latents
+        self.settings: Settings = config.train.diffusion
+        self.objective = make_objective(config.objective)
+        self.module = build_denoiser(config.autoencoder.latent_channels, config.denoiser)
+        self.case_ids = cases.case_ids
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
+        """See `Stage.loss`."""
+        noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        return ((model(noisy, times) - target) ** 2).mean(), {}
+
+    def preview(self, path: Path) -> None:
+        """Samples without a mask's control, decoded under real masks."""
+        device = next(self.module.parameters()).device
+        write_samples(
+            path, self.cases, self.config, self.first, self.latents, lambda x, t, _: self.module(x, t), device
+        )
+
+    def export(self, folder: Path) -> None:
+        """Weights, latent statistics and what was seen."""
+        write_export(
+            folder,
+            {"denoiser": self.module},
+            {**network_facts(self.config), "autoencoder_hash": self.first.hash},
+            (*self.first.record.stages, self.cases.provenance(self.name)),
+        )
+
+
+def network_facts(config: Config) -> dict[str, object]:
+    """Settings that the third stage must share."""
+    return {
+        "denoiser": config.denoiser.model_dump(mode="json"),
+        "objective": config.objective.model_dump(mode="json"),
+    }
+
+
+def noised_latents(
+    latents: LatentCache, objective: Objective, rows: list[Row], seed: int, stage: str, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Noisy latents, network times and targets of some rows; each row has random numbers of its own."""
+    clean, noise, times = [], [], []
+    for row in rows:
+        generator = torch_rng(seed, stage, "noise", row.step, row.number)
+        clean.append(latents.draw(row.case_id, generator))
+        noise.append(torch.randn(clean[-1].shape, generator=generator))
+        times.append(objective.draw_times(generator, 1))
+    moment = torch.cat(times).to(device)
+    noisy, target = objective.corrupt(torch.stack(clean).to(device), torch.stack(noise).to(device), moment)
+    return noisy, moment, target

@@ -1,0 +1,36 @@
+"""Stopping well when asked to: SIGTERM (a cluster's preemption) and SIGINT (Ctrl-C)."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from lldm_aug.errors import LldmAugError
+
+
+class Interrupted(LldmAugError):
+    """Training stopped on a signal after it had saved its state; the exit code is the shell's, 128 + signal."""
+
+
+class StopRequest:
+    """Remembers the first signal that came."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.signal = self.signal or number
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Within it, SIGTERM and SIGINT are noted instead of ending the process at once."""
+    request = StopRequest()
+    before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

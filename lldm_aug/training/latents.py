@@ -1,0 +1,74 @@
+"""Latents of all training cases, encoded once: mean and standard deviation, so that each step can draw afresh."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lldm_aug.errors import IncompatibleResume
+from lldm_aug.io.atomic import atomic_file, write_json
+from lldm_aug.io.weights import load_tensors, save_tensors
+from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.export import Export
+
+
+@dataclass(frozen=True)
+class LatentCache:
+    """Latent moments on disk.
+
+    Args:
+        folder: one safetensors file a case.
+        mean: mean of each latent channel over cases and cells.
+        std: standard deviation of each latent channel, the encoder's own spread included.
+    """
+
+    folder: Path
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def draw(self, case_id: str, generator: torch.Generator) -> torch.Tensor:
+        """A normalised draw (L, x, y, z) of a case's latent."""
+        moments = load_tensors(self.folder / f"{case_id}.safetensors")
+        noise = torch.randn(moments["mean"].shape, generator=generator)
+        latent = moments["mean"].float() + moments["std"].float() * noise
+        shape = (-1, 1, 1, 1)
+        return (latent - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
+
+
+def cache_latents(cases: CaseSet, export: Export, autoencoder: Autoencoder, folder: Path) -> LatentCache:
+    """Encodes all cases with a finished autoencoder, or finds them there from an earlier call.
+
+    Raises:
+        IncompatibleResume: when the folder holds latents of another autoencoder or other cases.
+    """
+    path = folder / "latents.json"
+    identity = {"autoencoder": export.hash, "cases": cases.record.request}
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["identity"] != identity:
+            raise IncompatibleResume(
+                "holds latents of another autoencoder", where=folder, fix="delete the folder, or choose another --out"
+            )
+        return LatentCache(folder, tuple(known["mean"]), tuple(known["std"]))
+    sums = [_encode(cases, case_id, autoencoder, folder) for case_id in cases.case_ids]
+    first = torch.stack([s[0] for s in sums]).mean(0)
+    second = torch.stack([s[1] for s in sums]).mean(0)
+    mean, std = first.tolist(), (second - first**2).clamp(min=1e-12).sqrt().tolist()
+    write_json(path, {"identity": identity, "mean": mean, "std": std})
+    return LatentCache(folder, tuple(mean), tuple(std))
+
+
+@torch.no_grad()
+def _encode(
+    cases: CaseSet, case_id: str, autoencoder: Autoencoder, folder: Path
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Writes a case's moments; returns each channel's first and second moment over cells."""
+    device = next(autoencoder.parameters()).device
+    mean, std = (t[0].cpu() for t in autoencoder.encode(cases.load(case_id).image[None].to(device)))
+    with atomic_file(folder / f"{case_id}.safetensors") as temporary:
+        save_tensors(temporary, {"mean": mean, "std": std})
+    return mean.double().flatten(1).mean(1), (mean**2 + std**2).double().flatten(1).mean(1)

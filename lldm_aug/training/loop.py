@@ -1,0 +1,190 @@
+"""The one training loop, on Accelerate: mixed precision, accumulation, clipping, EMA, checkpoints, resume, trackers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from lldm_aug.config.schema import StageSettings
+from lldm_aug.errors import ConfigError, TrainingError
+from lldm_aug.io.atomic import append_json_line, read_json_lines, write_text
+from lldm_aug.training.checkpoint import load_checkpoint, save_checkpoint
+from lldm_aug.training.ema import Ema
+from lldm_aug.training.interrupt import Interrupted, StopRequest, stop_requests
+from lldm_aug.training.order import Row, batch_rows
+from lldm_aug.training.stage import Stage
+
+MAX_BAD_STEPS = 10
+OnStep = Callable[[int, dict[str, float]], None]
+
+
+def train_stage(stage: Stage, accelerator: Accelerator, folder: Path, seed: int, on_step: OnStep) -> None:
+    """Trains a stage to its last step, from its newest checkpoint if there is one, and exports it.
+
+    Args:
+        stage: what to train.
+        accelerator: processes, device and precision.
+        folder: the stage's own folder: ``stats.jsonl``, ``checkpoints/``, ``samples/``.
+        seed: of the run; order, noise and drop-out are pure functions of it and the step.
+        on_step: called after each step with its number and figures.
+
+    Raises:
+        TrainingError: after ten steps in a row whose loss or gradient is not finite.
+        Interrupted: on SIGTERM or SIGINT, after a checkpoint was saved.
+        ConfigError: when the batch cannot be shared evenly.
+    """
+    with stop_requests() as request:
+        _Run(stage, accelerator, folder, seed, on_step, request).go()
+
+
+@dataclass
+class _Run:
+    stage: Stage
+    accelerator: Accelerator
+    folder: Path
+    seed: int
+    on_step: OnStep
+    request: StopRequest
+
+    def go(self) -> None:
+        stage, settings = self.stage, self.stage.settings
+        _check_batch(settings, self.accelerator)
+        stage.module.to(self.accelerator.device)
+        trainable = [p for p in stage.module.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.ema = Ema(stage.module, settings.ema_decay)
+        start = load_checkpoint(self.folder / "checkpoints", stage.module, self.ema, optimizer)
+        self._forget_after(start)
+        self.model, self.optimizer = self.accelerator.prepare(stage.module, optimizer)
+        self.bad_steps = 0
+        for step in range(start, settings.steps):
+            began = time.perf_counter()
+            figures = self._step(step)
+            self._record(step + 1, {**figures, "seconds": time.perf_counter() - began})
+            if self._stopped():
+                if self.accelerator.is_main_process:
+                    self._save(step + 1)
+                raise Interrupted(
+                    f"stopped by signal {self.request.signal} after step {step + 1}; its checkpoint is saved",
+                    where=self.folder,
+                    fix="run the same command again to go on",
+                )
+        self._finish(settings.steps)
+
+    def _step(self, step: int) -> dict[str, float]:
+        settings, accelerator = self.stage.settings, self.accelerator
+        rate = learning_rate(settings, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        parts = self._parts(step)
+        totals: dict[str, float] = {}
+        for i, rows in enumerate(parts):
+            last = i == len(parts) - 1
+            with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
+                loss, figures = self.stage.loss(self.model, rows, accelerator.device)
+                accelerator.backward(loss / len(parts))
+            for name, value in {"loss": loss.item(), **figures}.items():
+                totals[name] = totals.get(name, 0.0) + value / len(parts)
+        norm = float(accelerator.clip_grad_norm_(self.model.parameters(), settings.clip_norm))
+        if math.isfinite(norm):  # a loss that is not finite makes the norm so on every process
+            self.bad_steps = 0
+            self.optimizer.step()
+            self.ema.update(self.stage.module, step)
+        else:
+            self._count_bad_step(step)
+        self.optimizer.zero_grad()
+        return {**totals, "gradient_norm": norm, "learning_rate": rate}
+
+    def _parts(self, step: int) -> list[list[Row]]:
+        """This process's rows of the step's batch, in the parts that are accumulated."""
+        stage, world = self.stage, self.accelerator.num_processes
+        rows = batch_rows(stage.case_ids, self.seed, stage.name, step, stage.settings.batch_size)
+        mine = rows[self.accelerator.process_index :: world]
+        size = len(mine) // stage.settings.accumulate
+        return [mine[i : i + size] for i in range(0, len(mine), size)]
+
+    def _count_bad_step(self, step: int) -> None:
+        self.bad_steps += 1
+        if self.bad_steps >= MAX_BAD_STEPS:
+            raise TrainingError(
+                f"loss or gradient was not finite in {self.bad_steps} steps in a row, the last {step + 1}",
+                where=self.folder,
+                fix="lower the learning rate, or set train.precision=no; the last checkpoint is kept",
+            )
+
+    def _record(self, step: int, figures: dict[str, float]) -> None:
+        settings, last = self.stage.settings, step == self.stage.settings.steps
+        if self.accelerator.is_main_process:
+            if step % settings.log_every == 0 or last:
+                append_json_line(self.folder / "stats.jsonl", {"step": step, **figures})
+                self.accelerator.log(figures, step=step)
+            if step % settings.checkpoint_every == 0 or last:
+                self._save(step)
+            if settings.preview_every and step % settings.preview_every == 0 and not last:
+                self._with_average(lambda: self.stage.preview(self.folder / "samples" / f"step_{step:08d}.png"))
+        self.on_step(step, figures)
+
+    def _stopped(self) -> bool:
+        """Whether any process was asked to stop: then all of them stop, after the same step."""
+        flag = torch.tensor(self.request.signal, device=self.accelerator.device)
+        if self.accelerator.num_processes > 1:
+            flag = self.accelerator.reduce(flag.float(), reduction="sum").int()
+        if not flag.item():
+            return False
+        self.request.signal = self.request.signal or 15
+        return True
+
+    def _finish(self, step: int) -> None:
+        if self.accelerator.is_main_process:
+            self._with_average(lambda: self.stage.preview(self.folder / "samples" / f"step_{step:08d}.png"))
+            self._with_average(lambda: self.stage.export(self.folder / "export"))
+        self.accelerator.wait_for_everyone()
+
+    def _with_average(self, act: Callable[[], None]) -> None:
+        with self.ema.applied_to(self.stage.module):
+            self.stage.module.eval()
+            act()
+            self.stage.module.train()
+
+    def _save(self, step: int) -> None:
+        save_checkpoint(
+            self.folder / "checkpoints",
+            step,
+            self.stage.module,
+            self.ema,
+            self.optimizer.optimizer,
+            self.stage.settings.keep_checkpoints,
+        )
+
+    def _forget_after(self, step: int) -> None:
+        """Drops the statistics of steps that were lost with the last interruption and come again."""
+        path = self.folder / "stats.jsonl"
+        if self.accelerator.is_main_process and path.exists():
+            kept = [line for line in read_json_lines(path) if line["step"] <= step]
+            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def learning_rate(settings: StageSettings, step: int) -> float:
+    """Linear warm-up, then a cosine to a hundredth of the peak."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def _check_batch(settings: StageSettings, accelerator: Accelerator) -> None:
+    shares = accelerator.num_processes * settings.accumulate
+    if settings.batch_size % shares:
+        raise ConfigError(
+            f"batch_size {settings.batch_size} is not a multiple of {accelerator.num_processes} processes "
+            f"times accumulate {settings.accumulate}",
+            fix="the batch is that of the whole step, over all processes",
+        )

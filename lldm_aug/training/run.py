@@ -1,0 +1,154 @@
+"""A training run on disk: one folder, a sub-folder a stage, the same command again goes on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lldm_aug import __version__
+from lldm_aug.config.schema import Config
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.splits import Fold
+from lldm_aug.errors import IncompatibleResume
+from lldm_aug.io.atomic import write_json
+from lldm_aug.training.cases import CaseSet, prepare_cases
+from lldm_aug.training.export import Export, read_export
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from lldm_aug.training.latents import LatentCache
+    from lldm_aug.training.loop import OnStep
+    from lldm_aug.training.stage import Stage
+
+log = logging.getLogger(__name__)
+
+STAGES = ("autoencoder", "diffusion", "controlnet")
+FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
+"""Settings that may change when a stage goes on: they do not touch its result."""
+
+
+def train(
+    name: str,
+    config: Config,
+    dataset: RawDataset,
+    fold: Fold,
+    out: Path,
+    *,
+    log_with: Sequence[str] = (),
+    on_step: OnStep = lambda step, figures: None,
+) -> None:
+    """Trains one stage of a generator, or goes on with it.
+
+    Args:
+        name: one of `STAGES`; each builds on the one before in the same folder.
+        config: all settings; those shared with earlier stages must be the same.
+        dataset: real cases.
+        fold: only this fold's training cases are ever read.
+        out: the run folder; after the last stage ``out/generator`` holds the generator.
+        log_with: trackers of Accelerate, such as ``tensorboard``.
+        on_step: called after each step with its number and figures.
+
+    Raises:
+        LldmAugError: see `prepare_cases`, `read_export` and `train_stage`.
+    """
+    from lldm_aug.training.loop import train_stage
+
+    folder = out / name
+    accelerator = _accelerator(config, log_with, folder)
+    with accelerator.main_process_first():
+        cases = prepare_cases(dataset, fold, config, out / "cases")
+        _begin(name, config, cases, folder)
+    if (folder / "export").is_dir():
+        log.info("%s is finished already", folder)
+        return
+    if log_with:
+        accelerator.init_trackers("lldm_aug")
+    stage = _make_stage(name, config, cases, out, accelerator)
+    train_stage(stage, accelerator, folder, config.seed, on_step)
+    accelerator.end_training()
+
+
+def _accelerator(config: Config, log_with: Sequence[str], folder: Path) -> Accelerator:
+    from accelerate import Accelerator
+
+    return Accelerator(mixed_precision=config.train.precision, log_with=list(log_with) or None, project_dir=folder)
+
+
+def _begin(name: str, config: Config, cases: CaseSet, folder: Path) -> None:
+    """Writes ``run.json``, or refuses to go on with a stage that was begun with other settings."""
+    path = folder / "run.json"
+    binding = _binding(name, config)
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))["binding"]
+        changed = sorted(key for key in {*before, *binding} if before.get(key) != binding.get(key))
+        if changed:
+            raise IncompatibleResume(
+                f"was begun with other settings: {', '.join(f'{k} {before.get(k)} -> {binding.get(k)}' for k in changed)}",
+                where=folder,
+                fix="use the same settings, or another --out",
+            )
+        return
+    record = {
+        "lldm_aug": __version__,
+        "python": platform.python_version(),
+        "stage": name,
+        "dataset": cases.record.dataset,
+        "fold": cases.record.fold,
+        "cases": list(cases.case_ids),
+        "binding": binding,
+        "config": config.model_dump(mode="json"),
+    }
+    write_json(path, record)
+
+
+def _binding(name: str, config: Config) -> dict[str, Any]:
+    """The settings that decide a stage's result, by dotted name."""
+    sections = {"autoencoder": ("autoencoder",)}.get(name, ("autoencoder", "denoiser", "objective"))
+    tree: dict[str, Any] = config.model_dump(mode="json", include={"seed", *sections})
+    tree["train"] = {
+        "precision": config.train.precision,
+        name: getattr(config.train, name).model_dump(mode="json", exclude=set(FREE)),
+    }
+    return _flat(tree)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return leaves
+
+
+def _make_stage(name: str, config: Config, cases: CaseSet, out: Path, accelerator: Accelerator) -> Stage:
+    from lldm_aug.seeds import derive_seed
+    from lldm_aug.training.autoencoder import AutoencoderStage
+    from lldm_aug.training.controlnet import ControlNetStage
+    from lldm_aug.training.diffusion import DiffusionStage
+
+    import torch
+
+    with torch.random.fork_rng():  # initial weights: the one thing that torch draws from its global generator
+        torch.manual_seed(derive_seed(config.seed, name, "initial weights"))
+        if name == "autoencoder":
+            return AutoencoderStage(cases, config)
+        first = read_export(out / "autoencoder" / "export", name)
+        first.require("autoencoder", config.autoencoder.model_dump(mode="json"))
+        latents = _latents(config, cases, first, out, accelerator)
+        if name == "diffusion":
+            return DiffusionStage(cases, config, first, latents)
+        second = read_export(out / "diffusion" / "export", name)
+        return ControlNetStage(cases, config, first, second, latents)
+
+
+def _latents(config: Config, cases: CaseSet, first: Export, out: Path, accelerator: Accelerator) -> LatentCache:
+    from lldm_aug.training.latents import cache_latents
+    from lldm_aug.training.preview import load_autoencoder
+
+    with accelerator.main_process_first():
+        autoencoder = load_autoencoder(cases, config, first).to(accelerator.device)
+        return cache_latents(cases, first, autoencoder, out / "latents")

@@ -1,0 +1,37 @@
+"""What the loop needs to know of a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from lldm_aug.config.schema import StageSettings
+from lldm_aug.training.order import Row
+
+
+class Stage(Protocol):
+    """One network and how it is trained.
+
+    Attributes:
+        name: names its folder and its random numbers.
+        settings: of its optimisation.
+        module: the network; the loop trains its parameters that require gradients.
+        case_ids: cases to draw from.
+    """
+
+    name: str
+    settings: StageSettings
+    module: nn.Module
+    case_ids: tuple[str, ...]
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
+        """Mean loss over rows, and figures to log. ``model`` is the module, perhaps wrapped for several processes."""
+
+    def preview(self, path: Path) -> None:
+        """Draws a picture of what the module does now (the loop has put the averaged weights in)."""
+
+    def export(self, folder: Path) -> None:
+        """Writes the finished stage (averaged weights are in)."""
