@@ -1,0 +1,111 @@
+"""The trunk: outline, subcutaneous fat, muscular wall, spine and great vessels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lldm_aug.phantom.implicit import Vector, ellipsoid, superellipse
+
+
+@dataclass(frozen=True)
+class Body:
+    """A person's trunk in the phantom's frame.
+
+    Args:
+        half_width_mm, half_depth_mm: of the skin's outline.
+        fat_mm: thickness of the subcutaneous fat at the sides (half of it in front).
+        wall_mm: thickness of muscle and ribs.
+        spine_y_mm: position of the vertebral bodies' centre along the back-to-front axis.
+    """
+
+    half_width_mm: float
+    half_depth_mm: float
+    fat_mm: float
+    wall_mm: float
+    spine_y_mm: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, bulk: float) -> Body:
+        """A trunk for a person of this bulk (about -1 slim .. 1 stout)."""
+        half_width = float(np.clip(140 + 9 * bulk + rng.normal(0, 3), 126, 154))
+        half_depth = float(np.clip(106 + 10 * bulk + rng.normal(0, 3), 92, 122))
+        fat = float(np.clip(12 + 5 * bulk + rng.normal(0, 3), 5, 24))
+        return cls(half_width, half_depth, fat, float(rng.uniform(9, 13)), -half_depth + fat + rng.uniform(36, 42))
+
+    def skin(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Negative inside the body."""
+        return superellipse(x, y, self.half_width_mm, self.half_depth_mm)
+
+    def muscle(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Negative inside the subcutaneous fat's inner border."""
+        return superellipse(x, y - self.fat_mm / 4, self.half_width_mm - self.fat_mm, self._muscle_depth)
+
+    def cavity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Negative inside the muscular wall: where the organs are."""
+        wide, deep = self.half_width_mm - self.fat_mm - self.wall_mm, self._muscle_depth - self.wall_mm
+        return superellipse(x, y - self.fat_mm / 4, wide, deep)
+
+    @property
+    def _muscle_depth(self) -> float:
+        return self.half_depth_mm - 0.75 * self.fat_mm
+
+    def vertebra(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Negative inside the column of vertebral bodies."""
+        return np.hypot(x / 1.2, y - self.spine_y_mm) - 17
+
+    def canal(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Negative inside the spinal canal."""
+        return np.hypot(x / 1.2, y - self.spine_y_mm + 27) - 7
+
+    def back(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Negative inside the muscles beside the spine."""
+        distance: np.ndarray = np.hypot((np.abs(x) - 28) / 1.5, y - self.spine_y_mm + 20) - 19
+        return distance
+
+    @property
+    def aorta_mm(self) -> tuple[float, float]:
+        """Centre (x, y) of the aorta."""
+        return -10.0, self.spine_y_mm + 29
+
+    @property
+    def cava_mm(self) -> tuple[float, float]:
+        """Centre (x, y) of the inferior vena cava."""
+        return 24.0, self.spine_y_mm + 32
+
+    def aorta(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Negative inside the aorta."""
+        return np.hypot(x - self.aorta_mm[0], y - self.aorta_mm[1]) - 10
+
+    def cava(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Negative inside the inferior vena cava."""
+        return np.hypot((x - self.cava_mm[0]) / 1.15, y - self.cava_mm[1]) - 10.5
+
+
+@dataclass(frozen=True)
+class Organ:
+    """A neighbour of the liver: one ellipsoid.
+
+    Args:
+        centre_mm, radii_mm: in the phantom's frame.
+    """
+
+    centre_mm: Vector
+    radii_mm: Vector
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, centre_mm: Vector, radii_mm: Vector) -> Organ:
+        """An organ that differs a little from the usual one."""
+        c, r = rng.normal(0, 3, 3) + centre_mm, np.asarray(radii_mm) * rng.uniform(0.85, 1.15, 3)
+        return cls((float(c[0]), float(c[1]), float(c[2])), (float(r[0]), float(r[1]), float(r[2])))
+
+    def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Negative inside."""
+        return ellipsoid(x, y, z, self.centre_mm, self.radii_mm)
+
+    @property
+    def box_mm(self) -> tuple[np.ndarray, np.ndarray]:
+        """Opposite corners of the box around it."""
+        centre, radii = np.asarray(self.centre_mm), np.asarray(self.radii_mm)
+        return centre - radii, centre + radii
