@@ -85,7 +85,8 @@ def _tissue_signal(anatomy: Anatomy, protocol: Protocol) -> np.ndarray:
     for number, tumour in enumerate(anatomy.tumours):
         t1[Tissue.TUMOUR + number], density[Tissue.TUMOUR + number] = tumour.t1_ms, 0.9
     signal = spoiled_gradient_echo(t1, density, protocol.repetition_ms, protocol.flip_degrees)
-    return (signal / signal[Tissue.LIVER]).astype(np.float32)
+    relative: np.ndarray = (signal / signal[Tissue.LIVER]).astype(np.float32)
+    return relative
 
 
 def _texture(rng: np.random.Generator, tissues: np.ndarray, frame: Frame, amount: float) -> np.ndarray:

@@ -11,7 +11,7 @@ Vector = tuple[float, float, float]
 
 
 def ellipsoid(x: np.ndarray, y: np.ndarray, z: np.ndarray, centre: Vector, radii: Vector) -> np.ndarray:
-    """An axis-aligned ellipsoid; the function is divided by the length of its gradient, so near the surface it is in mm."""
+    """An axis-aligned ellipsoid; divided by the length of its gradient, so in mm near the surface."""
     u, v, w = ((p - c) / r for p, c, r in zip((x, y, z), centre, radii, strict=True))
     norm = np.sqrt(u * u + v * v + w * w) + 1e-6
     gradient = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2) + 1e-6
