@@ -98,6 +98,8 @@ def _stored_type(data: np.ndarray, path: Path) -> np.dtype:
 
 def _scaled(header: nib.Nifti1Header, stored: np.ndarray, path: Path) -> np.ndarray:
     try:
+        if np.isinf(header["scl_slope"]):  # nibabel would read it as "no scaling", which NaN and 0 stand for
+            raise HeaderDataError("scl_slope is infinite")
         slope, intercept = header.get_slope_inter()
     except HeaderDataError as error:
         raise InvalidVolume(f"unusable intensity scaling ({error})", where=path, fix="repair the header") from error
