@@ -86,19 +86,23 @@ def load_split(dataset: RawDataset, fold: Fold) -> Split:
         DatasetError: for a fold that the split lacks, or a split with cases that the data set lacks or that are in both
             training and validation.
     """
+    return split_of(dataset.case_ids, splits_path(dataset), fold)
+
+
+def split_of(case_ids: tuple[str, ...], path: Path | None, fold: Fold) -> Split:
+    """As `load_split`, for ids and a ``splits_final.json`` that are known; without a file, ``path`` is None."""
     if fold == "all":
-        return Split("all", dataset.case_ids, ())
-    path = splits_path(dataset)
+        return Split("all", case_ids, ())
     if path is not None and path.exists():
         splits = _read_splits(path)
     else:
-        splits = make_splits(dataset.case_ids)
+        splits = make_splits(case_ids)
         if path is not None:
             write_json(path, splits)
     if not isinstance(fold, int) or not 0 <= fold < len(splits):
-        raise DatasetError(f"no fold {fold!r}; there are 0..{len(splits) - 1} and 'all'", where=path or dataset.folder)
+        raise DatasetError(f"no fold {fold!r}; there are 0..{len(splits) - 1} and 'all'", where=path)
     split = Split(fold, tuple(splits[fold]["train"]), tuple(splits[fold]["val"]))
-    unknown = sorted({*split.train, *split.val} - {*dataset.case_ids})
+    unknown = sorted({*split.train, *split.val} - {*case_ids})
     if unknown:
         raise DatasetError(f"the split names cases that the data set lacks: {', '.join(unknown[:5])}", where=path)
     both = sorted({*split.train} & {*split.val})
