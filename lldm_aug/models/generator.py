@@ -108,12 +108,11 @@ class Generator:
             unknown: structures that the image may or may not show.
 
         Returns:
-            Scaled images (B, C, X, Y, Z), and booleans (B, X, Y, Z) that are False where a voxel should be exactly zero.
+            Scaled images (B, C, X, Y, Z), and logits (B, X, Y, Z) below 0 where a voxel should be exactly zero.
         """
         condition = encode_mask(label.to(self.device), self.description.schema, unknown)
         latent = self.latent(condition, noise.to(self.device), sampling or self.description.sampling, rng)
-        scaled, logit = self.autoencoder.decode(self.denormalise(latent), condition)
-        return scaled, logit > 0
+        return self.autoencoder.decode(self.denormalise(latent), condition)
 
     def latent(
         self, condition: torch.Tensor, noise: torch.Tensor, sampling: SamplingSettings, rng: torch.Generator | None = None

@@ -1,0 +1,84 @@
+"""``lldm-aug generate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fold_option, seed_option
+from lldm_aug.cli.progress import track
+
+MASKS = ("real", "deformed", "procedural")
+
+
+@click.command(no_args_is_help=True)
+@click.option("--n", type=click.IntRange(min=1), required=True, help="Cases that the pool shall have.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="The pool's folder.")
+@click.option("--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder.  [default: the embedded one]")
+@click.option("--masks", type=click.Choice(MASKS), default=None, help="Where masks come from.")
+@click.option("--data", metavar="DATASET", default=None, help="Data set of the masks.  [default: the generator's]")
+@fold_option
+@seed_option
+@click.option("--steps", type=click.IntRange(min=1), default=None, help="Steps of the solver.")
+@click.option("--guidance", type=click.FloatRange(min=0), default=None, help="Classifier-free guidance on the mask.")
+@click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Share the work by hand: number of parts.")
+@click.option("--part-id", type=click.IntRange(min=0), default=0, help="Which part this call makes, from 0.")
+@dry_run_option
+def generate(
+    n: int,
+    out: Path,
+    model: Path | None,
+    masks: str | None,
+    data: str | None,
+    fold: int | str | None,
+    seed: int,
+    steps: int | None,
+    guidance: float | None,
+    num_parts: int,
+    part_id: int,
+    dry_run: bool,
+) -> None:
+    """Write a pool of synthetic images with their masks, in nnU-Net's raw layout with a manifest.
+
+    Run the same command again to go on after an interruption; a larger --n adds cases. Case k of a seed is the same whatever
+    the number of parts, processes or restarts.
+
+    \b
+    Examples:
+      lldm-aug generate --n 500 --out pools/x
+      lldm-aug generate --n 100 --out pools/y --model runs/x --masks deformed --data 801 --fold 0
+      accelerate launch -m lldm_aug generate --n 500 --out pools/x
+    """
+    from lldm_aug.models.description import read_description
+    from lldm_aug.resources import pretrained_dir
+    from lldm_aug.synthesis.plan import describe_pool, generator_folder, request_masks
+
+    folder = generator_folder(model if model is not None else pretrained_dir())
+    description = read_description(folder)
+    request = request_masks(description, masks, data, fold)
+    asked = {"steps": steps, "guidance": guidance}
+    sampling = description.sampling.model_copy(update={k: v for k, v in asked.items() if v is not None})
+    if dry_run:
+        click.echo(f"generator  {folder}\nmasks      {request.kind} {request.dataset.name if request.dataset else ''}")
+        click.echo(f"sampling   {sampling.model_dump()}\ncases      {n} into {out}")
+        return
+    from accelerate import PartialState
+
+    from lldm_aug.models.generator import Generator
+    from lldm_aug.pool.mosaic import draw_pool
+    from lldm_aug.pool.writer import open_pool
+    from lldm_aug.synthesis import generate as synthesis
+
+    state = PartialState()
+    generator = Generator.load(folder).to(state.device)
+    source = request.source(description)
+    open_pool(out, describe_pool(description, generator.hash, request, seed, sampling))
+    parts, part = num_parts * state.num_processes, part_id * state.num_processes + state.process_index
+    todo = synthesis.missing_indices(out, n, seed, parts, part)
+    for _ in track(synthesis.generate(generator, source, out, seed, todo, sampling), "generate", len(todo)):
+        pass
+    state.wait_for_everyone()
+    if state.is_main_process and part_id == 0:
+        draw_pool(out)
+        click.echo(f"{out}: {len(todo)} cases made by this part; see {out / 'mosaic.png'}")

@@ -1,0 +1,38 @@
+"""A picture of a pool's first cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lldm_aug.data.resample import canonical_grid, to_canonical
+from lldm_aug.io.nifti import read_image, read_label
+from lldm_aug.labels import LabelSchema
+from lldm_aug.pool.manifest import PoolCase, read_cases, read_info
+from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+
+MOSAIC_FILE = "mosaic.png"
+NUM_ROWS = 5
+
+
+def draw_pool(pool: Path) -> Path | None:
+    """Draws image and mask outlines of the first cases (first channel); None for an empty pool."""
+    cases = list(read_cases(pool).values())[:NUM_ROWS]
+    if not cases:
+        return None
+    info = read_info(pool)
+    title = f"{pool.resolve().name}: {info.mask_source} masks, seed {info.seed}"
+    schema = LabelSchema.from_dataset_json(info.dataset_json)
+    write_mosaic(pool / MOSAIC_FILE, [_row(pool, case) for case in cases], title=title, schema=schema)
+    return pool / MOSAIC_FILE
+
+
+def _row(pool: Path, case: PoolCase) -> MosaicRow:
+    image_name = min(name for name in case.files if name.startswith("images/"))
+    label_name = next(name for name in case.files if name.startswith("labels/"))
+    image, label = read_image(pool / image_name), read_label(pool / label_name)
+    return MosaicRow(
+        to_canonical(image.data, image.grid),
+        to_canonical(label.data, label.grid),
+        canonical_grid(image.grid).spacing_mm,
+        case.case_id,
+    )

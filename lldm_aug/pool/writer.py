@@ -1,0 +1,67 @@
+"""Adding cases to a pool: files first, then the manifest line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lldm_aug.errors import IncompatibleResume
+from lldm_aug.geometry import Grid
+from lldm_aug.io.atomic import write_json
+from lldm_aug.io.nifti import write_nifti
+from lldm_aug.pool.manifest import POOL_FILE, MaskOrigin, PoolCase, PoolInfo, append_case, read_info
+from lldm_aug.pool.verify import file_record
+from lldm_aug.volume import Volume
+
+FILE_ENDING = ".nii.gz"
+
+
+def open_pool(folder: Path, info: PoolInfo) -> None:
+    """Begins a pool, or finds that it was begun with the same settings; other processes may do so at the same time.
+
+    Raises:
+        IncompatibleResume: when it was begun with other settings; says which.
+    """
+    if not (folder / POOL_FILE).exists():
+        write_json(folder / POOL_FILE, info.model_dump(mode="json"))
+        return
+    before = read_info(folder)
+    if before.settings_hash != info.settings_hash:
+        keys = sorted({*before.settings, *info.settings})
+        changed = [k for k in keys if before.settings.get(k) != info.settings.get(k)]
+        raise IncompatibleResume(
+            f"was begun with other settings: {', '.join(changed)}",
+            where=folder,
+            fix="repeat the first command, or choose another --out",
+        )
+
+
+def case_name(seed: int, index: int) -> str:
+    """Case id of one number in a run."""
+    return f"lldm_{seed}_{index:05d}"
+
+
+def write_case(
+    pool: Path, case_id: str, index: int, seed: int, image: np.ndarray, label: np.ndarray, grid: Grid, origin: MaskOrigin
+) -> PoolCase:
+    """Writes the files of a case, each atomically, then its manifest line.
+
+    Args:
+        pool: the pool's folder.
+        case_id: its name.
+        index: its number in the run.
+        seed: its seed.
+        image: (C, X, Y, Z).
+        label: (X, Y, Z) integers.
+        grid: grid of both.
+        origin: the mask's origin.
+    """
+    volumes = {f"images/{case_id}_{i:04d}{FILE_ENDING}": channel for i, channel in enumerate(image)}
+    volumes[f"labels/{case_id}{FILE_ENDING}"] = label.astype(np.uint8 if label.max(initial=0) < 256 else np.int16)
+    for name, data in volumes.items():
+        write_nifti(pool / name, Volume(data, grid))
+    files = {name: file_record(pool / name) for name in volumes}
+    case = PoolCase(case_id=case_id, index=index, seed=seed, mask=origin, files=files)
+    append_case(pool, case)
+    return case

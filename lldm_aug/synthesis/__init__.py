@@ -1,0 +1,1 @@
+"""From a generator, masks and a seed to synthetic cases."""

@@ -1,0 +1,69 @@
+"""One synthetic case: a pure function of generator, mask source, run seed and index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.data.conform import Frame
+from lldm_aug.geometry import Grid
+from lldm_aug.masks.source import MaskSource
+from lldm_aug.models.generator import Generator
+from lldm_aug.pool.manifest import MaskOrigin
+from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
+
+
+@dataclass(frozen=True)
+class SyntheticCase:
+    """A generated image with its mask.
+
+    Args:
+        index: its number in the run.
+        seed: what its random numbers derive from.
+        image: (C, X, Y, Z) in the range of the real data, exactly zero where theirs would be.
+        label: (X, Y, Z) int16.
+        grid: grid of both, in the spacing and orientation of the mask's source.
+        origin: where the mask came from.
+    """
+
+    index: int
+    seed: int
+    image: np.ndarray
+    label: np.ndarray
+    grid: Grid
+    origin: MaskOrigin
+
+
+def make_case(
+    generator: Generator, source: MaskSource, run_seed: int, index: int, sampling: SamplingSettings
+) -> SyntheticCase:
+    """Draws a mask, generates an image for it, and brings both to the mask's own spacing and orientation.
+
+    Each case is computed alone, so that no batch layout can change its last digits.
+    """
+    seed = derive_seed(run_seed, "case", index)
+    mask = source.draw(index, seed)
+    description = generator.description
+    frame = Frame.around(mask.label, description.shape, description.spacing_mm)
+    label = frame.label_in(mask.label.data)
+    scaled, logit = _generate(generator, label, seed, sampling)
+    intensity = description.intensity
+    scale = intensity.scales[int(numpy_rng(seed, "intensity").integers(len(intensity.scales)))]
+    image = intensity.restore(frame.image_out(scaled), frame.image_out(logit)[0] > 0, scale)
+    return SyntheticCase(index, seed, image, frame.label_out(label), frame.native_view(), mask.origin)
+
+
+def _generate(
+    generator: Generator, label: np.ndarray, seed: int, sampling: SamplingSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled image (C, X, Y, Z) and foreground logit (1, X, Y, Z) on the generator's grid."""
+    noise = torch.randn(1, *generator.description.latent_shape, generator=torch_rng(seed, "noise"))
+    scaled, logit = generator.image(
+        torch.from_numpy(label)[None], noise, sampling, rng=torch_rng(seed, "ancestral noise")
+    )
+    return scaled[0].float().cpu().numpy(), logit.float().cpu().numpy()
+
+

@@ -1,0 +1,124 @@
+"""What a run of ``lldm-aug generate`` is to make: generator, masks, seed; resolved and refused early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lldm_aug import __version__
+from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.splits import Fold, Split, load_split
+from lldm_aug.errors import CheckpointError, DatasetError, LabelError
+from lldm_aug.io.hashing import sha256_json
+from lldm_aug.masks import make_mask_source
+from lldm_aug.masks.source import MaskSource
+from lldm_aug.models.description import CONFIG_FILE, Description
+from lldm_aug.pool.manifest import PoolInfo
+from lldm_aug.pool.provenance import GeneratorProvenance
+
+WITHOUT_DATA = ("procedural",)
+
+
+@dataclass(frozen=True)
+class MaskRequest:
+    """Which masks to draw.
+
+    Args:
+        kind: ``real``, ``deformed`` or ``procedural``.
+        dataset: data set whose training masks are the source; None for procedural masks.
+        split: the fold of it whose training cases may be used.
+    """
+
+    kind: str
+    dataset: RawDataset | None
+    split: Split | None
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Ids of the cases whose masks may be used."""
+        return () if self.split is None else self.split.train
+
+    def source(self, description: Description) -> MaskSource:
+        """The source itself, for a generator.
+
+        Raises:
+            LabelError: when generator and data set name different structures.
+        """
+        schema = description.schema
+        if self.dataset is not None and self.dataset.schema != schema:
+            raise LabelError(
+                f"the generator knows {', '.join(schema.names)}, the data set has {', '.join(self.dataset.schema.names)}",
+                where=self.dataset.folder,
+                fix="use masks of the same structures, or a generator trained on this data set",
+            )
+        return make_mask_source(self.kind, schema, dataset=self.dataset, cases=self.cases, grid=description.grid)
+
+
+def generator_folder(path: Path) -> Path:
+    """A generator's folder, given it or the run folder that holds it.
+
+    Raises:
+        CheckpointError: when there is none.
+    """
+    for folder in (path, path / "generator"):
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+    raise CheckpointError("no generator", where=path, fix="finish 'lldm-aug train controlnet', or give another --model")
+
+
+def request_masks(
+    description: Description, kind: str | None, data: str | None, fold: Fold | None
+) -> MaskRequest:
+    """Fills in what the user left open: the data set and fold that the generator was trained on; deformed masks.
+
+    A generator without a data set at hand (such as the embedded one) draws procedural masks.
+
+    Raises:
+        DatasetError: when real masks are asked for and it is not clear of which fold.
+    """
+    trained = description.stages[-1] if description.stages else None
+    if kind is None:
+        kind = "procedural" if data is None and _is_phantom(description) else "deformed"
+    if kind in WITHOUT_DATA:
+        return MaskRequest(kind, None, None)
+    if data is None and trained is None:
+        raise DatasetError(f"masks of kind {kind!r} need a data set", fix="give --data and --fold")
+    dataset = RawDataset.find(data if data is not None else trained.dataset if trained else "")
+    if fold is None:
+        if trained is None or trained.dataset != dataset.name:
+            raise DatasetError("masks would come from an unknown fold", where=dataset.folder, fix="give --fold")
+        fold = trained.fold
+    return MaskRequest(kind, dataset, load_split(dataset, fold))
+
+
+def describe_pool(
+    description: Description, generator_hash: str, masks: MaskRequest, seed: int, sampling: SamplingSettings
+) -> PoolInfo:
+    """The pool's ``pool.json``."""
+    dataset, split = masks.dataset, masks.split
+    settings: dict[str, Any] = {
+        "generator": generator_hash,
+        "seed": seed,
+        "masks": masks.kind,
+        "mask_dataset": dataset and dataset.name,
+        "mask_cases": {c: dataset.label_hash(c) for c in masks.cases} if dataset else {},
+        "sampling": sampling.model_dump(mode="json"),
+    }
+    return PoolInfo(
+        lldm_aug_version=__version__,
+        seed=seed,
+        mask_source=masks.kind,
+        mask_dataset=dataset and dataset.name,
+        fold=split and split.fold,
+        split_hash=split and split.hash,
+        dataset_json={**description.dataset_json, "file_ending": ".nii.gz"},
+        generator=GeneratorProvenance(hash=generator_hash, stages=description.stages),
+        settings_hash=sha256_json(settings),
+        settings=settings,
+    )
+
+
+def _is_phantom(description: Description) -> bool:
+    return all(stage.dataset.endswith("HBPPhantom") for stage in description.stages)

@@ -1,0 +1,78 @@
+"""Samplers against a closed form: for data N(m, s^2) the optimal prediction and the solution are known."""
+
+import pytest
+import torch
+
+from lldm_aug.config.schema import Config, ObjectiveSettings, SamplingSettings
+from lldm_aug.diffusion.objective import NoisePrediction, RectifiedFlow, make_objective
+from lldm_aug.diffusion.sampler import sample
+
+MEAN, STD = 0.7, 0.3
+NOISE = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0))
+NOISE = (NOISE - NOISE.mean()) / NOISE.std()
+
+
+def velocity(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """Optimal rectified-flow prediction for Gaussian data."""
+    t = times.view(-1, 1) / 1000
+    clean = MEAN + (1 - t) * STD**2 / ((1 - t) ** 2 * STD**2 + t**2) * (x - (1 - t) * MEAN)
+    return (x - clean) / t
+
+
+def noise_prediction(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """Optimal DDPM prediction for Gaussian data."""
+    a = NoisePrediction(1000).alphas_cumprod[times.long()].view(-1, 1)
+    clean = MEAN + a.sqrt() * STD**2 / (a * STD**2 + 1 - a) * (x - a.sqrt() * MEAN)
+    return (x - a.sqrt() * clean) / (1 - a).sqrt()
+
+
+def spread_error(solver: str, steps: int) -> float:
+    """How far the standard deviation of flow samples is off."""
+    out = sample(velocity, NOISE, ObjectiveSettings(), SamplingSettings(solver=solver, steps=steps))
+    assert out.mean().item() == pytest.approx(MEAN, abs=0.01)
+    return abs(out.std().item() - STD)
+
+
+@pytest.mark.parametrize("solver", ["unipc", "dpmpp", "euler"])
+def test_flow_converges_to_the_data(solver: str) -> None:
+    assert spread_error(solver, 100) < 0.01
+
+
+def test_second_order_solvers_beat_euler_by_far() -> None:
+    assert spread_error("unipc", 20) < 0.2 * spread_error("euler", 20)
+    assert spread_error("dpmpp", 20) < 0.2 * spread_error("euler", 20)
+
+
+def test_euler_is_of_first_order() -> None:
+    assert spread_error("euler", 40) / spread_error("euler", 80) == pytest.approx(2, abs=0.25)
+
+
+def test_ddpm_with_a_thousand_steps_reaches_the_data() -> None:
+    settings = SamplingSettings(solver="ddpm", steps=1000)
+    out = sample(noise_prediction, NOISE, ObjectiveSettings(kind="ddpm"), settings, torch.Generator().manual_seed(1))
+    assert out.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert out.std().item() == pytest.approx(STD, abs=0.02)
+
+
+def test_flow_paths_end_in_data_and_noise() -> None:
+    clean, noise = torch.randn(2, 3), torch.randn(2, 3)
+    noisy, target = RectifiedFlow().corrupt(clean, noise, torch.tensor([0.0, 1000.0]))
+    torch.testing.assert_close(noisy, torch.stack([clean[0], noise[1]]))
+    torch.testing.assert_close(target, noise - clean)
+
+
+def test_ddpm_keeps_unit_variance() -> None:
+    generator = torch.Generator().manual_seed(0)
+    objective = make_objective(ObjectiveSettings(kind="ddpm"))
+    times = objective.draw_times(generator, 5000)
+    noisy, _ = objective.corrupt(
+        torch.randn(5000, 8, generator=generator), torch.randn(5000, 8, generator=generator), times
+    )
+    assert noisy.std().item() == pytest.approx(1, abs=0.02)
+    assert 0 <= times.min() < 50 < 950 < times.max() < 1000
+
+
+@pytest.mark.parametrize(("kind", "solver"), [("flow", "ddpm"), ("ddpm", "euler")])
+def test_solver_must_fit_the_objective(kind: str, solver: str) -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        Config(objective=ObjectiveSettings(kind=kind), sampling=SamplingSettings(solver=solver))
