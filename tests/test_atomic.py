@@ -28,6 +28,18 @@ class Failure(Exception):
     """What a writer may raise."""
 
 
+def write_half(path: Path, error: type[BaseException]) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+def write_half_a_folder(path: Path) -> None:
+    with atomic_folder(path) as temporary:
+        (temporary / "a").write_text("half")
+        raise Failure
+
+
 def test_success_leaves_only_the_file(tmp_path):
     write_text(tmp_path / "deep" / "a.txt", "café")
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["a.txt"]
@@ -35,17 +47,15 @@ def test_success_leaves_only_the_file(tmp_path):
 
 
 def test_failure_leaves_nothing(tmp_path):
-    with pytest.raises(Failure), atomic_file(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        raise Failure
+    with pytest.raises(Failure):
+        write_half(tmp_path / "a.txt", Failure)
     assert not list(tmp_path.iterdir())
 
 
 def test_failure_keeps_the_older_file(tmp_path):
     write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(KeyboardInterrupt), atomic_file(tmp_path / "a.txt") as temporary:
-        temporary.write_text("new")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_half(tmp_path / "a.txt", KeyboardInterrupt)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
 
 
@@ -79,9 +89,8 @@ def test_folder_replaces_an_older_one_whole(tmp_path):
 def test_failed_folder_keeps_the_older_one(tmp_path):
     with atomic_folder(tmp_path / "step") as temporary:
         (temporary / "a").write_text("old")
-    with pytest.raises(Failure), atomic_folder(tmp_path / "step") as temporary:
-        (temporary / "a").write_text("new")
-        raise Failure
+    with pytest.raises(Failure):
+        write_half_a_folder(tmp_path / "step")
     assert [p.name for p in tmp_path.iterdir()] == ["step"]
     assert (tmp_path / "step" / "a").read_text() == "old"
 

@@ -63,7 +63,7 @@ def test_shift_is_its_own_length(grid, shift):
 @given(grids(), st.tuples(*[st.integers(-5, 5)] * 3))
 def test_crop_keeps_positions(grid, start):
     part = grid.crop(start, (3, 4, 5))
-    assert np.allclose(part.to_mm(np.array([1, 2, 3])), grid.to_mm(np.array(start) + [1, 2, 3]), atol=1e-6)
+    assert np.allclose(part.to_mm(np.array([1, 2, 3])), grid.to_mm(np.add(start, [1, 2, 3])), atol=1e-6)
     assert np.allclose(part.spacing_mm, grid.spacing_mm)
 
 

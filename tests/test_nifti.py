@@ -50,7 +50,10 @@ def test_round_trip(tmp_path, name, dtype):
     assert nib.load(tmp_path / name).get_data_dtype() == dtype
 
 
-@pytest.mark.parametrize("affine", [np.diag([-1.5, 2, 3, 1]), [[0, 0, 3, 5], [1, 0, 0, -7], [0, -2, 0, 90], [0, 0, 0, 1]]])
+TURNED = [[0, 0, 3, 5], [1, 0, 0, -7], [0, -2, 0, 90], [0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("affine", [np.diag([-1.5, 2, 3, 1]), TURNED])
 def test_orientations_survive(tmp_path, affine):
     grid = Grid((4, 5, 6), affine)
     write_nifti(tmp_path / "a.nii.gz", noise(grid))
@@ -295,7 +298,9 @@ def test_fractional_labels_refused(tmp_path, value, dtype):
         read_label(tmp_path / "a.nii.gz")
 
 
-@pytest.mark.parametrize(("value", "dtype"), [(40000, np.uint16), (-40000, np.int32), (2**24 + 1, np.int32), (1e30, np.float64)])
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(40000, np.uint16), (-40000, np.int32), (2**24 + 1, np.int32), (1e30, np.float64)]
+)
 def test_labels_beyond_16_bits_refused(tmp_path, value, dtype):
     data = mask().data.astype(dtype)
     data[0, 0, 0] = value

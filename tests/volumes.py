@@ -41,7 +41,7 @@ def mask(grid: Grid = GRID) -> Volume:
 
 def write_dataset(folder: Path, case_ids: tuple[str, ...], **changes: object) -> Path:
     """A data set in nnU-Net's raw layout."""
-    description = {"channel_names": {"0": "MR"}, "labels": LABELS, "numTraining": len(case_ids), "file_ending": ".nii.gz"}
+    description = {"channel_names": {"0": "MR"}, "labels": LABELS, "file_ending": ".nii.gz"}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset.json").write_text(json.dumps(description | changes))
     for i, case_id in enumerate(case_ids):
