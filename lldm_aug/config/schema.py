@@ -18,6 +18,11 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _check_groups(channels: tuple[int, ...], groups: int) -> None:
+    if any(c % groups for c in channels):
+        raise ValueError(f"channels {list(channels)} must be multiples of norm_groups {groups}")
+
+
 class GridSettings(Section):
     """The generator's grid.
 
@@ -72,6 +77,11 @@ class AutoencoderSettings(Section):
     norm_groups: PositiveInt = 16
     mask_aware: bool = True
 
+    @model_validator(mode="after")
+    def _groups(self) -> AutoencoderSettings:
+        _check_groups(self.channels, self.norm_groups)
+        return self
+
 
 class DenoiserSettings(Section):
     """Diffusion U-Net in the latent space, and the ControlNet that copies its encoder.
@@ -96,6 +106,11 @@ class DenoiserSettings(Section):
     def _levels(self) -> DenoiserSettings:
         if len(self.attention) != len(self.channels):
             raise ValueError("attention and channels must have one entry a level")
+        _check_groups(self.channels, self.norm_groups)
+        # The middle of the U-Net, as wide as the last level, always has attention.
+        attending = [c for c, a in zip(self.channels, self.attention, strict=True) if a] + [self.channels[-1]]
+        if any(c % self.head_channels for c in attending):
+            raise ValueError(f"channels with attention, {attending}, must be multiples of head_channels {self.head_channels}")
         return self
 
 

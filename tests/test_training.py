@@ -1,0 +1,169 @@
+"""The three stages on real files: they train, resume bit for bit, and refuse what does not fit."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import tiny_config, tiny_dataset, tiny_generator
+
+from lldm_aug.config.load import resolved_yaml
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.splits import load_split
+from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
+from lldm_aug.models.generator import Generator
+from lldm_aug.training.latents import LatentCache
+from lldm_aug.training.run import STAGES, train
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
+    """Blobs on disk."""
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def run(dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    return tiny_generator(dataset, tmp_path_factory.mktemp("runs") / "x")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All exported weights in a folder."""
+    return {f"{p.name}:{k}": v for p in sorted(folder.glob("*.safetensors")) for k, v in load_file(p).items()}
+
+
+def assert_equal_weights(a: Path, b: Path) -> None:
+    """Bit for bit."""
+    first, second = weights(a), weights(b)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_generator_names_all_that_each_stage_saw(run: Path, dataset: RawDataset) -> None:
+    stages = Generator.load(run / "generator").description.stages
+    assert tuple(s.stage for s in stages) == STAGES
+    expected = {c: dataset.label_hash(c) for c in load_split(dataset, 0).train}
+    assert all(s.cases == expected and s.fold == 0 for s in stages)
+
+
+def test_every_stage_leaves_statistics_a_picture_and_its_settings(run: Path) -> None:
+    for name in STAGES:
+        lines = [json.loads(line) for line in (run / name / "stats.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+        assert (run / name / "samples" / "step_00000006.png").stat().st_size > 1000
+        assert json.loads((run / name / "run.json").read_text())["config"]["seed"] == 0
+
+
+def test_only_training_cases_are_read(run: Path, dataset: RawDataset) -> None:
+    prepared = {p.stem for p in (run / "cases").glob("*.safetensors")}
+    assert prepared == set(load_split(dataset, 0).train)
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "controlnet"])
+def test_resume_is_bit_identical(run: Path, dataset: RawDataset, tmp_path: Path, stage: str) -> None:
+    again = tmp_path / "x"
+    shutil.copytree(run, again)
+    results = again / stage / "export" if stage == "autoencoder" else again / "generator"
+    shutil.rmtree(results)
+    shutil.rmtree(again / stage / "checkpoints" / "step_00000006")
+    train(stage, tiny_config(), dataset, 0, again)
+    assert_equal_weights(run / results.relative_to(again), results)
+    assert len((again / stage / "stats.jsonl").read_text().splitlines()) == 6
+
+
+def test_damaged_newest_checkpoint_is_passed_over(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    again = tmp_path / "x"
+    shutil.copytree(run, again)
+    shutil.rmtree(again / "autoencoder" / "export")
+    (again / "autoencoder" / "checkpoints" / "step_00000006" / "model.safetensors").write_bytes(b"")
+    train("autoencoder", tiny_config(), dataset, 0, again)
+    assert_equal_weights(run / "autoencoder" / "export", again / "autoencoder" / "export")
+
+
+def test_accumulation_does_not_change_the_result(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    train("autoencoder", tiny_config(accumulate=2), dataset, 0, tmp_path / "x")
+    first, second = weights(run / "autoencoder" / "export"), weights(tmp_path / "x" / "autoencoder" / "export")
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], atol=2e-4, rtol=1e-3)
+
+
+def test_finished_stage_is_left_alone(run: Path, dataset: RawDataset) -> None:
+    before = (run / "autoencoder" / "export" / "SHA256SUMS").stat().st_mtime_ns
+    train("autoencoder", tiny_config(), dataset, 0, run)
+    assert (run / "autoencoder" / "export" / "SHA256SUMS").stat().st_mtime_ns == before
+
+
+def test_other_settings_are_refused_by_name(run: Path, dataset: RawDataset) -> None:
+    with pytest.raises(IncompatibleResume, match="learning_rate"):
+        train("autoencoder", tiny_config(learning_rate=0.1), dataset, 0, run)
+
+
+def test_another_fold_is_refused(run: Path, dataset: RawDataset) -> None:
+    with pytest.raises(IncompatibleResume, match="fold"):
+        train("autoencoder", tiny_config(), dataset, 1, run)
+
+
+def test_stages_come_in_order(dataset: RawDataset, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="train autoencoder"):
+        train("diffusion", tiny_config(), dataset, 0, tmp_path)
+
+
+def test_batch_must_be_shared_evenly(dataset: RawDataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="multiple"):
+        train("autoencoder", tiny_config(accumulate=3), dataset, 0, tmp_path)
+
+
+def test_cached_latents_are_normalised(run: Path) -> None:
+    facts = json.loads((run / "latents" / "latents.json").read_text())
+    cache = LatentCache(run / "latents", tuple(facts["mean"]), tuple(facts["std"]))
+    ids = [p.stem for p in (run / "latents").glob("*.safetensors")]
+    draws = torch.stack([cache.draw(i, torch.Generator().manual_seed(k)) for i in ids for k in range(20)])
+    assert draws.mean(dim=(0, 2, 3, 4)).abs().max() < 0.05
+    assert (draws.std(dim=(0, 2, 3, 4)) - 1).abs().max() < 0.05
+
+
+def command(dataset: RawDataset, out: Path, config: Path, *launcher: str) -> list[str]:
+    """The command line that trains an autoencoder."""
+    start = [sys.executable, "-m", *(launcher or ("lldm_aug",))]
+    rest = ["train", "autoencoder", "--data", str(dataset.folder), "--fold", "0", "--out", str(out), "--config", str(config)]
+    return start + rest
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_the_same_command_goes_on(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    config, out = tmp_path / "c.yaml", tmp_path / "x"
+    config.write_text(resolved_yaml(tiny_config(steps=400, checkpoint_every=1000, log_every=1)))
+    process = subprocess.Popen(command(dataset, out, config), stderr=subprocess.PIPE, text=True)
+    stats = out / "autoencoder" / "stats.jsonl"
+    for _ in range(600):
+        if stats.exists() and len(stats.read_text().splitlines()) >= 3:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "run the same command again" in message.lower()
+    steps = [p.name for p in (out / "autoencoder" / "checkpoints").iterdir()]
+    assert len(steps) == 1 and steps[0] != "step_00000400"
+    done = subprocess.run(command(dataset, out, config), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["step"] for line in stats.read_text().splitlines()] == list(range(1, 401))
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_network_as_one(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(resolved_yaml(tiny_config()))
+    launcher = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "-m", "lldm_aug")
+    done = subprocess.run(command(dataset, tmp_path / "x", config, *launcher), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    first, second = weights(run / "autoencoder" / "export"), weights(tmp_path / "x" / "autoencoder" / "export")
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], atol=2e-4, rtol=1e-3)

@@ -1,0 +1,36 @@
+"""A generator that trains in seconds, and the data for it."""
+
+from pathlib import Path
+
+from pools import write_dataset
+
+from lldm_aug.config.schema import Config
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.training.run import STAGES, train
+
+STAGE = {"steps": 6, "batch_size": 4, "checkpoint_every": 3, "preview_every": 0, "log_every": 1, "warmup_steps": 2}
+
+
+def tiny_config(**stage: object) -> Config:
+    """Settings of a generator on 16 x 16 x 12 voxels; ``stage`` changes all stages."""
+    return Config.model_validate(
+        {
+            "grid": {"shape": (16, 16, 12)},
+            "autoencoder": {"channels": (16, 16), "head_channels": 8, "compression": (4, 4, 2)},
+            "denoiser": {"channels": (16, 16), "attention": (False, False), "mask_channels": 8, "head_channels": 16},
+            "sampling": {"steps": 2},
+            "train": {name: STAGE | stage for name in STAGES},
+        }
+    )
+
+
+def tiny_dataset(folder: Path) -> RawDataset:
+    """Six blob cases on disk."""
+    return RawDataset(write_dataset(folder / "Dataset998_Blobs", cases=6))
+
+
+def tiny_generator(dataset: RawDataset, out: Path, config: Config | None = None, fold: int | str = 0) -> Path:
+    """A run folder with all three stages done."""
+    for name in STAGES:
+        train(name, config or tiny_config(), dataset, fold, out)
+    return out
