@@ -26,7 +26,9 @@ def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callab
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    # Printed results may pass above the bar on a terminal, but a pipe must get them as they are.
+    console, redirect = Console(stderr=True), sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as progress:
         task = progress.add_task(description, total=total, completed=done, note="")
 
         def update(done: int, note: str = "") -> None:

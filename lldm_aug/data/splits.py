@@ -65,9 +65,7 @@ def make_splits(case_ids: tuple[str, ...]) -> list[FoldLists]:
     order = np.arange(len(ids))
     np.random.RandomState(NNUNET_SEED).shuffle(order)
     held_out = [np.sort(part) for part in np.array_split(order, NUM_FOLDS)]
-    return [
-        {"train": [str(i) for i in np.delete(ids, part)], "val": [str(i) for i in ids[part]]} for part in held_out
-    ]
+    return [{"train": [str(i) for i in np.delete(ids, part)], "val": [str(i) for i in ids[part]]} for part in held_out]
 
 
 def splits_path(dataset: RawDataset) -> Path | None:

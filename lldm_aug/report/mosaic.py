@@ -83,10 +83,13 @@ def _heading(figure: Figure, rows: Sequence[MosaicRow], title: str, schema: Labe
 
     width, height = figure.get_size_inches()
     left, top = 2 * GAP_INCHES / width, 1 - 0.14 / height
-    figure.text(left, top, title, color=BRIGHT, fontsize=13, fontweight="bold", va="top")
+    figure.text(left, top, title, color=BRIGHT, fontsize=13, fontweight="bold", va="top", parse_math=False)
     names = {value: name for name, value in schema.values.items()}
     present = sorted({int(v) for row in rows for v in np.unique(row.label) if v > 0})
-    lines = [Line2D([], [], color=colour_of(v), linewidth=2.4, label=names.get(v, f"label {v}").replace("_", " ")) for v in present]
+    lines = [
+        Line2D([], [], color=colour_of(v), linewidth=2.4, label=names.get(v, f"label {v}").replace("_", " "))
+        for v in present
+    ]
     if lines:
         legend = figure.legend(
             handles=[*lines],
@@ -99,7 +102,8 @@ def _heading(figure: Figure, rows: Sequence[MosaicRow], title: str, schema: Labe
             handlelength=1.1,
             columnspacing=1.4,
         )
-        legend.set_in_layout(False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     for i, plane in enumerate(PLANES):
         centre = GAP_INCHES + (2 * i + 1) * (TILE_INCHES + GAP_INCHES) - GAP_INCHES / 2
         place = (centre / width, 1 - (TOP_INCHES - 0.1) / height)
@@ -108,7 +112,15 @@ def _heading(figure: Figure, rows: Sequence[MosaicRow], title: str, schema: Labe
 
 def _draw_row(figure: Figure, row: MosaicRow, top: float) -> None:
     width, height = figure.get_size_inches()
-    figure.text(2 * GAP_INCHES / width, (top - 0.17) / height, row.caption, color=DIM, fontsize=8.5, va="baseline")
+    figure.text(
+        2 * GAP_INCHES / width,
+        (top - 0.17) / height,
+        row.caption,
+        color=DIM,
+        fontsize=8.5,
+        va="baseline",
+        parse_math=False,
+    )
     window = robust_window(row.image, row.label)
     side = max(max(plane.size_mm(row.image.shape, row.spacing_mm)) for plane in PLANES)
     tile = (TILE_INCHES / width, TILE_INCHES / height)
@@ -160,6 +172,8 @@ def _scale_bar(axes: Axes, side: float) -> None:
     length = max((n for n in (1, 2, 5, 10, 20, 50, 100) if n <= side / 3), default=1)
     left = bottom = -0.45 * side
     rim = [withStroke(linewidth=2, foreground="black")]
-    axes.plot([left, left + length], [bottom, bottom], color=BRIGHT, linewidth=2, solid_capstyle="butt", path_effects=rim)
+    axes.plot(
+        [left, left + length], [bottom, bottom], color=BRIGHT, linewidth=2, solid_capstyle="butt", path_effects=rim
+    )
     place = (left + length / 2, bottom + 0.02 * side)
     axes.text(*place, f"{length} mm", color=BRIGHT, fontsize=7, ha="center", va="bottom", path_effects=rim)
