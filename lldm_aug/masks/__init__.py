@@ -1,0 +1,47 @@
+"""Masks that condition the generator: real ones, deformed real ones, and procedural ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lldm_aug.errors import ConfigError, DatasetError
+
+if TYPE_CHECKING:
+    from lldm_aug.data.raw import RawDataset
+    from lldm_aug.geometry import Grid
+    from lldm_aug.labels import LabelSchema
+    from lldm_aug.masks.source import MaskSource
+
+KINDS = ("real", "deformed", "procedural")
+
+
+def make_mask_source(
+    kind: str, schema: LabelSchema, *, dataset: RawDataset | None, cases: Sequence[str], grid: Grid
+) -> MaskSource:
+    """A source of masks.
+
+    Args:
+        kind: one of `KINDS`.
+        schema: the structures that masks must have.
+        dataset: where real masks come from; procedural masks need none.
+        cases: ids of the cases of it that may be used: training cases only.
+        grid: the generator's grid, for procedural masks.
+
+    Raises:
+        ConfigError: for an unknown kind.
+        DatasetError: when real masks are asked for without a data set or cases.
+        LabelError: when this kind of mask does not exist for the schema.
+    """
+    from lldm_aug.masks.deformed import DeformedMasks
+    from lldm_aug.masks.procedural import ProceduralMasks
+    from lldm_aug.masks.real import RealCases, RealMasks
+
+    if kind not in KINDS:
+        raise ConfigError(f"unknown kind of masks {kind!r}", fix=f"use one of {', '.join(KINDS)}")
+    if kind == "procedural":
+        return ProceduralMasks(schema, grid)
+    if dataset is None or not cases:
+        raise DatasetError(f"masks of kind {kind!r} need a data set with training cases", fix="give --data and --fold")
+    real = RealCases(dataset, tuple(cases))
+    return RealMasks(real) if kind == "real" else DeformedMasks(real)

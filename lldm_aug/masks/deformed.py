@@ -1,0 +1,55 @@
+"""Real masks under random diffeomorphisms: new shapes with the topology of real ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lldm_aug.masks.diffeomorphism import Lattice, draw_velocity, flow, jacobian
+from lldm_aug.masks.real import RealCases
+from lldm_aug.masks.source import DrawnMask, first_valid
+from lldm_aug.masks.validity import mask_problems
+from lldm_aug.masks.warp import warp_labels
+from lldm_aug.seeds import numpy_rng
+from lldm_aug.volume import Volume
+
+PEAK_RANGE = (0.035, 0.055)
+"""Largest displacement as a share of the field of view's mean side: 10-16 mm in 300 mm."""
+CALMER = 0.85
+"""What each further attempt multiplies the displacement by."""
+LEAST_JACOBIAN = 0.1
+
+
+class DeformedMasks:
+    """Masks of real cases, each deformed anew, on the grid of its case."""
+
+    kind = "deformed"
+
+    def __init__(self, cases: RealCases) -> None:
+        self.cases = cases
+
+    def draw(self, index: int, seed: int) -> DrawnMask:
+        """A deformed mask of the real case that is due.
+
+        Raises:
+            LabelError: when no deformation of it was valid.
+        """
+        case_id = self.cases.at(index)
+        source = self.cases.load(case_id)
+
+        def attempt(number: int) -> tuple[Volume, list[str]]:
+            rng = numpy_rng(seed, "deformed mask", index, number)
+            return deform(rng, source, self.cases, CALMER**number)
+
+        mask, rejected = first_valid(attempt, self.cases.dataset.label_path(case_id))
+        return DrawnMask(mask, self.cases.origin(self.kind, case_id, rejected))
+
+
+def deform(rng: np.random.Generator, source: Volume, cases: RealCases, strength: float) -> tuple[Volume, list[str]]:
+    """A randomly deformed mask, and what is wrong with it."""
+    lattice = Lattice.over(source.grid.shape, source.grid.spacing_mm)
+    peak = strength * float(rng.uniform(*PEAK_RANGE)) * lattice.mean_side_mm
+    displacement = flow(draw_velocity(rng, lattice, peak), lattice)
+    if jacobian(displacement, lattice).min() < LEAST_JACOBIAN:
+        return source, ["the deformation folds"]
+    label = warp_labels(source, displacement, lattice)
+    return Volume(label, source.grid), mask_problems(label, cases.dataset.schema, source.data)
