@@ -148,7 +148,7 @@ def test_shared_options():
         return CliRunner().invoke(command, args)
 
     assert json.loads(run().output) == {"config": None, "overrides": [], "dry_run": False, "seed": 0, "fold": None}
-    given = run("--config", "small", "--set", "a=1", "--set", "b=[1, 2]", "-n", "--seed", "7", "--fold", "all")
+    given = run("--config", "small", "--set", "a=1", "--set", "b=[1, 2]", "--dry-run", "--seed", "7", "--fold", "all")
     expected = {"config": "small", "overrides": ["a=1", "b=[1, 2]"], "dry_run": True, "seed": 7, "fold": "all"}
     assert json.loads(given.output) == expected
     assert json.loads(run("--fold", "3").output)["fold"] == 3

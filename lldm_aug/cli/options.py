@@ -47,7 +47,7 @@ set_option = click.option(
     help="Override one setting, such as sampling.steps=5; may be repeated.",
 )
 dry_run_option = click.option(
-    "-n", "--dry-run", is_flag=True, help="Print the resolved settings and the work to do; write nothing."
+    "--dry-run", is_flag=True, help="Print the resolved settings and the work to do; write nothing."
 )
 seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, help="Decides every random number.")
 fold_option = click.option("--fold", type=FOLD, default=None, help="Fold of nnU-Net's split, or 'all'.")

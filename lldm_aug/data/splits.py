@@ -6,10 +6,10 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import DatasetError
