@@ -138,7 +138,7 @@ def test_unknown_case(folder):
 
 def test_hidden_files_are_no_cases(folder):
     (folder / "labelsTr" / "._a_1.nii.gz").touch()
-    (folder / "labelsTr" / ".a_1.0f0f0f0f.partial.nii.gz").touch()
+    (folder / "labelsTr" / ".a_1.nii.gz.0f0f0f0f.partial").touch()
     assert RawDataset(folder).case_ids == ("a_1", "b_2")
 
 

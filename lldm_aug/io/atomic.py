@@ -14,9 +14,9 @@ from typing import Any
 
 
 def _partial(path: Path) -> Path:
-    # In the same folder, so that the rename stays on one file system; writers look at the suffixes, so they stay last.
-    stem = path.name.removesuffix("".join(path.suffixes)).lstrip(".")[:40]
-    return path.with_name(f".{stem}.{uuid.uuid4().hex[:8]}.partial{''.join(path.suffixes[-2:])}")
+    # In the same folder, so that the rename stays on one file system. Hidden, and not ending as nnU-Net's cases do: one
+    # that a crash leaves behind must not be taken for a case.
+    return path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:8]}.partial")
 
 
 def _sync(path: Path) -> None:
