@@ -42,13 +42,15 @@ class PoolDataset:
         return len(self.cases)
 
     def __getitem__(self, index: int) -> Case:
+        return self.read(self.cases[index])
+
+    def read(self, case: PoolCase) -> Case:
         """A case: image (C, X, Y, Z) float32, mask (X, Y, Z) int16, grid.
 
         Raises:
             PoolError: when a file is missing or has another size than its manifest line says.
             InvalidVolume, LabelError: when a file is damaged, or its contents don't fit each other or the schema.
         """
-        case = self.cases[index]
         check_case(self.folder, case, full=False)  # gzip's own checksum finds a flipped bit
         label_path = self.label_path(case)
         label = read_label(label_path)

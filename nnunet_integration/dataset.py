@@ -1,0 +1,64 @@
+"""Real and synthetic cases behind nnU-Net's data set interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+PREFIX = "lldm_aug/"
+"""Marks synthetic identifiers; a case's file name cannot hold a slash, so no real one begins like this."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How cases are drawn.
+
+    Args:
+        ratio: share of synthetic cases.
+        seed: seed of the choice.
+        rank: rank of the process in distributed training.
+        start_epoch: epoch at which the training was begun or continued.
+    """
+
+    ratio: float
+    seed: int
+    rank: int = 0
+    start_epoch: int = 0
+
+
+class BlendedDataset:
+    """What nnU-Net's loader asks of a data set (``identifiers``, ``load_case``), over two of nnU-Net's own.
+
+    Args:
+        real: the real training cases.
+        synthetic: the prepared synthetic cases.
+        blend: how the loader draws from both.
+    """
+
+    def __init__(self, real: Any, synthetic: Any, blend: Blend) -> None:
+        self.real = real
+        self.synthetic = synthetic
+        self.blend = blend
+        self.real_keys: list[str] = list(real.identifiers)
+        self.synthetic_keys = [PREFIX + name for name in synthetic.identifiers]
+
+    @property
+    def identifiers(self) -> list[str]:
+        """All keys, real ones first."""
+        return self.real_keys + self.synthetic_keys
+
+    def load_case(self, identifier: str) -> tuple[Any, Any, Any, dict[str, Any]]:
+        """Image (C, Z, Y, X), mask (1, Z, Y, X), previous stage's mask (Z, Y, X) or None, properties; read lazily."""
+        if identifier.startswith(PREFIX):
+            case: tuple[Any, Any, Any, dict[str, Any]] = self.synthetic.load_case(identifier.removeprefix(PREFIX))
+        else:
+            case = self.real.load_case(identifier)
+        return case
+
+    def __getitem__(self, identifier: str) -> tuple[Any, Any, Any, dict[str, Any]]:
+        return self.load_case(identifier)
+
+
+def is_synthetic(key: str) -> bool:
+    """Whether a key of a batch names a synthetic case."""
+    return key.startswith(PREFIX)

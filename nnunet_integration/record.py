@@ -1,0 +1,102 @@
+"""``lldm_aug.json`` in the fold folder: what a training blended in, and how often synthetic cases were really drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lldm_aug.errors import IncompatibleResume, PoolError
+from lldm_aug.io.atomic import write_text
+from lldm_aug.pool.provenance import Record
+
+FILE = "lldm_aug.json"
+
+
+class EpochCounts(Record):
+    """What one epoch really drew, from the keys of its batches.
+
+    Args:
+        epoch: number of the epoch.
+        cases: slots of all batches, all ranks together.
+        synthetic: slots that held a synthetic case.
+        distinct: different synthetic cases among them.
+    """
+
+    epoch: int
+    cases: int
+    synthetic: int
+    distinct: int
+
+
+class TrainingRecord(Record):
+    """Contents of the file.
+
+    Args:
+        lldm_aug_version: version that trained.
+        nnunetv2_version: version of nnU-Net.
+        ratio: share of synthetic cases.
+        seed: seed of their choice.
+        set_name: the prepared set; None for a ratio of 0.
+        set_hash: hash over the set's description and cases.
+        settings: all settings that were given, whatever their source.
+        leaks: validation cases that leaked; if there are any, validation scores mean nothing.
+        epochs: counts of each epoch.
+    """
+
+    lldm_aug_version: str
+    nnunetv2_version: str
+    ratio: float
+    seed: int
+    set_name: str | None
+    set_hash: str | None
+    settings: dict[str, Any]
+    leaks: tuple[str, ...]
+    epochs: tuple[EpochCounts, ...] = ()
+
+    def changed(self, other: TrainingRecord) -> list[str]:
+        """Names of the settings of the blend in which two records differ; lengths of training are no such setting."""
+        return [key for key in ("ratio", "seed", "set_name", "set_hash") if getattr(self, key) != getattr(other, key)]
+
+    def continued_by(self, new: TrainingRecord, epoch: int) -> TrainingRecord:
+        """The record of a training that goes on at an epoch.
+
+        Raises:
+            IncompatibleResume: when the blend has changed.
+        """
+        changed = self.changed(new)
+        if changed:
+            was = ", ".join(f"{key} {getattr(self, key)!r} -> {getattr(new, key)!r}" for key in changed)
+            raise IncompatibleResume(
+                f"the training was begun with another blend ({was})",
+                fix="restore the settings, or train from the start in a results folder of its own "
+                "(a configuration that inherits, such as 3d_fullres_syn50)",
+            )
+        return new.model_copy(update={"epochs": tuple(counts for counts in self.epochs if counts.epoch < epoch)})
+
+    def with_epoch(self, counts: EpochCounts) -> TrainingRecord:
+        """The record with one more epoch."""
+        return self.model_copy(update={"epochs": (*self.epochs, counts)})
+
+
+def read_record(folder: Path) -> TrainingRecord | None:
+    """The record of a fold folder, or None where there is none.
+
+    Raises:
+        PoolError: when it is no valid record.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        return TrainingRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise PoolError(
+            f"invalid ({error.errors()[0]['msg']})", where=path, fix="delete it to train from the start"
+        ) from error
+
+
+def write_record(folder: Path, record: TrainingRecord) -> None:
+    """Writes the record of a fold folder."""
+    write_text(folder / FILE, record.model_dump_json(indent=2) + "\n")

@@ -1,0 +1,90 @@
+"""Settings of a blended training: environment > plans' configuration > prepared set > class attributes > nnU-Net's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from lldm_aug.errors import ConfigError
+from lldm_aug.pool.provenance import Record
+
+PLANS_KEY = "lldm_aug"
+VARIABLES = {
+    "LLDM_AUG_RATIO": "ratio",
+    "LLDM_AUG_SEED": "seed",
+    "LLDM_AUG_SET": "set_name",
+    "LLDM_AUG_ALLOW_LEAKAGE": "allow_leakage",
+    "LLDM_AUG_EPOCHS": "num_epochs",
+    "LLDM_AUG_ITERATIONS": "num_iterations_per_epoch",
+    "LLDM_AUG_VAL_ITERATIONS": "num_val_iterations_per_epoch",
+}
+"""Environment variable of each setting."""
+
+
+class Settings(Record):
+    """One layer of settings; None leaves a setting to the next layer.
+
+    Args:
+        ratio: share of synthetic cases in the training batches, 0..1.
+        seed: seed of the choice of cases.
+        set_name: name of the prepared set; may be left out where the fold has only one.
+        allow_leakage: train although the generator has seen validation cases (the record says so).
+        num_epochs: epochs, for trying things out.
+        num_iterations_per_epoch: training batches an epoch, for trying things out.
+        num_val_iterations_per_epoch: validation batches an epoch, for trying things out.
+    """
+
+    ratio: float | None = Field(default=None, ge=0, le=1)
+    seed: int | None = Field(default=None, ge=0)
+    set_name: str | None = None
+    allow_leakage: bool | None = None
+    num_epochs: int | None = Field(default=None, ge=1)
+    num_iterations_per_epoch: int | None = Field(default=None, ge=1)
+    num_val_iterations_per_epoch: int | None = Field(default=None, ge=1)
+
+    def over(self, lower: Settings) -> Settings:
+        """This layer on top of a lower one."""
+        return Settings(**{**lower.given(), **self.given()})
+
+    def given(self) -> dict[str, Any]:
+        """The settings that this layer decides."""
+        return self.model_dump(exclude_none=True)
+
+
+def from_environment(variables: Mapping[str, str] | None = None) -> Settings:
+    """The layer of the ``LLDM_AUG_*`` environment variables; empty ones count as unset.
+
+    Raises:
+        ConfigError: for a value of the wrong type or out of range.
+    """
+    variables = os.environ if variables is None else variables
+    given = {field: variables[name] for name, field in VARIABLES.items() if variables.get(name)}
+    names = {field: name for name, field in VARIABLES.items()}
+    return _validated(given, lambda field: f"environment variable {names.get(field, field)}")
+
+
+def from_plans(configuration: Mapping[str, Any], name: str) -> Settings:
+    """The layer of ``plans["configurations"][name]["lldm_aug"]``.
+
+    Raises:
+        ConfigError: for an unknown setting, or a value of the wrong type or out of range.
+    """
+    given = configuration.get(PLANS_KEY, {})
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{PLANS_KEY!r} is not a mapping of settings", where=f"plans, configuration {name}")
+    return _validated(given, lambda field: f"plans, configuration {name}, {PLANS_KEY}.{field}")
+
+
+def _validated(given: Mapping[str, Any], where: Any) -> Settings:
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        known = ", ".join(Settings.model_fields)
+        raise ConfigError(
+            f"{first['msg']} (got {first['input']!r})", where=where(field), fix=f"the settings are {known}"
+        ) from error

@@ -1,0 +1,143 @@
+"""What a pool is prepared for: a preprocessed data set with its plans and one configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lldm_aug.errors import DatasetError
+from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.labels import LabelSchema
+
+_FACTS = (
+    "preprocessor_name",
+    "spacing",
+    "normalization_schemes",
+    "use_mask_for_norm",
+    "resampling_fn_data",
+    "resampling_fn_data_kwargs",
+    "resampling_fn_seg",
+    "resampling_fn_seg_kwargs",
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A data set in ``$nnUNet_preprocessed`` with one configuration of its plans.
+
+    Args:
+        folder: its folder, ``DatasetXXX_Name``.
+        dataset_json: its description.
+        plans: nnU-Net's ``PlansManager``.
+        configuration_name: name of the configuration.
+    """
+
+    folder: Path
+    dataset_json: dict[str, Any]
+    plans: Any
+    configuration_name: str
+
+    @classmethod
+    def find(cls, dataset: str, configuration: str, plans: str = "nnUNetPlans") -> Target:
+        """A target by ``700``, ``Dataset700`` or the whole name of the data set.
+
+        Raises:
+            DatasetError: when the data set, its plans or the configuration is missing.
+        """
+        from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+        folder = find_preprocessed(dataset)
+        advice = f"run nnUNetv2_plan_and_preprocess -d {folder.name[7:10]} first"
+        manager = PlansManager(_read_json(folder / f"{plans}.json", advice))
+        if configuration not in manager.available_configurations:
+            names = ", ".join(manager.available_configurations)
+            raise DatasetError(f"no configuration {configuration!r}; there are {names}", where=folder / f"{plans}.json")
+        target = cls(folder, _read_json(folder / "dataset.json", advice), manager, configuration)
+        if not target.data_folder.is_dir():
+            raise DatasetError("the data set is not preprocessed", where=target.data_folder, fix=advice)
+        return target
+
+    @property
+    def name(self) -> str:
+        """Name of the data set."""
+        return self.folder.name
+
+    @property
+    def configuration(self) -> Any:
+        """nnU-Net's ``ConfigurationManager``."""
+        return self.plans.get_configuration(self.configuration_name)
+
+    @property
+    def data_identifier(self) -> str:
+        """Name of the folder of preprocessed cases; configurations that inherit share it."""
+        return str(self.configuration.data_identifier)
+
+    @property
+    def data_folder(self) -> Path:
+        """Folder of the real preprocessed cases."""
+        return self.folder / self.data_identifier
+
+    @property
+    def schema(self) -> LabelSchema:
+        """The labels, regions resolved."""
+        return LabelSchema.from_dataset_json(self.dataset_json, self.folder / "dataset.json")
+
+    def preprocessing(self) -> dict[str, Any]:
+        """All that decides what a preprocessed case looks like; patch and batch size do not."""
+        configuration = self.configuration.configuration
+        return {
+            **{key: configuration.get(key) for key in _FACTS},
+            "transpose_forward": list(self.plans.transpose_forward),
+            "image_reader_writer": self.plans.plans["image_reader_writer"],
+            "intensities": self.plans.foreground_intensity_properties_per_channel,
+            "labels": self.dataset_json["labels"],
+        }
+
+    @property
+    def preprocessing_hash(self) -> str:
+        """SHA-256 of `preprocessing`."""
+        return sha256_json(self.preprocessing())
+
+    def real_cases(self) -> tuple[str, ...]:
+        """Sorted ids of the real preprocessed cases."""
+        return tuple(sorted(path.stem for path in self.data_folder.glob("*.pkl")))
+
+    def label_hashes(self, cases: Iterable[str]) -> dict[str, str | None]:
+        """SHA-256 of the original mask file of each case, as nnU-Net keeps a copy beside the preprocessed data."""
+        ending = str(self.dataset_json["file_ending"])
+        files = {case: self.folder / "gt_segmentations" / f"{case}{ending}" for case in cases}
+        return {case: sha256_file(path) if path.is_file() else None for case, path in files.items()}
+
+
+def find_preprocessed(dataset: str) -> Path:
+    """A data set's folder in ``$nnUNet_preprocessed``, by ``700``, ``Dataset700`` or its whole name.
+
+    Raises:
+        DatasetError: when the variable is not set, or not exactly one folder fits.
+    """
+    root = os.environ.get("nnUNet_preprocessed")
+    if not root:
+        raise DatasetError("the environment variable nnUNet_preprocessed is not set", fix="set it as nnU-Net asks for")
+    prefix = f"Dataset{int(dataset):03d}" if dataset.isdigit() else dataset
+    found = [p for p in sorted(Path(root).glob("Dataset*")) if p.name == prefix or p.name.startswith(f"{prefix}_")]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        fix = "run nnUNetv2_plan_and_preprocess first" if not found else "give the whole name"
+        raise DatasetError(f"{len(found)} preprocessed data sets match {dataset!r} ({names})", where=root, fix=fix)
+    return found[0]
+
+
+def _read_json(path: Path, advice: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DatasetError("file not found", where=path, fix=advice) from error
+    except ValueError as error:
+        raise DatasetError(f"not valid JSON ({error})", where=path, fix=advice) from error
+    if not isinstance(content, dict):
+        raise DatasetError("not a JSON object", where=path, fix=advice)
+    return content

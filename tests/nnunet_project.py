@@ -1,0 +1,86 @@
+"""A tiny nnU-Net project: six real-looking blob cases, really planned and preprocessed once for all tests."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pools
+import pytest
+
+NAME = "Dataset700_Blobs"
+CONFIGURATION = "3d_fullres"
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where the tiny project is."""
+
+    root: Path
+    pool: Path
+
+    @property
+    def preprocessed(self) -> Path:
+        return self.root / "nnUNet_preprocessed" / NAME
+
+    @property
+    def splits(self) -> list[dict[str, list[str]]]:
+        return json.loads((self.preprocessed / "splits_final.json").read_text())
+
+
+def cut(configuration: dict, features: int = 4) -> None:
+    """Makes a configuration's network and patch tiny."""
+    arguments = configuration["architecture"]["arch_kwargs"]
+    arguments["features_per_stage"] = [min(features * 2**i, 8) for i in range(arguments["n_stages"])]
+    arguments["n_conv_per_stage"] = [1] * arguments["n_stages"]
+    arguments["n_conv_per_stage_decoder"] = [1] * (arguments["n_stages"] - 1)
+    configuration["batch_size"] = 2
+
+
+def variables(root: Path) -> dict[str, str]:
+    """The environment of the project; no background workers, so that it is quick."""
+    folders = {name: str(root / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    return {**folders, "nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1", "nnUNet_compile": "0"}
+
+
+@pytest.fixture(scope="session")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Raw data, plans, preprocessed cases of 3d_fullres with a cut network, the split, and a pool."""
+    pytest.importorskip("nnunetv2")
+    root = tmp_path_factory.mktemp("nnunet")
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        (root / name).mkdir()
+    pools.write_dataset(root / "nnUNet_raw" / NAME, cases=6)
+    pool = pools.write_pool(root / "pool", cases=5)
+    before = dict(os.environ)
+    os.environ.update(variables(root), nnUNet_n_proc_DA="1")  # planning takes no 0
+    try:
+        plan_and_preprocess(root)
+        yield Project(root, pool)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def plan_and_preprocess(root: Path) -> None:
+    """What ``nnUNetv2_plan_and_preprocess -d 700 -c 3d_fullres`` does, with the network cut in between."""
+    from nnunetv2.experiment_planning import plan_and_preprocess_api as api
+
+    api.extract_fingerprints([700], num_processes=1, show_progress_bar=False, verbose=False)
+    api.plan_experiments([700])
+    path = root / "nnUNet_preprocessed" / NAME / "nnUNetPlans.json"
+    plans = json.loads(path.read_text())
+    cut(plans["configurations"][CONFIGURATION])
+    path.write_text(json.dumps(plans))
+    api.preprocess([700], configurations=[CONFIGURATION], num_processes=[1], show_progress_bar=False)
+
+
+@pytest.fixture
+def project(planned: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The project with its environment set, and no settings of lldm_aug."""
+    for name in [n for n in os.environ if n.startswith("LLDM_AUG_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables(planned.root).items():
+        monkeypatch.setenv(name, value)
+    return planned
