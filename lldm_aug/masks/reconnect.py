@@ -5,18 +5,20 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-from scipy.ndimage import label
+from scipy.ndimage import find_objects, label
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from lldm_aug.masks.validity import ANY_NEIGHBOUR
 
 LEAST_SHARE = 0.02
+REACH_VOXELS = 6
+"""How far around a part the other end of a way is looked for."""
 _HALF_OF_NEIGHBOURS = [offset for offset in product((-1, 0, 1), repeat=3) if offset > (0, 0, 0)]
 
 
 def reconnect(structure: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Adds the voxels of least doubt that join a structure's parts to its largest.
+    """Adds the voxels of least doubt that join a structure's smaller parts to the others.
 
     Args:
         structure: (X, Y, Z) booleans.
@@ -25,25 +27,34 @@ def reconnect(structure: np.ndarray, share: np.ndarray) -> np.ndarray:
     Returns:
         (X, Y, Z) booleans; parts that no way leads to stay apart.
     """
-    parts, count = label(structure, ANY_NEIGHBOUR)
-    if count < 2:
-        return structure
     joined = structure.copy()
-    passable = structure | (share > LEAST_SHARE)
+    parts, count = label(joined, ANY_NEIGHBOUR)
+    before = count + 1
+    while 1 < count < before:
+        main = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+        for number, tight in enumerate(find_objects(parts), start=1):
+            if number != main:
+                box = tuple(slice(max(0, s.start - REACH_VOXELS), s.stop + REACH_VOXELS) for s in tight)
+                _join(joined[box], parts[box], share[box], number)
+        before = count
+        parts, count = label(joined, ANY_NEIGHBOUR)
+    return joined
+
+
+def _join(joined: np.ndarray, parts: np.ndarray, share: np.ndarray, number: int) -> None:
+    """Adds the cheapest way from one part to any other in this box, if there is one."""
+    passable = (parts > 0) | (share > LEAST_SHARE)
     places = np.flatnonzero(passable)
     part = parts.ravel()[places]
-    main = 1 + int(np.argmax(np.bincount(part)[1:]))
-    graph = _graph(passable, np.where(structure, 1.0, share))
-    cost, before, _ = dijkstra(
-        graph, directed=False, indices=np.flatnonzero(part == main), min_only=True, return_predecessors=True
-    )
-    for number in range(1, count + 1):
-        ends = np.flatnonzero(part == number)
-        node = int(ends[np.argmin(cost[ends])])
-        while number != main and np.isfinite(cost[node]) and part[node] != main:
-            joined.ravel()[places[node]] = True
-            node = int(before[node])
-    return joined
+    starts, ends = np.flatnonzero(part == number), np.flatnonzero((part > 0) & (part != number))
+    if not len(ends):
+        return
+    graph = _graph(passable, np.where(parts > 0, 1.0, share))
+    cost, before, _ = dijkstra(graph, directed=False, indices=starts, min_only=True, return_predecessors=True)
+    node = int(ends[np.argmin(cost[ends])])
+    while np.isfinite(cost[node]) and part[node] != number:
+        joined[np.unravel_index(places[node], joined.shape)] = True
+        node = int(before[node])
 
 
 def _graph(passable: np.ndarray, share: np.ndarray) -> csr_array:
