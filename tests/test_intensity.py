@@ -80,4 +80,6 @@ def test_ct_is_scaled_alike(names: tuple[str, ...], common: bool) -> None:
 
 
 def test_common_scale_is_the_mean() -> None:
-    assert common_scale([Scale(low=(0.0,), high=(2.0,)), Scale(low=(2.0,), high=(4.0,))]) == Scale(low=(1.0,), high=(3.0,))
+    assert common_scale([Scale(low=(0.0,), high=(2.0,)), Scale(low=(2.0,), high=(4.0,))]) == Scale(
+        low=(1.0,), high=(3.0,)
+    )

@@ -73,7 +73,9 @@ def test_dropped_structures_are_unknown() -> None:
     assert drop_structures(condition, kept).abs().sum(dim=(2, 3, 4)).tolist() == [[8, 0, 8, 8]]
 
 
-@pytest.mark.parametrize(("compression", "shape"), [((4, 4, 4), (16, 16, 16)), ((4, 4, 1), (16, 16, 4)), ((2, 4, 2), (8, 8, 8))])
+@pytest.mark.parametrize(
+    ("compression", "shape"), [((4, 4, 4), (16, 16, 16)), ((4, 4, 1), (16, 16, 4)), ((2, 4, 2), (8, 8, 8))]
+)
 def test_autoencoder_shapes(compression: tuple[int, int, int], shape: tuple[int, int, int]) -> None:
     net = Autoencoder(2, 3, compression, AutoencoderSettings(channels=(16, 16), head_channels=8))
     mean, deviation = net.encode(torch.randn(1, 2, *shape))
@@ -107,7 +109,9 @@ def test_generator_folder_round_trip(folder: Path) -> None:
     assert torch.equal(first.image(label, noise)[0], second.image(label, noise)[0])
 
 
-@pytest.mark.parametrize("name", ["config.json", "autoencoder.safetensors", "denoiser.safetensors", "controlnet.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "autoencoder.safetensors", "denoiser.safetensors", "controlnet.safetensors"]
+)
 def test_one_changed_byte_is_refused(folder: Path, name: str) -> None:
     data = bytearray((folder / name).read_bytes())
     data[len(data) // 2] ^= 1

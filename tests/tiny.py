@@ -19,7 +19,7 @@ def tiny_config(**stage: object) -> Config:
             "autoencoder": {"channels": (16, 16), "head_channels": 8, "compression": (4, 4, 2)},
             "denoiser": {"channels": (16, 16), "attention": (False, False), "mask_channels": 8, "head_channels": 16},
             "sampling": {"steps": 2},
-            "train": {name: STAGE | stage for name in STAGES},
+            "train": dict.fromkeys(STAGES, STAGE | stage),
         }
     )
 

@@ -8,16 +8,17 @@ import click
 
 from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fold_option, seed_option
 from lldm_aug.cli.progress import track
-
-MASKS = ("real", "deformed", "procedural")
+from lldm_aug.masks import KINDS
 
 
 @click.command(no_args_is_help=True)
 @click.option("--n", type=click.IntRange(min=1), required=True, help="Cases that the pool shall have.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="The pool's folder.")
-@click.option("--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder.  [default: the embedded one]")
-@click.option("--masks", type=click.Choice(MASKS), default=None, help="Where masks come from.")
-@click.option("--data", metavar="DATASET", default=None, help="Data set of the masks.  [default: the generator's]")
+@click.option(
+    "--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder; the embedded one if left out."
+)
+@click.option("--masks", type=click.Choice(KINDS), default=None, help="Where masks come from.")
+@click.option("--data", metavar="DATASET", default=None, help="Data set of the masks; the generator's if left out.")
 @fold_option
 @seed_option
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Steps of the solver.")
@@ -41,8 +42,8 @@ def generate(
 ) -> None:
     """Write a pool of synthetic images with their masks, in nnU-Net's raw layout with a manifest.
 
-    Run the same command again to go on after an interruption; a larger --n adds cases. Case k of a seed is the same whatever
-    the number of parts, processes or restarts.
+    Run the same command again to go on after an interruption; a larger --n adds cases. Case k of a seed is the
+    same whatever the number of parts, processes or restarts.
 
     \b
     Examples:

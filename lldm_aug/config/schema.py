@@ -47,8 +47,8 @@ class IntensitySettings(Section):
     Args:
         percentiles: of the voxels that are not exactly zero; they become -1 and 1.
         limit: scaled values are clipped to [-limit, limit].
-        scope: ``case`` scales each case by its own percentiles (MR), ``dataset`` all by common ones (CT); ``auto`` asks the
-            channel name, as nnU-Net does.
+        scope: ``case`` scales each case by its own percentiles (MR), ``dataset`` all by common ones (CT); ``auto``
+            asks the channel name, as nnU-Net does.
     """
 
     percentiles: tuple[Annotated[float, Field(ge=0, lt=50)], Annotated[float, Field(gt=50, le=100)]] = (0.5, 99.5)
@@ -110,7 +110,9 @@ class DenoiserSettings(Section):
         # The middle of the U-Net, as wide as the last level, always has attention.
         attending = [c for c, a in zip(self.channels, self.attention, strict=True) if a] + [self.channels[-1]]
         if any(c % self.head_channels for c in attending):
-            raise ValueError(f"channels with attention, {attending}, must be multiples of head_channels {self.head_channels}")
+            raise ValueError(
+                f"channels with attention {attending} must be multiples of head_channels {self.head_channels}"
+            )
         return self
 
 

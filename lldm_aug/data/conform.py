@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.data.resample import canonical_grid, from_canonical, inside, resample, resample_labels, shrink_labels, to_canonical
+from lldm_aug.data.resample import (
+    canonical_grid,
+    from_canonical,
+    inside,
+    resample,
+    resample_labels,
+    shrink_labels,
+    to_canonical,
+)
 from lldm_aug.errors import InvalidVolume
 from lldm_aug.geometry import Grid
 from lldm_aug.volume import Volume
@@ -86,10 +94,8 @@ class Frame:
         return from_canonical(resample_labels(label, self.grid, canonical_grid(view)), view)
 
 
-def fitting_spacing(
-    grids: list[Grid], shape: tuple[int, int, int]
-) -> tuple[float, float, float]:
-    """The spacing at which ``shape`` covers the largest of the grids along each axis, but never finer than the finest of them."""
+def fitting_spacing(grids: list[Grid], shape: tuple[int, int, int]) -> tuple[float, float, float]:
+    """The spacing at which ``shape`` covers the largest grid along each axis, but never finer than the finest grid."""
     canonical = [canonical_grid(g) for g in grids]
     extents = np.max([np.asarray(g.shape) * g.spacing_mm for g in canonical], axis=0)
     finest = np.min([g.spacing_mm for g in canonical], axis=0)
@@ -98,7 +104,7 @@ def fitting_spacing(
 
 
 def compression_for(spacing_mm: tuple[float, float, float], finest_factor: int = 4) -> tuple[int, int, int]:
-    """Voxels per latent cell: ``finest_factor`` along the finest axis, fewer along thicker ones, so that cells are near cubes."""
+    """Voxels per latent cell: ``finest_factor`` along the finest axis, fewer along thicker ones: cells near cubes."""
     finest = min(spacing_mm)
     x, y, z = (max(1, 2 ** round(float(np.log2(finest_factor * finest / s)))) for s in spacing_mm)
     return x, y, z

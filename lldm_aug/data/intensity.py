@@ -24,12 +24,12 @@ class Scale(Record):
     def apply(self, image: np.ndarray, limit: float) -> np.ndarray:
         """Scaled (C, X, Y, Z) float32, clipped to [-limit, limit]."""
         low, span = self._columns()
-        return np.clip((image - low) / span * 2 - 1, -limit, limit).astype(np.float32)
+        return np.asarray(np.clip((image - low) / span * 2 - 1, -limit, limit), dtype=np.float32)
 
     def invert(self, scaled: np.ndarray) -> np.ndarray:
         """Intensities of a scaled (C, X, Y, Z) image."""
         low, span = self._columns()
-        return ((scaled + 1) / 2 * span + low).astype(np.float32)
+        return np.asarray((scaled + 1) / 2 * span + low, dtype=np.float32)
 
     def _columns(self) -> tuple[np.ndarray, np.ndarray]:
         low = np.asarray(self.low, dtype=np.float32)[:, None, None, None]
@@ -69,7 +69,7 @@ class IntensityModel(Record):
         if self.zero_background:
             image = np.where(foreground[None], image, np.float32(0))
         fits = self.integer and low.min() >= -32768 and high.max() <= 32767
-        return image.astype(np.int16) if fits else image
+        return np.asarray(image, dtype=np.int16 if fits else np.float32)
 
 
 def measure_scale(image: np.ndarray, settings: IntensitySettings) -> Scale:

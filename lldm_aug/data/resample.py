@@ -38,8 +38,9 @@ def _reorient(data: np.ndarray, orientation: np.ndarray) -> np.ndarray:
 def axis_weights(n_in: int, n_out: int, step: float, start: float, *, smooth: bool) -> np.ndarray:
     """Interpolation weights (n_out, n_in) of one axis.
 
-    Output sample ``i`` lies at input coordinate ``start + i * step``. The kernel is a triangle of half-width 1, widened to
-    ``step`` if ``smooth`` (no aliasing when samples get sparser). Rows sum to 1; samples outside the input get its edge value.
+    Output sample ``i`` lies at input coordinate ``start + i * step``. The kernel is a triangle of half-width 1, widened
+    to ``step`` if ``smooth`` (no aliasing when samples get sparser). Rows sum to 1; samples outside the input get its
+    edge value.
     """
     width = max(step, 1.0) if smooth else 1.0
     centres = np.clip(start + step * np.arange(n_out), 0, n_in - 1)
@@ -94,8 +95,8 @@ def resample_labels(label: np.ndarray, source: Grid, target: Grid) -> np.ndarray
 def shrink_labels(label: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     """A label map (X, Y, Z) int16 on a coarser grid, on which each structure keeps its volume.
 
-    Taking the most likely label would thin out or erase what is thinner than a target voxel. Here each structure, the smallest
-    first, takes the voxels that it fills most, as many as its volume inside the target's field of view asks for.
+    Taking the most likely label would thin out or erase what is thinner than a target voxel. Here each structure, the
+    smallest first, takes the voxels that it fills most, as many as its volume inside the field of view asks for.
     """
     values, counts = np.unique(label[inside(target, source)], return_counts=True)
     ratio = source.voxel_volume_mm3 / target.voxel_volume_mm3

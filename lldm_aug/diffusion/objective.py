@@ -12,13 +12,16 @@ TIME_SCALE = 1000.0
 """Networks see flow times 0..1 as 0..1000, the range their sinusoidal embedding is made for."""
 
 
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
 class Objective(Protocol):
     """What the denoiser is asked to predict."""
 
     def draw_times(self, generator: torch.Generator, count: int) -> torch.Tensor:
         """(count,) network times."""
 
-    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy latents and the targets at these network times."""
 
 
@@ -29,7 +32,7 @@ class RectifiedFlow:
         """(count,) times in (0, 1000), densest in the middle."""
         return torch.sigmoid(torch.randn(count, generator=generator)) * TIME_SCALE
 
-    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy latents and velocities."""
         t = (times / TIME_SCALE).view(-1, *[1] * (clean.ndim - 1))
         return (1 - t) * clean + t * noise, noise - clean
@@ -46,7 +49,7 @@ class NoisePrediction:
         """(count,) whole numbers, uniform over the schedule."""
         return torch.randint(len(self.alphas_cumprod), (count,), generator=generator).float()
 
-    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy latents and their noise."""
         alpha = self.alphas_cumprod.to(clean)[times.long()].view(-1, *[1] * (clean.ndim - 1))
         return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, noise

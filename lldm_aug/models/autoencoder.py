@@ -1,7 +1,7 @@
 """Autoencoder with a space-to-depth stem and a decoder head that sees the mask.
 
-A plain autoencoder trained with L1 erases vessels of one or two voxels. The mask is known when an image is generated, so the
-head is given it at full resolution, and thin structures need not pass through the latent.
+A plain autoencoder trained with L1 erases vessels of one or two voxels. The mask is known when an image is generated,
+so the head is given it at full resolution, and thin structures need not pass through the latent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class Autoencoder(nn.Module):
         settings: sizes.
     """
 
-    def __init__(self, image_channels: int, structures: int, compression: Factors, settings: AutoencoderSettings) -> None:
+    def __init__(
+        self, image_channels: int, structures: int, compression: Factors, settings: AutoencoderSettings
+    ) -> None:
         super().__init__()
         # What AutoencoderKL compresses (equally along all axes) and what the stem does before it (as the spacing asks).
         levels = min(len(settings.channels), 1 + min(compression).bit_length() - 1)
@@ -54,7 +56,7 @@ class Autoencoder(nn.Module):
         )
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation, each (B, L, X / cx, Y / cy, Z / cz), of the latent of a scaled (B, C, X, Y, Z) image."""
+        """Mean and deviation (B, L, X / cx, Y / cy, Z / cz) of the latent of a scaled (B, C, X, Y, Z) image."""
         mean, deviation = self.core.encode(space_to_depth(image, self.stem))
         return mean, deviation
 

@@ -41,9 +41,7 @@ class MaskControl(nn.Module):
         settings: sizes, those of the U-Net.
     """
 
-    def __init__(
-        self, latent_channels: int, structures: int, compression: Factors, settings: DenoiserSettings
-    ) -> None:
+    def __init__(self, latent_channels: int, structures: int, compression: Factors, settings: DenoiserSettings) -> None:
         super().__init__()
         self.embedding = MaskEmbedding(structures, compression, settings.mask_channels, settings.channels[0])
         self.net = ControlNet(in_channels=latent_channels, **_shared(settings))

@@ -54,7 +54,7 @@ class Description(Record):
     stages: tuple[StageProvenance, ...]
 
     @property
-    def schema(self) -> LabelSchema:
+    def labels(self) -> LabelSchema:
         """The structures that it can be asked for."""
         return LabelSchema.from_dataset_json(self.dataset_json, CONFIG_FILE)
 

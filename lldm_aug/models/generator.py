@@ -40,13 +40,15 @@ class Generator:
     @classmethod
     def untrained(cls, description: Description) -> Generator:
         """Networks of the right sizes, weights as initialised."""
-        structures = len(description.schema.names)
+        structures = len(description.labels.names)
         autoencoder = Autoencoder(
             description.num_channels, structures, description.compression, description.autoencoder
         )
         channels = description.autoencoder.latent_channels
         control = MaskControl(channels, structures, description.compression, description.denoiser)
-        return cls(description, autoencoder, ControlledDenoiser(build_denoiser(channels, description.denoiser), control))
+        return cls(
+            description, autoencoder, ControlledDenoiser(build_denoiser(channels, description.denoiser), control)
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Generator:
@@ -110,12 +112,16 @@ class Generator:
         Returns:
             Scaled images (B, C, X, Y, Z), and logits (B, X, Y, Z) below 0 where a voxel should be exactly zero.
         """
-        condition = encode_mask(label.to(self.device), self.description.schema, unknown)
+        condition = encode_mask(label.to(self.device), self.description.labels, unknown)
         latent = self.latent(condition, noise.to(self.device), sampling or self.description.sampling, rng)
         return self.autoencoder.decode(self.denormalise(latent), condition)
 
     def latent(
-        self, condition: torch.Tensor, noise: torch.Tensor, sampling: SamplingSettings, rng: torch.Generator | None = None
+        self,
+        condition: torch.Tensor,
+        noise: torch.Tensor,
+        sampling: SamplingSettings,
+        rng: torch.Generator | None = None,
     ) -> torch.Tensor:
         """Normalised latents for conditions; classifier-free guidance (arXiv 2207.12598) on the mask if asked for."""
         embedding = self.network.control.embed(condition)

@@ -43,7 +43,14 @@ def case_name(seed: int, index: int) -> str:
 
 
 def write_case(
-    pool: Path, case_id: str, index: int, seed: int, image: np.ndarray, label: np.ndarray, grid: Grid, origin: MaskOrigin
+    pool: Path,
+    case_id: str,
+    index: int,
+    seed: int,
+    image: np.ndarray,
+    label: np.ndarray,
+    grid: Grid,
+    origin: MaskOrigin,
 ) -> PoolCase:
     """Writes the files of a case, each atomically, then its manifest line.
 

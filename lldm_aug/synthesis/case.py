@@ -65,5 +65,3 @@ def _generate(
         torch.from_numpy(label)[None], noise, sampling, rng=torch_rng(seed, "ancestral noise")
     )
     return scaled[0].float().cpu().numpy(), logit.float().cpu().numpy()
-
-

@@ -45,6 +45,4 @@ def generate(
     """
     for index in indices:
         case = make_case(generator, source, seed, index, sampling)
-        yield write_case(
-            pool, case_name(seed, index), index, case.seed, case.image, case.label, case.grid, case.origin
-        )
+        yield write_case(pool, case_name(seed, index), index, case.seed, case.image, case.label, case.grid, case.origin)

@@ -46,10 +46,10 @@ class MaskRequest:
         Raises:
             LabelError: when generator and data set name different structures.
         """
-        schema = description.schema
+        schema = description.labels
         if self.dataset is not None and self.dataset.schema != schema:
             raise LabelError(
-                f"the generator knows {', '.join(schema.names)}, the data set has {', '.join(self.dataset.schema.names)}",
+                f"the generator knows {', '.join(schema.names)}, not {', '.join(self.dataset.schema.names)}",
                 where=self.dataset.folder,
                 fix="use masks of the same structures, or a generator trained on this data set",
             )
@@ -68,9 +68,7 @@ def generator_folder(path: Path) -> Path:
     raise CheckpointError("no generator", where=path, fix="finish 'lldm-aug train controlnet', or give another --model")
 
 
-def request_masks(
-    description: Description, kind: str | None, data: str | None, fold: Fold | None
-) -> MaskRequest:
+def request_masks(description: Description, kind: str | None, data: str | None, fold: Fold | None) -> MaskRequest:
     """Fills in what the user left open: the data set and fold that the generator was trained on; deformed masks.
 
     A generator without a data set at hand (such as the embedded one) draws procedural masks.
@@ -78,16 +76,14 @@ def request_masks(
     Raises:
         DatasetError: when real masks are asked for and it is not clear of which fold.
     """
-    trained = description.stages[-1] if description.stages else None
+    trained = description.stages[-1]
     if kind is None:
         kind = "procedural" if data is None and _is_phantom(description) else "deformed"
     if kind in WITHOUT_DATA:
         return MaskRequest(kind, None, None)
-    if data is None and trained is None:
-        raise DatasetError(f"masks of kind {kind!r} need a data set", fix="give --data and --fold")
-    dataset = RawDataset.find(data if data is not None else trained.dataset if trained else "")
+    dataset = RawDataset.find(data if data is not None else trained.dataset)
     if fold is None:
-        if trained is None or trained.dataset != dataset.name:
+        if trained.dataset != dataset.name:
             raise DatasetError("masks would come from an unknown fold", where=dataset.folder, fix="give --fold")
         fold = trained.fold
     return MaskRequest(kind, dataset, load_split(dataset, fold))
@@ -102,7 +98,7 @@ def describe_pool(
         "generator": generator_hash,
         "seed": seed,
         "masks": masks.kind,
-        "mask_dataset": dataset and dataset.name,
+        "mask_dataset": None if dataset is None else dataset.name,
         "mask_cases": {c: dataset.label_hash(c) for c in masks.cases} if dataset else {},
         "sampling": sampling.model_dump(mode="json"),
     }
@@ -110,9 +106,9 @@ def describe_pool(
         lldm_aug_version=__version__,
         seed=seed,
         mask_source=masks.kind,
-        mask_dataset=dataset and dataset.name,
-        fold=split and split.fold,
-        split_hash=split and split.hash,
+        mask_dataset=None if dataset is None else dataset.name,
+        fold=None if split is None else split.fold,
+        split_hash=None if split is None else split.hash,
         dataset_json={**description.dataset_json, "file_ending": ".nii.gz"},
         generator=GeneratorProvenance(hash=generator_hash, stages=description.stages),
         settings_hash=sha256_json(settings),

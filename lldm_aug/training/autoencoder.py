@@ -26,7 +26,8 @@ NAME = "autoencoder"
 class AutoencoderStage:
     """Trains an `Autoencoder` on whole volumes or random crops.
 
-    The loss is a weighted L1 error, plus cross-entropy on exact zeros, plus a slight pull of the latent towards a standard normal.
+    The loss is a weighted L1 error, plus cross-entropy on exact zeros, plus a slight pull of the latent towards a
+    standard normal.
     """
 
     name = NAME

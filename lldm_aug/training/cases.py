@@ -141,7 +141,9 @@ def _read_record(path: Path) -> CaseSetRecord:
     try:
         return CaseSetRecord.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise DatasetError(f"invalid ({error.errors()[0]['msg']})", where=path, fix="delete it and run again") from error
+        raise DatasetError(
+            f"invalid ({error.errors()[0]['msg']})", where=path, fix="delete it and run again"
+        ) from error
 
 
 def _request(dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config) -> str:
@@ -161,9 +163,7 @@ def _request(dataset: RawDataset, split: Split, hashes: dict[str, str], config: 
     )
 
 
-def _measure(
-    dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config, request: str
-) -> CaseSetRecord:
+def _measure(dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config, request: str) -> CaseSetRecord:
     facts = _each(lambda case_id: _facts(dataset.load(case_id), config), split.train)
     shape = config.grid.shape
     spacing = config.grid.spacing_mm or fitting_spacing([f.grid for f in facts], shape)

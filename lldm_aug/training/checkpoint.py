@@ -60,9 +60,7 @@ def _optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> d
     return tensors
 
 
-def _restore_optimizer(
-    module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
-) -> None:
+def _restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
     parameters = dict(module.named_parameters())
     for key_and_name, value in tensors.items():
         key, _, name = key_and_name.partition(":")

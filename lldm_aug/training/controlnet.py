@@ -29,7 +29,7 @@ NAME = "controlnet"
 
 
 class ControlNetStage:
-    """Trains U-Net and mask control on normalised latents, cells with structures weighing more; exports the generator."""
+    """Trains U-Net and mask control on latents, cells with structures weighing more; exports the generator."""
 
     name = NAME
 

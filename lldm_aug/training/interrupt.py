@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from lldm_aug.errors import LldmAugError
@@ -12,6 +13,17 @@ from lldm_aug.errors import LldmAugError
 
 class Interrupted(LldmAugError):
     """Training stopped on a signal after it had saved its state; the exit code is the shell's, 128 + signal."""
+
+    @classmethod
+    def by(cls, number: int, step: int, folder: Path) -> Interrupted:
+        """The error to raise after a step on a signal."""
+        error = cls(
+            f"stopped by signal {number} after step {step}; its checkpoint is saved",
+            where=folder,
+            fix="run the same command again to go on",
+        )
+        error.exit_code = 128 + number
+        return error
 
 
 class StopRequest:
@@ -21,6 +33,7 @@ class StopRequest:
         self.signal = 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        """A signal handler."""
         self.signal = self.signal or number
 
 

@@ -63,9 +63,7 @@ def cache_latents(cases: CaseSet, export: Export, autoencoder: Autoencoder, fold
 
 
 @torch.no_grad()
-def _encode(
-    cases: CaseSet, case_id: str, autoencoder: Autoencoder, folder: Path
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _encode(cases: CaseSet, case_id: str, autoencoder: Autoencoder, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Writes a case's moments; returns each channel's first and second moment over cells."""
     device = next(autoencoder.parameters()).device
     mean, std = (t[0].cpu() for t in autoencoder.encode(cases.load(case_id).image[None].to(device)))

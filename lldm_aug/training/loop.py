@@ -72,11 +72,7 @@ class _Run:
             if self._stopped():
                 if self.accelerator.is_main_process:
                     self._save(step + 1)
-                raise Interrupted(
-                    f"stopped by signal {self.request.signal} after step {step + 1}; its checkpoint is saved",
-                    where=self.folder,
-                    fix="run the same command again to go on",
-                )
+                raise Interrupted.by(self.request.signal, step + 1, self.folder)
         self._finish(settings.steps)
 
     def _step(self, step: int) -> dict[str, float]:

@@ -11,7 +11,8 @@ Factors = tuple[int, int, int]
 def structure_weights(condition: torch.Tensor, strength: float) -> torch.Tensor:
     """Weights (B, 1, X, Y, Z) with mean 1: uniform, plus an extra share that each present structure gets alike.
 
-    Without it a structure of 0.2 % of the voxels has 0.2 % of the loss; with strength w it has w / (number of structures) more.
+    Without it a structure of 0.2 % of the voxels has 0.2 % of the loss; with strength w it has w / (number of
+    structures) more.
 
     Args:
         condition: (B, S, X, Y, Z) as `encode_mask` makes it, or its mean over latent cells.

@@ -85,10 +85,11 @@ def _begin(name: str, config: Config, cases: CaseSet, folder: Path) -> None:
     binding = _binding(name, config)
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))["binding"]
-        changed = sorted(key for key in {*before, *binding} if before.get(key) != binding.get(key))
+        keys = sorted({*before, *binding})
+        changed = [f"{k} {before.get(k)} -> {binding.get(k)}" for k in keys if before.get(k) != binding.get(k)]
         if changed:
             raise IncompatibleResume(
-                f"was begun with other settings: {', '.join(f'{k} {before.get(k)} -> {binding.get(k)}' for k in changed)}",
+                f"was begun with other settings: {', '.join(changed)}",
                 where=folder,
                 fix="use the same settings, or another --out",
             )
@@ -125,12 +126,12 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _make_stage(name: str, config: Config, cases: CaseSet, out: Path, accelerator: Accelerator) -> Stage:
+    import torch
+
     from lldm_aug.seeds import derive_seed
     from lldm_aug.training.autoencoder import AutoencoderStage
     from lldm_aug.training.controlnet import ControlNetStage
     from lldm_aug.training.diffusion import DiffusionStage
-
-    import torch
 
     with torch.random.fork_rng():  # initial weights: the one thing that torch draws from its global generator
         torch.manual_seed(derive_seed(config.seed, name, "initial weights"))

@@ -13,19 +13,23 @@ from lldm_aug.training.order import Row
 
 
 class Stage(Protocol):
-    """One network and how it is trained.
+    """One network and how it is trained."""
 
-    Attributes:
-        name: names its folder and its random numbers.
-        settings: of its optimisation.
-        module: the network; the loop trains its parameters that require gradients.
-        case_ids: cases to draw from.
-    """
+    @property
+    def name(self) -> str:
+        """Names its folder and its random numbers."""
 
-    name: str
-    settings: StageSettings
-    module: nn.Module
-    case_ids: tuple[str, ...]
+    @property
+    def settings(self) -> StageSettings:
+        """Of its optimisation."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The network; the loop trains its parameters that require gradients."""
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """Cases to draw from."""
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """Mean loss over rows, and figures to log. ``model`` is the module, perhaps wrapped for several processes."""

@@ -1,0 +1,168 @@
+"""Pools from a trained generator: one seed, one case, whatever the parts, processes and restarts."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from tiny import tiny_config, tiny_dataset, tiny_generator
+
+from lldm_aug.cli import main
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.splits import load_split
+from lldm_aug.io.nifti import read_image, read_label
+from lldm_aug.pool.manifest import read_cases, read_info
+from lldm_aug.pool.verify import verify_pool
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
+    """Blobs on disk."""
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def run(dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generator of fold 0, hardly trained."""
+    return tiny_generator(dataset, tmp_path_factory.mktemp("runs") / "x", tiny_config(steps=2))
+
+
+def arguments(run: Path, dataset: RawDataset, out: Path, n: int, *more: str) -> list[str]:
+    """Of ``lldm-aug generate``."""
+    base = ["generate", "--model", str(run), "--data", str(dataset.folder), "--fold", "0"]
+    return [*base, "--n", str(n), "--out", str(out), *more]
+
+
+def generate(run: Path, dataset: RawDataset, out: Path, n: int, *more: str) -> None:
+    """Runs the command in this process; it must succeed."""
+    result = CliRunner().invoke(main, arguments(run, dataset, out, n, *more))
+    assert result.exit_code == 0, result.output
+
+
+def refused(run: Path, dataset: RawDataset, out: Path, n: int, *more: str) -> str:
+    """Runs the command, which must fail; returns its message."""
+    result = CliRunner().invoke(main, arguments(run, dataset, out, n, *more))
+    assert result.exit_code == 1
+    return result.stderr
+
+
+def content(pool: Path) -> dict[str, str]:
+    """Hash of every file by name."""
+    return {name: r.sha256 for case in read_cases(pool).values() for name, r in case.files.items()}
+
+
+@pytest.fixture(scope="module")
+def pool(run: Path, dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four deformed cases."""
+    out = tmp_path_factory.mktemp("pools") / "p"
+    generate(run, dataset, out, 4)
+    return out
+
+
+def test_pool_is_whole(pool: Path) -> None:
+    assert verify_pool(pool) == 4
+    assert (pool / "mosaic.png").stat().st_size > 1000
+
+
+def test_cases_look_like_the_real_data(pool: Path, dataset: RawDataset) -> None:
+    real = dataset.load(dataset.case_ids[0])
+    for case_id in read_cases(pool):
+        image = read_image(pool / "images" / f"{case_id}_0000.nii.gz")
+        label = read_label(pool / "labels" / f"{case_id}.nii.gz")
+        assert image.grid.matches(real.grid)
+        assert label.grid.matches(real.grid)
+        dataset.schema.check(label.data, case_id)
+        assert {1, 2} <= set(np.unique(label.data))
+
+
+def test_manifest_says_where_masks_come_from(pool: Path, dataset: RawDataset) -> None:
+    info = read_info(pool)
+    assert (info.mask_dataset, info.fold) == (dataset.name, 0)
+    for case in read_cases(pool).values():
+        assert case.mask.kind == "deformed"
+        assert case.mask.source_case in load_split(dataset, 0).train
+        assert case.mask.source_sha256 == dataset.label_hash(case.mask.source_case or "")
+
+
+def test_running_again_changes_nothing(pool: Path, run: Path, dataset: RawDataset) -> None:
+    before = (pool / "manifest.jsonl").read_bytes()
+    generate(run, dataset, pool, 4)
+    assert (pool / "manifest.jsonl").read_bytes() == before
+
+
+def test_parts_make_the_same_cases(pool: Path, run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    for part in ("1", "0"):
+        generate(run, dataset, tmp_path / "p", 4, "--num-parts", "2", "--part-id", part)
+    assert content(tmp_path / "p") == content(pool)
+
+
+def test_a_larger_n_adds_cases(pool: Path, run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    generate(run, dataset, tmp_path / "p", 2)
+    generate(run, dataset, tmp_path / "p", 4)
+    assert content(tmp_path / "p") == content(pool)
+
+
+def test_another_seed_makes_other_cases(pool: Path, run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    generate(run, dataset, tmp_path / "p", 2, "--seed", "1")
+    assert not set(content(tmp_path / "p").values()) & set(content(pool).values())
+
+
+def test_lost_file_is_named(pool: Path, run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    shutil.copytree(pool, tmp_path / "p")
+    next((tmp_path / "p" / "images").iterdir()).unlink()
+    assert "missing" in refused(run, dataset, tmp_path / "p", 4)
+
+
+@pytest.mark.parametrize("change", [("--seed", "9"), ("--masks", "real"), ("--steps", "3")])
+def test_other_settings_are_refused(pool: Path, run: Path, dataset: RawDataset, change: tuple[str, str]) -> None:
+    assert "other settings" in refused(run, dataset, pool, 5, *change)
+
+
+def test_dry_run_writes_nothing(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    generate(run, dataset, tmp_path / "p", 4, "--dry-run")
+    assert not (tmp_path / "p").exists()
+
+
+def test_procedural_masks_need_the_hbp_structures(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    assert "portal_vein" in refused(run, dataset, tmp_path / "p", 1, "--masks", "procedural")
+
+
+def subprocess_command(args: list[str], *launcher: str) -> list[str]:
+    """The command line in a process of its own."""
+    return [sys.executable, "-m", *(launcher or ("lldm_aug",)), *args]
+
+
+@pytest.mark.slow
+def test_two_processes_and_one_thread_make_the_same_bytes(
+    pool: Path, run: Path, dataset: RawDataset, tmp_path: Path
+) -> None:
+    launcher = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "-m", "lldm_aug")
+    command = subprocess_command(arguments(run, dataset, tmp_path / "p", 4), *launcher)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert content(tmp_path / "p") == content(pool)
+
+
+@pytest.mark.slow
+def test_generate_survives_sigkill(pool: Path, run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    out = tmp_path / "p"
+    for lines in (1, 3):
+        process = subprocess.Popen(subprocess_command(arguments(run, dataset, out, 8)), stderr=subprocess.DEVNULL)
+        for _ in range(600):
+            if len(read_cases(out)) >= lines or process.poll() is not None:
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if (out / "pool.json").exists():
+            verify_pool(out)
+    generate(run, dataset, out, 8)
+    assert verify_pool(out) == 8
+    assert content(pool).items() <= content(out).items()
