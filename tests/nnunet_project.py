@@ -47,7 +47,6 @@ def variables(root: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Raw data, plans, preprocessed cases of 3d_fullres with a cut network, the split, and a pool."""
-    pytest.importorskip("nnunetv2")
     root = tmp_path_factory.mktemp("nnunet")
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         (root / name).mkdir()

@@ -12,8 +12,6 @@ from nnunet_project import CONFIGURATION, Project
 
 from lldm_aug.errors import DatasetError, IncompatibleResume, LabelError, LeakageError, LldmAugError, PoolError
 from lldm_aug.pool.manifest import MaskOrigin
-
-pytest.importorskip("nnunetv2")
 from nnunet_integration.prepare import plan_preparation, prepare
 from nnunet_integration.prepared import PreparedSet, find_prepared
 from nnunet_integration.report import compare_with_real
@@ -124,7 +122,7 @@ def test_a_set_is_stale_after_other_preprocessing_only(clean: Project, change: d
     plans["configurations"][CONFIGURATION].update(change)
     description = json.loads((clean.preprocessed / "dataset.json").read_text())
     target = Target(clean.preprocessed, description, PlansManager(plans), CONFIGURATION)
-    with pytest.raises(PoolError, match="stale.*another spacing") if stale else nullcontext():
+    with pytest.raises(PoolError, match=r"stale.*another spacing") if stale else nullcontext():
         prepared.check_fits(target)
 
 
