@@ -46,9 +46,12 @@ class Target:
         """A target by ``700``, ``Dataset700`` or the whole name of the data set.
 
         Raises:
-            DatasetError: when the data set, its plans or the configuration is missing.
+            DatasetError: when nnU-Net, the data set, its plans or the configuration is missing.
         """
-        from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+        try:
+            from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+        except ModuleNotFoundError as error:
+            raise DatasetError("nnU-Net is not installed", fix="pip install 'lldm_aug[nnunet]'") from error
 
         folder = find_preprocessed(dataset)
         advice = f"run nnUNetv2_plan_and_preprocess -d {folder.name[7:10]} first"

@@ -1,0 +1,81 @@
+"""``lldm-aug nnunet``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lldm_aug.cli.options import EXISTING_FOLDER, FOLD, dry_run_option
+
+if TYPE_CHECKING:
+    from nnunet_integration.prepare import Preparation
+
+
+@click.group()
+def nnunet() -> None:
+    """Use a pool in nnU-Net training."""
+
+
+@nnunet.command()
+@click.option("-d", "--data", "dataset", metavar="DATASET", required=True, help="Data set: 700, or its whole name.")
+@click.option("--pool", type=EXISTING_FOLDER, required=True, help="The pool's folder.")
+@click.option("-c", "--configuration", default="3d_fullres", help="Configuration of the plans.")
+@click.option("-p", "--plans", default="nnUNetPlans", help="Name of the plans.")
+@click.option(
+    "-f", "--fold", type=FOLD, default="0", help="Fold to train; nothing may have leaked from its validation."
+)
+@click.option("--ratio", type=click.FloatRange(0, 1), default=0.5, help="Share of synthetic cases in training batches.")
+@click.option("--name", default=None, help="Name of the prepared set; the pool's by default.")
+@click.option("-np", "--processes", type=click.IntRange(min=1), default=1, help="Processes to preprocess with.")
+@click.option("--allow-leakage", is_flag=True, help="Go on although validation cases leaked. Scores then mean nothing.")
+@dry_run_option
+def prepare(
+    dataset: str,
+    pool: Path,
+    configuration: str,
+    plans: str,
+    fold: int | str,
+    ratio: float,
+    name: str | None,
+    processes: int,
+    allow_leakage: bool,
+    dry_run: bool,
+) -> None:
+    """Preprocess a pool with a data set's own plans, into a folder beside its real cases.
+
+    Run again, it goes on with what is missing. Then train with -tr nnUNetTrainerLLDMAug; for trying it out, the
+    environment variables LLDM_AUG_EPOCHS, LLDM_AUG_ITERATIONS and LLDM_AUG_VAL_ITERATIONS shorten a training, and
+    LLDM_AUG_RATIO, LLDM_AUG_SEED and LLDM_AUG_SET choose another blend.
+
+    \b
+    Example:
+      lldm-aug nnunet prepare -d 700 --pool pools/x -c 3d_fullres --fold 0
+      nnUNetv2_train 700 3d_fullres 0 -tr nnUNetTrainerLLDMAug
+    """
+    from lldm_aug.cli.progress import progress_bar
+    from nnunet_integration.prepare import plan_preparation, run_preparation
+
+    preparation = plan_preparation(
+        dataset, pool, configuration, plans=plans, fold=fold, ratio=ratio, name=name, allow_leakage=allow_leakage
+    )
+    total, missing = len(preparation.pool), len(preparation.missing)
+    click.echo(f"{missing} of {total} cases to preprocess into {preparation.prepared.data_folder}")
+    if dry_run:
+        return
+    with progress_bar("preprocessing", total=total, done=total - missing) as update:
+        report = run_preparation(preparation, num_processes=processes, progress=update)
+    _show(preparation, report)
+
+
+def _show(preparation: Preparation, report: dict[str, Any]) -> None:
+    for warning in report["warnings"]:
+        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {warning}", err=True)
+    target, info = preparation.target, preparation.info
+    plans = "" if target.plans.plans_name == "nnUNetPlans" else f" -p {target.plans.plans_name}"
+    click.echo(f"compared with real cases: {preparation.prepared.report_path}")
+    click.echo(
+        f"train: nnUNetv2_train {target.name[7:10]} {target.configuration_name} {info.fold}"
+        f" -tr nnUNetTrainerLLDMAug{plans}"
+    )
