@@ -13,7 +13,7 @@ LATTICE_MM = 8.0
 SQUARINGS = 6
 SMOOTHNESS = 0.13
 """Standard deviation of the smoothing, as a share of the field of view's mean side."""
-BORDER = 0.15
+BORDER = 0.25
 """Share of a side, at each end, over which the velocity across the border fades to zero: nothing enters or leaves."""
 
 Shape = tuple[int, int, int]

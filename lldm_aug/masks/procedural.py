@@ -12,6 +12,8 @@ from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.seeds import derive_seed
 from lldm_aug.volume import Volume
 
+NEEDED = ("liver", "portal_vein", "hepatic_vein")
+
 
 class ProceduralMasks:
     """New phantoms on one grid.
@@ -44,7 +46,9 @@ class ProceduralMasks:
 
         def attempt(number: int) -> tuple[Volume, list[str]]:
             labels = phantom_labels(derive_seed(seed, "procedural mask", index, number), self.grid)
-            return Volume(labels, self.grid), mask_problems(labels, self.schema)
+            missing = [name for name, value in self.schema.values.items() if name in NEEDED and value not in labels]
+            problems = [f"no {name}" for name in missing] or mask_problems(labels, self.schema)
+            return Volume(labels, self.grid), problems
 
         mask, rejected = first_valid(attempt, f"a grid of {self.grid.shape} voxels")
         return DrawnMask(mask, MaskOrigin(kind=self.kind, rejected=rejected))

@@ -1,0 +1,102 @@
+"""What counts as an impossible mask."""
+
+import numpy as np
+import pytest
+
+from lldm_aug.labels import HBP, LabelSchema
+from lldm_aug.masks.validity import is_liver_schema, mask_problems, piece_sizes
+
+ORGANS = LabelSchema(("liver", "right_kidney", "left_kidney", "spleen"))
+
+
+def _mask() -> np.ndarray:
+    mask = np.zeros((30, 30, 30), np.int16)
+    mask[2:22, 2:22, 2:22] = 1
+    mask[4:20, 6:8, 6:8] = 2
+    mask[4:20, 14:16, 14:17] = 3
+    mask[10:13, 4:6, 16:18] = 4
+    return mask
+
+
+def test_a_good_mask_has_no_problem() -> None:
+    assert mask_problems(_mask(), HBP) == []
+    assert mask_problems(_mask(), HBP, _mask()) == []
+
+
+def test_an_empty_mask() -> None:
+    assert mask_problems(np.zeros((4, 4, 4), np.int16), HBP) == ["the mask is empty"]
+
+
+def test_a_vessel_away_from_the_liver() -> None:
+    mask = _mask()
+    mask[26, 26, 20:28] = 2
+    assert "portal_vein lie away from the liver" in mask_problems(mask, HBP)[0]
+
+
+def test_a_vessel_that_leaves_the_liver_is_fine() -> None:
+    mask = _mask()
+    mask[20:28, 6:8, 6:8] = 2
+    assert mask_problems(mask, HBP) == []
+
+
+@pytest.mark.parametrize("layers", [1, 12])
+def test_too_few_or_too_many_vessels(layers: int) -> None:
+    mask = _mask()
+    mask[(mask == 2) | (mask == 3)] = 1
+    mask[4:4 + layers, 4:18, 4:18] = 2
+    if layers == 1:
+        mask[4, 4:18, 6:18] = 1
+        mask[4, 10:18, 4:6] = 1
+    assert "vessels fill" in mask_problems(mask, HBP)[0]
+
+
+def test_a_liver_in_two_parts() -> None:
+    mask = _mask()
+    mask[9:11] = 0
+    assert any("of the liver is in one piece" in p for p in mask_problems(mask, HBP))
+
+
+def test_a_mask_without_liver_is_a_partial_label() -> None:
+    mask = _mask()
+    mask[mask == 1] = 0
+    assert mask_problems(mask, HBP) == []
+
+
+def test_a_structure_that_vanished_broke_up_or_shed_specks() -> None:
+    for change, words in (
+        ((slice(10, 13), slice(4, 6), slice(16, 18)), "hcc vanished"),
+        ((slice(9, 11), slice(6, 8), slice(6, 8)), "portal_vein has 2 pieces instead of 1"),
+    ):
+        mask = _mask()
+        mask[change] = 1
+        assert mask_problems(mask, HBP, _mask()) == [words]
+
+
+def test_a_lesion_that_shrank_to_a_speck() -> None:
+    mask = _mask()
+    mask[mask == 4] = 1
+    mask[11, 5, 17] = 4
+    assert mask_problems(mask, HBP, _mask()) == ["hcc has new specks of fewer than 4 voxels"]
+
+
+def test_specks_of_the_source_are_not_held_against_the_mask() -> None:
+    source = _mask()
+    source[15, 5, 5] = 4
+    assert mask_problems(source, HBP, source) == []
+
+
+def test_other_organs_may_lie_where_they_like() -> None:
+    assert is_liver_schema(HBP)
+    assert is_liver_schema(LabelSchema(("liver", "tumour")))
+    assert not is_liver_schema(ORGANS)
+    assert not is_liver_schema(LabelSchema(("hcc",)))
+    mask = _mask()
+    mask[26:28, 26:28, 26:28] = 4
+    assert mask_problems(mask, ORGANS) == []
+
+
+def test_piece_sizes_count_neighbours_by_corners() -> None:
+    pieces = np.zeros((6, 6, 6), bool)
+    pieces[0, 0, 0] = pieces[1, 1, 1] = pieces[4, 4, 4] = True
+    assert piece_sizes(pieces).tolist() == [2, 1]
+    assert piece_sizes(~np.ones((3, 3, 3), bool)).tolist() == []
