@@ -1,4 +1,4 @@
-"""What we rest on in nnU-Net, stated so that a new nnunetv2 fails here first, with a message that says what has changed."""
+"""What we rest on in nnU-Net: a new nnunetv2 fails here first, with a message that says what has changed."""
 
 import inspect
 import os
@@ -9,7 +9,7 @@ from batchgenerators.dataloading.data_loader import DataLoader
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.training.dataloading import nnunet_dataset
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
-from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
@@ -18,24 +18,22 @@ from lldm_aug.doctor import discover_folder
 from nnunet_integration.loader import LOADER_NAME
 from nnunet_integration.trainer import LLDMAugMixin
 
-Trainer = trainer_module.nnUNetTrainer
-
 
 def parameters(function: object) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
 def test_the_trainers_arguments_are_ours() -> None:
-    assert parameters(Trainer.__init__) == parameters(LLDMAugMixin.__init__), (
+    assert parameters(nnUNetTrainer.__init__) == parameters(LLDMAugMixin.__init__), (
         "nnUNetTrainer.__init__ has other arguments; LLDMAugMixin.__init__ must repeat them exactly"
     )
 
 
 def test_the_trainer_makes_its_loaders_from_a_global_name() -> None:
-    assert Trainer.get_dataloaders.__globals__.get(LOADER_NAME) is nnUNetDataLoader, (
+    assert nnUNetTrainer.get_dataloaders.__globals__.get(LOADER_NAME) is nnUNetDataLoader, (
         f"get_dataloaders no longer takes {LOADER_NAME} from its module: loader.blended_loader cannot replace it"
     )
-    assert LOADER_NAME in Trainer.get_dataloaders.__code__.co_names, f"get_dataloaders does not use {LOADER_NAME}"
+    assert LOADER_NAME in nnUNetTrainer.get_dataloaders.__code__.co_names, f"get_dataloaders does not use {LOADER_NAME}"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +42,7 @@ def test_the_trainer_makes_its_loaders_from_a_global_name() -> None:
 )
 def test_the_methods_that_we_extend_take_what_they_took(method: str) -> None:
     ours = parameters(getattr(LLDMAugMixin, method))
-    assert parameters(getattr(Trainer, method)) == ours, f"nnUNetTrainer.{method} has other arguments"
+    assert parameters(getattr(nnUNetTrainer, method)) == ours, f"nnUNetTrainer.{method} has other arguments"
 
 
 def test_the_loader_chooses_cases_in_get_indices() -> None:
