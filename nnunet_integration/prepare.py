@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from lldm_aug import __version__
 from lldm_aug.blending.leakage import check_leakage
@@ -164,15 +165,20 @@ def check_agreement(pool: PoolDataset, target: Target) -> None:
         LabelError: for other labels.
     """
     where = pool.folder / "pool.json"
-    ours, theirs = pool.info.dataset_json.get("channel_names", {}), target.dataset_json["channel_names"]
-    if list(ours.values()) != list(theirs.values()):
-        raise PoolError(f"channels {list(ours.values())}, but {target.name} has {list(theirs.values())}", where=where)
+    ours, theirs = _channels(pool.info.dataset_json), _channels(target.dataset_json)
+    if ours != theirs:
+        raise PoolError(f"channels {ours}, but {target.name} has {theirs}", where=where)
     if pool.schema.names != target.schema.names:
         raise LabelError(f"labels {pool.schema.names}, but {target.name} has {target.schema.names}", where=where)
-    ending = pool.info.dataset_json["file_ending"]
+    ending = pool.info.dataset_json.get("file_ending")
     reader = target.plans.image_reader_writer_class
     if ending not in reader.supported_file_endings:
         raise PoolError(f"{reader.__name__}, the reader of the plans, does not take {ending} files", where=where)
+
+
+def _channels(dataset_json: Mapping[str, Any]) -> list[str]:
+    channels = dataset_json.get("channel_names", {})
+    return [str(channels[key]) for key in sorted(channels, key=int)]
 
 
 def _missing(pool: PoolDataset, prepared: PreparedSet) -> tuple[PoolCase, ...]:

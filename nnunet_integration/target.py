@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lldm_aug.data.raw import find_dataset_folder
 from lldm_aug.errors import DatasetError
 from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.labels import LabelSchema
@@ -53,7 +54,7 @@ class Target:
         except ModuleNotFoundError as error:
             raise DatasetError("nnU-Net is not installed", fix="pip install 'lldm_aug[nnunet]'") from error
 
-        folder = find_preprocessed(dataset)
+        folder = _find_preprocessed(dataset)
         advice = f"run nnUNetv2_plan_and_preprocess -d {folder.name[7:10]} first"
         manager = PlansManager(_read_json(folder / f"{plans}.json", advice))
         if configuration not in manager.available_configurations:
@@ -116,22 +117,15 @@ class Target:
         return {case: sha256_file(path) if path.is_file() else None for case, path in files.items()}
 
 
-def find_preprocessed(dataset: str) -> Path:
-    """A data set's folder in ``$nnUNet_preprocessed``, by ``700``, ``Dataset700`` or its whole name.
-
-    Raises:
-        DatasetError: when the variable is not set, or not exactly one folder fits.
-    """
+def _find_preprocessed(dataset: str) -> Path:
     root = os.environ.get("nnUNet_preprocessed")
     if not root:
         raise DatasetError("the environment variable nnUNet_preprocessed is not set", fix="set it as nnU-Net asks for")
-    prefix = f"Dataset{int(dataset):03d}" if dataset.isdigit() else dataset
-    found = [p for p in sorted(Path(root).glob("Dataset*")) if p.name == prefix or p.name.startswith(f"{prefix}_")]
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        fix = "run nnUNetv2_plan_and_preprocess first" if not found else "give the whole name"
-        raise DatasetError(f"{len(found)} preprocessed data sets match {dataset!r} ({names})", where=root, fix=fix)
-    return found[0]
+    try:
+        return find_dataset_folder(Path(root), dataset)
+    except DatasetError as error:
+        fix = "give the data set's whole name, or run nnUNetv2_plan_and_preprocess first"
+        raise DatasetError(error.what, where=error.where, fix=fix) from error
 
 
 def _read_json(path: Path, advice: str) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def test_missing_things_are_named(clean: Project, monkeypatch: pytest.MonkeyPatc
         prepare("700", clean.pool, "2d_unknown", fold=0)
     with pytest.raises(DatasetError, match="no fold 9"):
         prepare("700", clean.pool, CONFIGURATION, fold=9)
-    with pytest.raises(DatasetError, match="0 preprocessed data sets match '123'"):
+    with pytest.raises(DatasetError, match=r"0 data sets match '123'.*plan_and_preprocess"):
         prepare("123", clean.pool, CONFIGURATION, fold=0)
     monkeypatch.delenv("nnUNet_preprocessed")
     with pytest.raises(DatasetError, match="nnUNet_preprocessed is not set"):

@@ -79,14 +79,7 @@ class RawDataset:
         root = os.environ.get(RAW_VARIABLE)
         if not root:
             raise DatasetError(f"no folder {str(name)!r}", fix="give a folder, or set nnUNet_raw to use data set names")
-        text = str(name)
-        prefix = f"Dataset{int(text):03d}" if text.isascii() and text.isdecimal() else text
-        folders = (p for p in sorted(Path(root).glob("Dataset*")) if p.is_dir())
-        found = [p for p in folders if p.name == prefix or p.name.startswith(f"{prefix}_")]
-        if len(found) != 1:
-            names = ", ".join(p.name for p in found) or "none"
-            raise DatasetError(f"{len(found)} data sets match {text!r} ({names})", where=root)
-        return cls(found[0])
+        return cls(find_dataset_folder(Path(root), str(name)))
 
     @property
     def name(self) -> str:
@@ -157,6 +150,21 @@ class RawDataset:
     def label_hash(self, case_id: str) -> str:
         """SHA-256 of the mask file: finds a case again under another name."""
         return sha256_file(self.label_path(case_id))
+
+
+def find_dataset_folder(root: Path, name: str) -> Path:
+    """The folder in ``$nnUNet_raw`` or ``$nnUNet_preprocessed`` of ``700``, ``Dataset700`` or ``Dataset700_Name``.
+
+    Raises:
+        DatasetError: when there is none, or more than one.
+    """
+    prefix = f"Dataset{int(name):03d}" if name.isascii() and name.isdecimal() else name
+    folders = (p for p in sorted(root.glob("Dataset*")) if p.is_dir())
+    found = [p for p in folders if p.name == prefix or p.name.startswith(f"{prefix}_")]
+    if len(found) != 1:
+        names = ", ".join(p.name for p in found) or "none"
+        raise DatasetError(f"{len(found)} data sets match {name!r} ({names})", where=root)
+    return found[0]
 
 
 def check_same_grid(image: Grid, image_path: Path, label: Grid, label_path: Path) -> None:
