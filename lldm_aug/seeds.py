@@ -1,6 +1,6 @@
 """Random numbers as pure functions of what they are for: (run seed, purpose, case, step), hashed.
 
-No global generator is read anywhere in the package, so order of work, number of processes and restarts cannot change a draw.
+No global generator is read anywhere in the package, so order of work, number of processes and restarts change no draw.
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ class SamplingSettings(Section):
     """How the denoiser is sampled.
 
     Args:
-        solver: ``unipc`` and ``dpmpp`` are of second order, ``euler`` of first (flow only), ``ddpm`` ancestral (ddpm only).
+        solver: ``unipc`` and ``dpmpp`` are of second order, ``euler`` (flow only) of first, ``ddpm`` (ddpm only)
+            ancestral.
         steps: evaluations of the denoiser.
         guidance: classifier-free guidance on the mask; 1 is none and costs half.
     """

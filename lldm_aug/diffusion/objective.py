@@ -26,7 +26,7 @@ class Objective(Protocol):
 
 
 class RectifiedFlow:
-    """Straight paths x_t = (1 - t) x_0 + t e with target e - x_0 (arXiv 2209.03003); logit-normal t (arXiv 2403.03206)."""
+    """Straight paths x_t = (1 - t) x_0 + t e, target e - x_0 (arXiv 2209.03003); logit-normal t (arXiv 2403.03206)."""
 
     def draw_times(self, generator: torch.Generator, count: int) -> torch.Tensor:
         """(count,) times in (0, 1000), densest in the middle."""

@@ -14,15 +14,20 @@ MOSAIC_FILE = "mosaic.png"
 NUM_ROWS = 5
 
 
+def pool_rows(pool: Path) -> list[MosaicRow]:
+    """The first cases of a pool, first channel, in canonical axes."""
+    return [_row(pool, case) for case in list(read_cases(pool).values())[:NUM_ROWS]]
+
+
 def draw_pool(pool: Path) -> Path | None:
-    """Draws image and mask outlines of the first cases (first channel); None for an empty pool."""
-    cases = list(read_cases(pool).values())[:NUM_ROWS]
-    if not cases:
+    """Draws image and mask outlines of the first cases; None for an empty pool."""
+    rows = pool_rows(pool)
+    if not rows:
         return None
     info = read_info(pool)
     title = f"{pool.resolve().name}: {info.mask_source} masks, seed {info.seed}"
     schema = LabelSchema.from_dataset_json(info.dataset_json)
-    write_mosaic(pool / MOSAIC_FILE, [_row(pool, case) for case in cases], title=title, schema=schema)
+    write_mosaic(pool / MOSAIC_FILE, rows, title=title, schema=schema)
     return pool / MOSAIC_FILE
 
 
@@ -34,5 +39,5 @@ def _row(pool: Path, case: PoolCase) -> MosaicRow:
         to_canonical(image.data, image.grid),
         to_canonical(label.data, label.grid),
         canonical_grid(image.grid).spacing_mm,
-        case.case_id,
+        f"synthetic: {case.case_id}",
     )

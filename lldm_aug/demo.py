@@ -1,0 +1,224 @@
+"""The whole chain in minutes, through the commands that users type: phantom, pool, nnU-Net, prediction, picture."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.errors import LldmAugError
+from lldm_aug.evaluation.dice import dice
+from lldm_aug.io.atomic import write_json
+from lldm_aug.io.nifti import read_label
+from lldm_aug.pool.mosaic import pool_rows
+from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+
+DATASET = "Dataset700_HBPPhantom"
+HELD_OUT = "Dataset701_HBPHeldOut"
+CONFIGURATION = "3d_demo"
+RESULTS = f"nnUNetTrainerLLDMAug__nnUNetPlans__{CONFIGURATION}"
+THINNER = 4
+"""The demo's network has a fourth of the planned features: minutes instead of hours on a CPU."""
+NUM_TRAIN, NUM_SYNTHETIC, NUM_TEST = 10, 6, 2
+EPOCHS, ITERATIONS = 3, 25
+
+
+class DemoFailed(LldmAugError):
+    """A step of the demo ended with an error."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    Args:
+        title: what it does.
+        command: its words.
+        done: exists once it has succeeded.
+    """
+
+    title: str
+    command: tuple[str, ...]
+    done: Path
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo in a folder of its own.
+
+    Args:
+        out: the folder.
+        device: ``cpu`` or ``cuda``, for nnU-Net.
+    """
+
+    out: Path
+    device: str
+
+    @property
+    def raw(self) -> Path:
+        """nnU-Net's raw data."""
+        return self.out / "nnUNet_raw"
+
+    @property
+    def preprocessed(self) -> Path:
+        """nnU-Net's preprocessed data set."""
+        return self.out / "nnUNet_preprocessed" / DATASET
+
+    @property
+    def fold(self) -> Path:
+        """Where the trained network is."""
+        return self.out / "nnUNet_results" / DATASET / RESULTS / "fold_0"
+
+    @property
+    def pool(self) -> Path:
+        """The synthetic cases."""
+        return self.out / "pools" / "demo"
+
+    @property
+    def predictions(self) -> Path:
+        """The predicted masks."""
+        return self.out / "predictions"
+
+    def environment(self) -> dict[str, str]:
+        """nnU-Net's folders and a short training."""
+        folders = {name: str(self.out / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+        short = {"LLDM_AUG_EPOCHS": EPOCHS, "LLDM_AUG_ITERATIONS": ITERATIONS, "LLDM_AUG_VAL_ITERATIONS": 2}
+        quiet = {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f", "OMP_WAIT_POLICY": "passive"}
+        return {**os.environ, **folders, **{k: str(v) for k, v in short.items()}, **quiet}
+
+    def steps(self) -> list[Step]:
+        """The commands, in order."""
+        held_out = self.raw / HELD_OUT
+        phantom, generate = ("lldm-aug", "phantom"), ("lldm-aug", "generate")
+        chosen = ("-c", CONFIGURATION, "-f", "0")
+        network = (*chosen, "-tr", "nnUNetTrainerLLDMAug", "-device", self.device)
+        return [
+            Step(
+                "real cases (digital phantoms)",
+                (*phantom, "--n", str(NUM_TRAIN), "--out", str(self.raw / DATASET)),
+                self.raw / DATASET / "labelsTr" / f"phantom_{NUM_TRAIN - 1:04d}.nii.gz",
+            ),
+            Step(
+                "cases to predict",
+                (*phantom, "--n", str(NUM_TEST), "--seed", "1", "--out", str(held_out)),
+                held_out / "labelsTr" / f"phantom_{NUM_TEST - 1:04d}.nii.gz",
+            ),
+            Step(
+                "synthetic pairs from the embedded generator",
+                (*generate, "--n", str(NUM_SYNTHETIC), "--out", str(self.pool)),
+                self.pool / "mosaic.png",
+            ),
+            Step(
+                "nnU-Net plans and preprocesses the real cases",
+                ("nnUNetv2_plan_and_preprocess", "-d", "700", "-c", "3d_fullres", "-np", "1", "-npfp", "1"),
+                self.preprocessed / "nnUNetPlans_3d_fullres" / f"phantom_{NUM_TRAIN - 1:04d}.pkl",
+            ),
+            Step(
+                "the pool is preprocessed with the same plans",
+                ("lldm-aug", "nnunet", "prepare", "-d", "700", "--pool", str(self.pool), *chosen),
+                self.preprocessed / "lldm_aug" / self.pool.name / "fold_0" / "report.json",
+            ),
+            Step(
+                "nnU-Net trains on a blend of both",
+                ("nnUNetv2_train", "700", CONFIGURATION, "0", *network[-4:]),
+                self.fold / "validation" / "summary.json",
+            ),
+            Step(
+                "nnU-Net predicts held-out cases",
+                (
+                    *("nnUNetv2_predict", "-i", str(held_out / "imagesTr"), "-o", str(self.predictions), "-d", "700"),
+                    *(*network, "-npp", "1", "-nps", "1", "--disable_tta"),
+                ),
+                self.predictions / f"phantom_{NUM_TEST - 1:04d}.nii.gz",
+            ),
+        ]
+
+    def run(self) -> Iterator[tuple[Step, float]]:
+        """Runs what is not done yet; yields each step with the seconds it took.
+
+        Raises:
+            DemoFailed: with the end of the log of the step that failed, or when nnU-Net is not installed.
+        """
+        if importlib.util.find_spec("nnunetv2") is None:
+            raise DemoFailed("nnU-Net is not installed", fix="pip install 'lldm_aug[nnunet]'")
+        for number, step in enumerate(self.steps(), 1):
+            began = time.perf_counter()
+            if not step.done.exists():
+                self._run(step, self.out / "logs" / f"{number}_{Path(step.command[0]).name}.log")
+            if step.command[0] == "nnUNetv2_plan_and_preprocess":
+                _add_thin_configuration(self.preprocessed / "nnUNetPlans.json")
+            yield step, time.perf_counter() - began
+
+    def _run(self, step: Step, log: Path) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w", encoding="utf-8") as stream:
+            stream.write(" ".join(step.command) + "\n\n")
+            stream.flush()
+            words = (_script(step.command[0]), *step.command[1:])
+            code = subprocess.run(words, env=self.environment(), stdout=stream, stderr=stream, check=False).returncode
+        if code or not step.done.exists():
+            tail = " | ".join(log.read_text(encoding="utf-8").strip().splitlines()[-3:])
+            raise DemoFailed(f"{step.title}: exit code {code}: {tail}", where=log, fix="read the log, then run again")
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Dice of each structure by predicted case."""
+        held_out = RawDataset(self.raw / HELD_OUT)
+        return {
+            case_id: dice(
+                read_label(self.predictions / f"{case_id}.nii.gz").data,
+                held_out.load_label(case_id).data,
+                held_out.schema,
+            )
+            for case_id in held_out.case_ids
+        }
+
+    def synthetic_share(self) -> tuple[int, int]:
+        """Synthetic cases that training really drew, and all cases that it drew."""
+        epochs = json.loads((self.fold / "lldm_aug.json").read_text(encoding="utf-8"))["epochs"]
+        return sum(e["synthetic"] for e in epochs), sum(e["cases"] for e in epochs)
+
+    def finish(self) -> Path:
+        """Writes ``scores.json`` and the picture; returns the picture."""
+        write_json(self.out / "scores.json", self.scores())
+        held_out = RawDataset(self.raw / HELD_OUT)
+        rows = [_row(RawDataset(self.raw / DATASET), case_id, "real") for case_id in ("phantom_0001", "phantom_0003")]
+        rows += pool_rows(self.pool)[:2]
+        for case_id in held_out.case_ids[:1]:
+            truth = _row(held_out, case_id, "held out, truth")
+            predicted = read_label(self.predictions / f"{case_id}.nii.gz").data
+            rows += [truth, MosaicRow(truth.image, predicted, truth.spacing_mm, "held out, predicted")]
+        path = self.out / "demo.png"
+        write_mosaic(path, rows, title="Real, synthetic, and what nnU-Net made of both")
+        return path
+
+
+def _row(dataset: RawDataset, case_id: str, caption: str) -> MosaicRow:
+    case = dataset.load(case_id)
+    return MosaicRow(case.image[0], case.label, case.grid.spacing_mm, f"{caption}: {case_id}")
+
+
+def _add_thin_configuration(path: Path) -> None:
+    """Adds a configuration with a thin network, which shares the data of 3d_fullres."""
+    plans = json.loads(path.read_text(encoding="utf-8"))
+    network = json.loads(json.dumps(plans["configurations"]["3d_fullres"]["architecture"]))
+    features = network["arch_kwargs"]["features_per_stage"]
+    network["arch_kwargs"]["features_per_stage"] = [n // THINNER for n in features]
+    plans["configurations"][CONFIGURATION] = {"inherits_from": "3d_fullres", "architecture": network}
+    write_json(path, plans)
+
+
+def _script(name: str) -> str:
+    """A console script of this environment, whether or not its folder is on the PATH."""
+    own = Path(sysconfig.get_path("scripts")) / name
+    found = str(own) if own.exists() else shutil.which(name)
+    if found is None:
+        raise DemoFailed(f"the command {name} is not installed", fix="pip install 'lldm_aug[nnunet]'")
+    return found
