@@ -50,7 +50,7 @@ class MosaicRow:
 def write_mosaic(path: Path, rows: Sequence[MosaicRow], *, title: str, schema: LabelSchema = HBP) -> None:
     """Writes a PNG with a line of pictures for each case; equal input gives equal bytes.
 
-    Slices go through the largest area of the rarest structure present. All pictures of a case share one window and one scale.
+    Slices go through the largest area of the rarest structure present. A case has one window and one scale.
 
     Args:
         path: the PNG file.
