@@ -10,8 +10,6 @@ from lldm_aug.errors import LeakageError
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance
 
-OVERRIDE = "allow_leakage"
-
 
 class LeakageWarning(UserWarning):
     """Training goes on although validation cases leaked: its validation scores are no estimate of anything."""
@@ -98,7 +96,7 @@ def check_leakage(
             "validation cases have leaked into the synthetic ones: " + "; ".join(map(str, leaks)),
             where=dataset,
             fix="use a generator and masks from this fold's training cases only "
-            f"(or, for scores that you will not report, set {OVERRIDE})",
+            "(or, for scores that you will not report, give --allow-leakage and set LLDM_AUG_ALLOW_LEAKAGE=1)",
         )
     if leaks:
         found = "; ".join(map(str, leaks))
