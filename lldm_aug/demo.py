@@ -87,11 +87,12 @@ class Demo:
         """The predicted masks."""
         return self.out / "predictions"
 
-    def environment(self) -> dict[str, str]:
-        """nnU-Net's folders and a short training."""
+    def environment(self, program: str) -> dict[str, str]:
+        """nnU-Net's folders, a short training, and as few processes as two cores like."""
         folders = {name: str(self.out / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
         short = {"LLDM_AUG_EPOCHS": EPOCHS, "LLDM_AUG_ITERATIONS": ITERATIONS, "LLDM_AUG_VAL_ITERATIONS": 2}
-        quiet = {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f", "OMP_WAIT_POLICY": "passive"}
+        workers = "0" if program == "nnUNetv2_train" else "1"  # nnU-Net's planner needs one
+        quiet = {"nnUNet_n_proc_DA": workers, "nnUNet_compile": "f", "OMP_WAIT_POLICY": "passive"}
         return {**os.environ, **folders, **{k: str(v) for k, v in short.items()}, **quiet}
 
     def steps(self) -> list[Step]:
@@ -162,8 +163,10 @@ class Demo:
         with log.open("w", encoding="utf-8") as stream:
             stream.write(" ".join(step.command) + "\n\n")
             stream.flush()
-            words = (_script(step.command[0]), *step.command[1:])
-            code = subprocess.run(words, env=self.environment(), stdout=stream, stderr=stream, check=False).returncode
+            program, *words = step.command
+            environment = self.environment(program)
+            command = (_script(program), *words)
+            code = subprocess.run(command, env=environment, stdout=stream, stderr=stream, check=False).returncode
         if code or not step.done.exists():
             tail = " | ".join(log.read_text(encoding="utf-8").strip().splitlines()[-3:])
             raise DemoFailed(f"{step.title}: exit code {code}: {tail}", where=log, fix="read the log, then run again")

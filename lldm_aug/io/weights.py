@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from lldm_aug.errors import CheckpointError
@@ -21,7 +21,7 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], dtype: torch.d
         name: t.detach().to("cpu", dtype if dtype is not None and t.is_floating_point() else t.dtype).contiguous()
         for name, t in tensors.items()
     }
-    save_file(whole, path)
+    path.write_bytes(save(whole))  # safetensors' own writer makes files that only their owner may read
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
