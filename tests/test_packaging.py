@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -35,28 +34,48 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def build(kind: str, source: Path, folder: Path) -> Path:
+    """Calls a hook of the build backend (PEP 517, PEP 660) as an installer would."""
+    call = (
+        f"import sys; sys.path.insert(0, 'startup_hook'); import backend; print(backend.build_{kind}({str(folder)!r}))"
+    )
+    return folder / run(sys.executable, "-c", call, cwd=source).split()[-1]
+
+
 @pytest.fixture(scope="module")
 def wheel(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", folder, clone)
-    return next(folder.glob("*.whl"))
+    return build("wheel", clone, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def editable(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("editable", clone, tmp_path_factory.mktemp("editable"))
 
 
 class Environment:
-    """A new virtual environment that sees this one's libraries, but not this one's lldm_aug."""
+    """A new virtual environment; when code runs in it, it sees this one's libraries behind its own."""
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder, with_pip=False)
-        self.python = folder / "bin" / "python"
-        self.site = Path(run(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-        libraries = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-        (self.site / "borrowed.pth").write_text("\n".join(sorted(libraries)))
+        self.bin = folder / "bin"
+        self.site = Path(
+            run(self.bin / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+        )
 
     def pip(self, *arguments: object) -> None:
-        run(sys.executable, "-m", "pip", "--python", self.python, *arguments)
+        run(sys.executable, "-m", "pip", "--python", self.bin / "python", *arguments)
+
+    def run(self, command: str, *arguments: object) -> str:
+        borrowed = self.site / "zz_borrowed.pth"  # not there while pip runs: it would meet this environment's lldm_aug
+        self.site.mkdir(parents=True, exist_ok=True)  # pip removes the folder with its last file
+        borrowed.write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+        try:
+            return run(self.bin / command, *arguments, cwd=self.bin).strip()
+        finally:
+            borrowed.unlink()
 
     def evaluate(self, code: str) -> str:
-        return run(self.python, "-c", code, cwd=self.site).strip()
+        return self.run("python", "-c", code)
 
     def files(self) -> set[str]:
         return {str(p.relative_to(self.site)) for p in self.site.rglob("*") if p.is_file()}
@@ -101,9 +120,9 @@ def test_wheel_install_works_and_uninstalls_clean(wheel: Path, environment: Envi
     assert environment.evaluate(EXT_TRAINER) == "None"
 
 
-def test_editable_install_works_and_uninstalls_clean(clone: Path, environment: Environment) -> None:
+def test_editable_install_works_and_uninstalls_clean(editable: Path, clone: Path, environment: Environment) -> None:
     before = environment.files()
-    environment.pip("install", "--no-deps", "--no-build-isolation", "-e", clone)
+    environment.pip("install", "--no-deps", editable)
     where = environment.evaluate(WHERE).split()
     assert where == [str(clone / name) for name in ("nnunet_integration/__init__.py", "configs", "pretrained")]
     assert environment.evaluate(EXT_TRAINER) == str(clone / "nnunet_integration" / "discover")
@@ -112,20 +131,16 @@ def test_editable_install_works_and_uninstalls_clean(clone: Path, environment: E
 
 
 def test_source_archive_builds_the_same_wheel(clone: Path, wheel: Path, tmp_path: Path) -> None:
-    code = f"import backend; print(backend.build_sdist({str(tmp_path)!r}))"
-    archive = (
-        tmp_path
-        / run(sys.executable, "-c", f"import sys; sys.path.insert(0, 'startup_hook'); {code}", cwd=clone).split()[-1]
-    )
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, archive)
-    rebuilt = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
-    assert sorted(rebuilt.namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
+    archive = build("sdist", clone, tmp_path)
+    shutil.unpack_archive(archive, tmp_path, filter="data")
+    rebuilt = build("wheel", tmp_path / archive.name.removesuffix(".tar.gz"), tmp_path)
+    assert sorted(zipfile.ZipFile(rebuilt).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
 
 
 def test_console_script_answers(wheel: Path, environment: Environment) -> None:
     environment.pip("install", "--no-deps", wheel)
-    assert "Usage" in run(environment.python.with_name("lldm-aug"), "--help")
-    assert "Usage" in run(environment.python, "-m", "lldm_aug", "--help")
+    assert "Usage" in environment.run("lldm-aug", "--help")
+    assert "Usage" in environment.run("python", "-m", "lldm_aug", "--help")
 
 
 def test_metadata(wheel: Path, environment: Environment) -> None:
@@ -138,11 +153,11 @@ def test_metadata(wheel: Path, environment: Environment) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("editable", [False, True])
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
 def test_nnunet_finds_the_trainer_with_no_variable_set(
-    clone: Path, wheel: Path, environment: Environment, editable: bool
+    kind: str, environment: Environment, request: pytest.FixtureRequest
 ) -> None:
-    environment.pip("install", "--no-deps", *(["--no-build-isolation", "-e", clone] if editable else [wheel]))
+    environment.pip("install", "--no-deps", request.getfixturevalue(kind))
     code = (
         "from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name as find; import pickle;"
         "c = find('nnUNetTrainerLLDMAug'); assert pickle.loads(pickle.dumps(c)) is c; print(c.__module__)"
