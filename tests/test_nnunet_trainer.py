@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,16 @@ def test_one_seed_one_choice_of_cases(trained: Project, monkeypatch: pytest.Monk
     first, again = keys(make().get_dataloaders()[0], 6), keys(make().get_dataloaders()[0], 6)
     monkeypatch.setenv("LLDM_AUG_SEED", "1")
     assert first == again != keys(make().get_dataloaders()[0], 6)
+
+
+def test_a_spawned_worker_can_have_the_loader(trained: Project) -> None:
+    loader = make().get_dataloaders()[0].data_loader
+    copies = []
+    for thread in (0, 1):
+        copies.append(pickle.loads(pickle.dumps(loader)))
+        copies[-1].set_thread_id(thread)
+    assert loader.get_indices() == copies[0].get_indices()
+    assert [copies[0].get_indices() for _ in range(6)] != [copies[1].get_indices() for _ in range(6)]
 
 
 def test_ratio_zero_is_stock_and_needs_no_set(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
