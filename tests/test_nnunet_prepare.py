@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from nnunet_project import CONFIGURATION, Project
 
 from lldm_aug.errors import DatasetError, IncompatibleResume, LabelError, LeakageError, LldmAugError, PoolError
+from lldm_aug.io.hashing import sha256_file
 from lldm_aug.pool.manifest import MaskOrigin
 from nnunet_integration.prepare import plan_preparation, prepare
 from nnunet_integration.prepared import PreparedSet, find_prepared
@@ -95,6 +99,26 @@ def test_processes_change_nothing(clean: Project) -> None:
     assert {n: c.files[f"{n}.b2nd"].sha256 for n, c in alone.items()} == {
         n: c.files[f"{n}.b2nd"].sha256 for n, c in many.items()
     }
+
+
+@pytest.mark.slow
+def test_killed_and_run_again_it_ends_like_an_unbroken_run(clean: Project, tmp_path: Path) -> None:
+    pool = pools.write_pool(tmp_path / "pool", cases=12)
+    unbroken = run(clean, pool, name="unbroken").cases()
+    killed = PreparedSet.of(Target.find("700", CONFIGURATION), "killed", 0)
+    call = f"prepare('700', Path({str(pool)!r}), {CONFIGURATION!r}, fold=0, name='killed')"
+    code = f"from pathlib import Path; from nnunet_integration.prepare import prepare; {call}"
+    for enough in (2, 5):
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
+        while len(killed.cases()) < enough and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        files = [file for case in killed.cases().values() for file in case.files.items()]
+        assert all(sha256_file(killed.data_folder / name) == record.sha256 for name, record in files)
+    assert len(killed.cases()) < 12
+    again = run(clean, pool, name="killed").cases()
+    assert {n: c.files[f"{n}.b2nd"] for n, c in again.items()} == {n: c.files[f"{n}.b2nd"] for n, c in unbroken.items()}
 
 
 def test_planning_writes_nothing(clean: Project) -> None:
