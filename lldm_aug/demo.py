@@ -125,7 +125,7 @@ class Demo:
             Step(
                 "the pool is preprocessed with the same plans",
                 ("lldm-aug", "nnunet", "prepare", "-d", "700", "--pool", str(self.pool), *chosen),
-                self.preprocessed / "lldm_aug" / self.pool.name / "fold_0" / "report.json",
+                self.preprocessed / "lldm_aug" / self.pool.name / "fold_0" / "nnUNetPlans_3d_fullres.report.json",
             ),
             Step(
                 "nnU-Net trains on a blend of both",

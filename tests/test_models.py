@@ -15,6 +15,7 @@ from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_deno
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.layers import depth_to_space, space_to_depth
+from lldm_aug.pool.provenance import StageProvenance
 
 SMALL = DenoiserSettings(channels=(16, 32), attention=(False, True), mask_channels=8, head_channels=16)
 
@@ -41,7 +42,7 @@ def description(**changes: object) -> Description:
         "sampling": SamplingSettings(steps=2),
         "latent_mean": (0.0,) * 4,
         "latent_std": (1.0,) * 4,
-        "stages": (),
+        "stages": (StageProvenance(stage="autoencoder", dataset="D", fold=0, split_hash="s", cases={"a": "0"}),),
     }
     return Description(**(fields | changes))
 

@@ -17,7 +17,7 @@ from lldm_aug.masks import KINDS
 @click.option(
     "--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder; the embedded one if left out."
 )
-@click.option("--masks", type=click.Choice(KINDS), default=None, help="Where masks come from.")
+@click.option("--masks", type=click.Choice(KINDS), default=None, help="Where masks come from; procedural for the embedded generator, else deformed.")
 @click.option("--data", metavar="DATASET", default=None, help="Data set of the masks; the generator's if left out.")
 @fold_option
 @seed_option
@@ -57,7 +57,8 @@ def generate(
 
     folder = generator_folder(model if model is not None else pretrained_dir())
     description = read_description(folder)
-    request = request_masks(description, masks, data, fold)
+    kind = masks or ("procedural" if model is None and data is None else "deformed")
+    request = request_masks(description, kind, data, fold)
     asked = {"steps": steps, "guidance": guidance}
     sampling = description.sampling.model_copy(update={k: v for k, v in asked.items() if v is not None})
     if dry_run:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lldm_aug.config.schema import AutoencoderSettings, DenoiserSettings, ObjectiveSettings, SamplingSettings
 from lldm_aug.data.intensity import IntensityModel
@@ -35,7 +35,7 @@ class Description(Record):
         sampling: how it is sampled unless told otherwise.
         latent_mean: mean of each latent channel over the training cases.
         latent_std: standard deviation likewise; latents are normalised channel by channel.
-        stages: what each stage saw.
+        stages: what each stage saw; a generator without a history is refused.
     """
 
     format_version: int = FORMAT_VERSION
@@ -51,7 +51,7 @@ class Description(Record):
     sampling: SamplingSettings
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
-    stages: tuple[StageProvenance, ...]
+    stages: Annotated[tuple[StageProvenance, ...], Field(min_length=1)]
 
     @property
     def labels(self) -> LabelSchema:

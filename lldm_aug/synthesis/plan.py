@@ -68,17 +68,13 @@ def generator_folder(path: Path) -> Path:
     raise CheckpointError("no generator", where=path, fix="finish 'lldm-aug train controlnet', or give another --model")
 
 
-def request_masks(description: Description, kind: str | None, data: str | None, fold: Fold | None) -> MaskRequest:
-    """Fills in what the user left open: the data set and fold that the generator was trained on; deformed masks.
-
-    A generator without a data set at hand (such as the embedded one) draws procedural masks.
+def request_masks(description: Description, kind: str, data: str | None, fold: Fold | None) -> MaskRequest:
+    """Fills in what the user left open with the data set and fold that the generator was trained on.
 
     Raises:
-        DatasetError: when real masks are asked for and it is not clear of which fold.
+        DatasetError: when real masks are asked for and the data set or fold cannot be found.
     """
     trained = description.stages[-1]
-    if kind is None:
-        kind = "procedural" if data is None and _is_phantom(description) else "deformed"
     if kind in WITHOUT_DATA:
         return MaskRequest(kind, None, None)
     dataset = RawDataset.find(data if data is not None else trained.dataset)
@@ -114,7 +110,3 @@ def describe_pool(
         settings_hash=sha256_json(settings),
         settings=settings,
     )
-
-
-def _is_phantom(description: Description) -> bool:
-    return all(stage.dataset.endswith("HBPPhantom") for stage in description.stages)
