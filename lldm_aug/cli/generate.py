@@ -17,7 +17,7 @@ from lldm_aug.masks import KINDS
 @click.option(
     "--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder; the embedded one if left out."
 )
-@click.option("--masks", type=click.Choice(KINDS), default=None, help="Where masks come from; procedural for the embedded generator, else deformed.")
+@click.option("--masks", type=click.Choice(KINDS), default=None, help="Where masks come from.")
 @click.option("--data", metavar="DATASET", default=None, help="Data set of the masks; the generator's if left out.")
 @fold_option
 @seed_option
