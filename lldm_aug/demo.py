@@ -197,7 +197,7 @@ class Demo:
         for case_id in held_out.case_ids[:1]:
             truth = _row(held_out, case_id, "held out, truth")
             predicted = read_label(self.predictions / f"{case_id}.nii.gz").data
-            rows += [truth, MosaicRow(truth.image, predicted, truth.spacing_mm, "held out, predicted")]
+            rows += [truth, MosaicRow(truth.image, predicted, truth.spacing_mm, "held out, predicted", truth.label)]
         path = self.out / "demo.png"
         write_mosaic(path, rows, title="Real, synthetic, and what nnU-Net made of both")
         return path

@@ -143,3 +143,14 @@ def test_real_case(tmp_path):
     real = MosaicRow(*flipped, case.grid.spacing_mm, case.case_id)
     write_mosaic(tmp_path / "m.png", [real], title="T2", schema=LabelSchema.from_dataset_json(dataset.description))
     assert all(has_colour(tmp_path / "m.png", c) for c in COLOURS[:1])
+
+
+def test_two_rows_of_one_case_can_show_the_same_slices(tmp_path: Path) -> None:
+    truth, other = np.zeros((12, 12, 12), int), np.zeros((12, 12, 12), int)
+    truth[2:5, 2:5, 2:5], other[7:11, 7:11, 7:11] = 1, 1
+    image = np.random.default_rng(0).normal(size=(12, 12, 12))
+    alone = MosaicRow(image, other, (1, 1, 1), "x")
+    beside = MosaicRow(image, other, (1, 1, 1), "x", slices_from=truth)
+    for name, row in (("a", alone), ("b", beside)):
+        write_mosaic(tmp_path / f"{name}.png", [row], title="t")
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()

@@ -43,7 +43,8 @@ def generate(
     """Write a pool of synthetic images with their masks, in nnU-Net's raw layout with a manifest.
 
     Run the same command again to go on after an interruption; a larger --n adds cases. Case k of a seed is the
-    same whatever the number of parts, processes or restarts.
+    same whatever the number of parts, processes or restarts. Without --masks they are deformed ones of the training
+    cases, or procedural ones for the embedded generator.
 
     \b
     Examples:

@@ -39,12 +39,19 @@ class MosaicRow:
         label: (X, Y, Z) integers.
         spacing_mm: voxel size.
         caption: what stands above it.
+        slices_from: another mask to choose the slices by, so that two rows of one case show the same.
     """
 
     image: np.ndarray
     label: np.ndarray
     spacing_mm: tuple[float, float, float]
     caption: str
+    slices_from: np.ndarray | None = None
+
+    @property
+    def guide(self) -> np.ndarray:
+        """The mask that decides slices and window."""
+        return self.label if self.slices_from is None else self.slices_from
 
 
 def write_mosaic(path: Path, rows: Sequence[MosaicRow], *, title: str, schema: LabelSchema = HBP) -> None:
@@ -121,7 +128,7 @@ def _draw_row(figure: Figure, row: MosaicRow, top: float) -> None:
         va="baseline",
         parse_math=False,
     )
-    window = robust_window(row.image, row.label)
+    window = robust_window(row.image, row.guide)
     side = max(max(plane.size_mm(row.image.shape, row.spacing_mm)) for plane in PLANES)
     tile = (TILE_INCHES / width, TILE_INCHES / height)
     bottom = (top - CAPTION_INCHES - TILE_INCHES) / height
@@ -135,7 +142,7 @@ def _draw_row(figure: Figure, row: MosaicRow, top: float) -> None:
 
 
 def _draw_slice(axes: Axes, row: MosaicRow, plane: Plane, side: float, window: Window, outlined: bool) -> None:
-    index = best_slice(row.label, plane)
+    index = best_slice(row.guide, plane)
     wide, high = plane.size_mm(row.image.shape, row.spacing_mm)
     extent = (-wide / 2, wide / 2, -high / 2, high / 2)
     axes.set_facecolor("black")
