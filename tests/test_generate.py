@@ -10,15 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from tiny import tiny_config, tiny_dataset, tiny_generator
 
 from lldm_aug.cli import main
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
+from lldm_aug.errors import CheckpointError
 from lldm_aug.io.nifti import read_image, read_label
+from lldm_aug.models.generator import Generator
 from lldm_aug.pool.manifest import read_cases, read_info
 from lldm_aug.pool.verify import verify_pool
+from lldm_aug.synthesis.case import make_case
+from lldm_aug.synthesis.plan import request_masks
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +121,29 @@ def test_another_seed_makes_other_cases(pool: Path, run: Path, dataset: RawDatas
 def test_lost_file_is_named(pool: Path, run: Path, dataset: RawDataset, tmp_path: Path) -> None:
     shutil.copytree(pool, tmp_path / "p")
     next((tmp_path / "p" / "images").iterdir()).unlink()
-    assert "missing" in refused(run, dataset, tmp_path / "p", 4)
+    message = refused(run, dataset, tmp_path / "p", 4)
+    assert "missing" in message
+    assert "delete the line" in message
 
 
 @pytest.mark.parametrize("change", [("--seed", "9"), ("--masks", "real"), ("--steps", "3")])
 def test_other_settings_are_refused(pool: Path, run: Path, dataset: RawDataset, change: tuple[str, str]) -> None:
     assert "other settings" in refused(run, dataset, pool, 5, *change)
+
+
+def test_more_steps_than_the_solver_can_take_are_refused(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, arguments(run, dataset, tmp_path / "p", 1, "--steps", "501"))
+    assert result.exit_code == 2
+    assert "unipc" in result.stderr
+
+
+def test_image_that_is_not_finite_is_refused(run: Path, dataset: RawDataset) -> None:
+    generator = Generator.load(run / "generator")
+    with torch.no_grad():
+        generator.network.control.embedding.layers[0].bias.fill_(torch.nan)
+    source = request_masks(generator.description, "real", str(dataset.folder), 0).source(generator.description)
+    with pytest.raises(CheckpointError, match="NaN"):
+        make_case(generator, source, 0, 0, generator.description.sampling)
 
 
 def test_dry_run_writes_nothing(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
@@ -142,11 +164,14 @@ def subprocess_command(args: list[str], *launcher: str) -> list[str]:
 def test_two_processes_and_one_thread_make_the_same_bytes(
     pool: Path, run: Path, dataset: RawDataset, tmp_path: Path
 ) -> None:
-    launcher = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "-m", "lldm_aug")
+    # Accelerate's --cpu starts one process; torchrun behind --multi_gpu starts two, on CPUs if the variable says so.
+    options = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0")
+    launcher = ("accelerate.commands.launch", *options, "-m", "lldm_aug")
     command = subprocess_command(arguments(run, dataset, tmp_path / "p", 4), *launcher)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert "2 cases made by this part" in done.stdout  # the other process made the other two
     assert content(tmp_path / "p") == content(pool)
 
 

@@ -1,5 +1,7 @@
 """Networks: exact folding, conditions, zero-initialised control, the generator folder."""
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 from lldm_aug.config.schema import AutoencoderSettings, DenoiserSettings, ObjectiveSettings, SamplingSettings
 from lldm_aug.data.intensity import IntensityModel, Scale
 from lldm_aug.errors import CheckpointError
+from lldm_aug.io.weights import write_sums
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import drop_structures, encode_mask
@@ -145,3 +148,43 @@ def test_guidance_of_one_equals_none_and_more_changes_the_image(folder: Path) ->
     strong = generator.image(label, noise, SamplingSettings(steps=2, guidance=3))[0]
     torch.testing.assert_close(plain, nearly, atol=1e-3, rtol=0)
     assert (plain - strong).abs().max() > 1e-3
+
+
+def tampered(folder: Path, **changes: object) -> Path:
+    """The folder with another description, and hashes that agree with it."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    write_sums(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compression": [0, 4, 2]},
+        {"shape": [18, 16, 8]},
+        {"latent_std": [1.0]},
+        {"spacing_mm": [4, 4, -1]},
+        {"dataset_json": {"labels": HBP.to_dataset_json()}},
+        {"sampling": {"solver": "ddpm", "steps": 5, "guidance": 1}},
+        {"format_version": 2},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_contradictory_description_is_refused(folder: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        Generator.load(tampered(folder, **changes))
+
+
+def test_enormous_network_is_refused_before_it_takes_memory(folder: Path) -> None:
+    widths = {"channels": [4096] * 2, "attention": [False, True], "num_res_blocks": 8, "mask_channels": 1024}
+    began = time.perf_counter()
+    with pytest.raises(CheckpointError, match=r"do not fit|not \("):  # 100 GB of weights, if they were made
+        Generator.load(tampered(folder, denoiser=SMALL.model_dump(mode="json") | widths))
+    assert time.perf_counter() - began < 20
+
+
+def test_file_that_the_hashes_do_not_cover_is_refused(folder: Path) -> None:
+    (folder / "SHA256SUMS").write_text("")
+    with pytest.raises(CheckpointError, match="does not name"):
+        Generator.load(folder)

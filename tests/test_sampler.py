@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lldm_aug.config.schema import Config, ObjectiveSettings, SamplingSettings
+from lldm_aug.config.schema import MOST_STEPS, Config, ObjectiveSettings, SamplingSettings, check_sampling
 from lldm_aug.diffusion.objective import NoisePrediction, RectifiedFlow, make_objective
 from lldm_aug.diffusion.sampler import sample
 
@@ -76,3 +76,22 @@ def test_ddpm_keeps_unit_variance() -> None:
 def test_solver_must_fit_the_objective(kind: str, solver: str) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         Config(objective=ObjectiveSettings(kind=kind), sampling=SamplingSettings(solver=solver))
+
+
+@pytest.mark.parametrize("kind", ["flow", "ddpm"])
+@pytest.mark.parametrize("solver", ["unipc", "dpmpp"])
+def test_the_most_steps_that_are_allowed_stay_finite(kind: str, solver: str) -> None:
+    predict = velocity if kind == "flow" else noise_prediction
+    sampling = SamplingSettings(solver=solver, steps=MOST_STEPS)
+    out = sample(predict, NOISE[:64], ObjectiveSettings(kind=kind), sampling)
+    assert out.mean().item() == pytest.approx(MEAN, abs=0.3)
+    with pytest.raises(ValueError, match="more than"):
+        check_sampling(ObjectiveSettings(kind=kind), SamplingSettings(solver=solver, steps=MOST_STEPS + 1))
+
+
+@pytest.mark.parametrize("steps", [1000, 4000])
+def test_every_allowed_schedule_ends_in_noise(steps: int) -> None:
+    last = NoisePrediction(steps).alphas_cumprod[-1].item()
+    assert 0 < last < 1e-3
+    with pytest.raises(ValueError, match="ddpm_steps"):
+        ObjectiveSettings(kind="ddpm", ddpm_steps=steps // 1000 * 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -9,6 +10,9 @@ import click
 from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fold_option, seed_option
 from lldm_aug.cli.progress import track
 from lldm_aug.masks import KINDS
+
+PATIENCE = timedelta(hours=24)
+"""How long a process that has made its cases waits for the others."""
 
 
 @click.command(no_args_is_help=True)
@@ -22,7 +26,7 @@ from lldm_aug.masks import KINDS
 @fold_option
 @seed_option
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Steps of the solver.")
-@click.option("--guidance", type=click.FloatRange(min=0), default=None, help="Classifier-free guidance on the mask.")
+@click.option("--guidance", type=click.FloatRange(0, 20), default=None, help="Classifier-free guidance on the mask.")
 @click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Share the work by hand: number of parts.")
 @click.option("--part-id", type=click.IntRange(min=0), default=0, help="Which part this call makes, from 0.")
 @dry_run_option
@@ -54,26 +58,26 @@ def generate(
     """
     from lldm_aug.models.description import read_description
     from lldm_aug.resources import pretrained_dir
-    from lldm_aug.synthesis.plan import describe_pool, generator_folder, request_masks
+    from lldm_aug.synthesis.plan import choose_sampling, describe_pool, generator_folder, request_masks
 
     folder = generator_folder(model if model is not None else pretrained_dir())
     description = read_description(folder)
     kind = masks or ("procedural" if model is None and data is None else "deformed")
     request = request_masks(description, kind, data, fold)
-    asked = {"steps": steps, "guidance": guidance}
-    sampling = description.sampling.model_copy(update={k: v for k, v in asked.items() if v is not None})
+    sampling = choose_sampling(description, steps, guidance)
     if dry_run:
         click.echo(f"generator  {folder}\nmasks      {request.kind} {request.dataset.name if request.dataset else ''}")
         click.echo(f"sampling   {sampling.model_dump()}\ncases      {n} into {out}")
         return
     from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
 
     from lldm_aug.models.generator import Generator
     from lldm_aug.pool.mosaic import draw_pool
     from lldm_aug.pool.writer import open_pool
     from lldm_aug.synthesis import generate as synthesis
 
-    state = PartialState()
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
     generator = Generator.load(folder).to(state.device)
     source = request.source(description)
     open_pool(out, describe_pool(description, generator.hash, request, seed, sampling))

@@ -10,6 +10,8 @@ Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
 Share = Annotated[float, Field(ge=0, le=1)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=4, le=4096)], ...], Field(min_length=1, max_length=6)]
 PowerOfTwo = Literal[1, 2, 4, 8, 16]
+MOST_STEPS = 500
+"""Of a fast solver: with more, diffusers rounds neighbouring times of 0..1000 to the same whole number."""
 
 
 class Section(BaseModel):
@@ -121,11 +123,11 @@ class ObjectiveSettings(Section):
 
     Args:
         kind: ``flow`` is rectified flow (arXiv 2209.03003), ``ddpm`` predicts the noise (arXiv 2006.11239).
-        ddpm_steps: length of the DDPM schedule.
+        ddpm_steps: length of the DDPM schedule. A shorter one would not end in pure noise, from which sampling starts.
     """
 
     kind: Literal["flow", "ddpm"] = "flow"
-    ddpm_steps: Annotated[int, Field(ge=10, le=10000)] = 1000
+    ddpm_steps: Annotated[int, Field(ge=1000, le=4000)] = 1000
 
 
 class SamplingSettings(Section):
@@ -141,6 +143,16 @@ class SamplingSettings(Section):
     solver: Literal["unipc", "dpmpp", "euler", "ddpm"] = "unipc"
     steps: Annotated[int, Field(ge=1, le=10000)] = 8
     guidance: Annotated[float, Field(ge=0, le=20)] = 1.0
+
+
+def check_sampling(objective: ObjectiveSettings, sampling: SamplingSettings) -> None:
+    """Raises ValueError when a solver, or so many steps of it, cannot sample what was learnt."""
+    wrong = {"flow": "ddpm", "ddpm": "euler"}[objective.kind]
+    if sampling.solver == wrong:
+        raise ValueError(f"sampling.solver {wrong} does not fit objective.kind {objective.kind}")
+    most = objective.ddpm_steps if sampling.solver == "ddpm" else MOST_STEPS
+    if sampling.steps > most:
+        raise ValueError(f"sampling.steps {sampling.steps} is more than the {most} that {sampling.solver} can take")
 
 
 class StageSettings(Section):
@@ -238,7 +250,5 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _solver_fits(self) -> Config:
-        wrong = {"flow": "ddpm", "ddpm": "euler"}[self.objective.kind]
-        if self.sampling.solver == wrong:
-            raise ValueError(f"sampling.solver {wrong} does not fit objective.kind {self.objective.kind}")
+        check_sampling(self.objective, self.sampling)
         return self

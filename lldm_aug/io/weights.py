@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import nn
 
 from lldm_aug.errors import CheckpointError
@@ -24,20 +25,21 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], dtype: torch.d
     path.write_bytes(save(whole))  # safetensors' own writer makes files that only their owner may read
 
 
-def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a safetensors file, on the CPU.
+def load_tensors(path: Path, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file, or those of these names alone, on the CPU.
 
     Raises:
         CheckpointError: when the file is missing or damaged.
     """
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in names or file.keys()}
     except Exception as error:  # safetensors raises its own kinds, and OSError
         raise CheckpointError(f"cannot be read ({error})", where=path, fix="copy or make the folder again") from error
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Fills a module from a safetensors file, strictly: same names, same shapes, finite values.
+    """Fills a module, on the meta device or any other, from a file, strictly: same names and shapes, finite values.
 
     Raises:
         CheckpointError: when the file does not fit the module.
@@ -52,7 +54,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
             raise CheckpointError(f"{name} is {tuple(tensor.shape)}, not {tuple(expected[name].shape)}", where=path)
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{name} holds NaN or infinity", where=path)
-    module.load_state_dict({name: t.to(expected[name].dtype) for name, t in tensors.items()})
+    # Copied, for what the file's mapping lends is not aligned, and would change with the file.
+    weights = {name: t.to(expected[name].dtype, copy=True) for name, t in tensors.items()}
+    module.load_state_dict(weights, assign=any(t.is_meta for t in expected.values()))
 
 
 def write_sums(folder: Path) -> None:
@@ -63,19 +67,23 @@ def write_sums(folder: Path) -> None:
 
 
 def check_sums(folder: Path) -> str:
-    """Checks every file that ``SHA256SUMS`` names; returns the hash of the list itself, the folder's identity.
+    """Checks every file against ``SHA256SUMS``; returns the hash of the list itself, the folder's identity.
 
     Raises:
-        CheckpointError: names the file that is missing or has changed.
+        CheckpointError: names the file that is missing, has changed, or is not in the list.
     """
     path = folder / SUMS_FILE
     if not path.is_file():
         raise CheckpointError(f"no {SUMS_FILE}", where=folder, fix="point to a folder made by 'lldm-aug train'")
+    unlisted = {p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".json")}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, name = line.partition("  ")
+        unlisted.discard(name)
         file = folder / name
         if not name or "/" in name or "\\" in name or not file.is_file():
             raise CheckpointError(f"{SUMS_FILE} names {name!r}, which is not there", where=folder)
         if sha256_file(file) != digest:
             raise CheckpointError("has changed since it was made", where=file, fix="copy or make the folder again")
+    if unlisted:
+        raise CheckpointError(f"{SUMS_FILE} does not name {min(unlisted)}", where=folder, fix="copy the folder again")
     return sha256_file(path)

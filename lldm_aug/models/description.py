@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
-from lldm_aug.config.schema import AutoencoderSettings, DenoiserSettings, ObjectiveSettings, SamplingSettings
+from lldm_aug.config.schema import (
+    AutoencoderSettings,
+    DenoiserSettings,
+    ObjectiveSettings,
+    SamplingSettings,
+    check_sampling,
+)
 from lldm_aug.data.intensity import IntensityModel
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
@@ -16,6 +22,7 @@ from lldm_aug.pool.provenance import Record, StageProvenance
 
 CONFIG_FILE = "config.json"
 FORMAT_VERSION = 1
+Side = Annotated[int, Field(ge=1, le=1024)]
 
 
 class Description(Record):
@@ -40,9 +47,9 @@ class Description(Record):
 
     format_version: int = FORMAT_VERSION
     lldm_aug_version: str
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    compression: tuple[int, int, int]
+    shape: tuple[Side, Side, Side]
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    compression: tuple[Side, Side, Side]
     dataset_json: dict[str, Any]
     intensity: IntensityModel
     autoencoder: AutoencoderSettings
@@ -52,6 +59,25 @@ class Description(Record):
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
     stages: Annotated[tuple[StageProvenance, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Description:
+        if self.format_version > FORMAT_VERSION:
+            raise ValueError(f"format {self.format_version} is of a later version; update lldm_aug")
+        names, intensity = self.dataset_json.get("channel_names"), self.intensity
+        if not isinstance(names, dict) or not names:
+            raise ValueError("dataset_json names no channels")
+        by_channel = [intensity.minimum, intensity.maximum]
+        by_channel += [bound for scale in intensity.scales for bound in (scale.low, scale.high)]
+        if not intensity.scales or any(len(values) != len(names) for values in by_channel):
+            raise ValueError(f"intensity does not describe {len(names)} channels")
+        if {len(self.latent_mean), len(self.latent_std)} != {self.autoencoder.latent_channels}:
+            raise ValueError("latent_mean and latent_std need one value a latent channel")
+        deepest = 2 ** (len(self.denoiser.channels) - 1)
+        if any(n % (f * deepest) for n, f in zip(self.shape, self.compression, strict=True)):
+            raise ValueError(f"shape {self.shape} does not suit compression {self.compression}")
+        check_sampling(self.objective, self.sampling)
+        return self
 
     @property
     def labels(self) -> LabelSchema:
@@ -88,4 +114,5 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix="point to a generator folder") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise CheckpointError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", where=path) from error
+        place = ".".join(map(str, first["loc"])) or "invalid"
+        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error

@@ -58,7 +58,8 @@ class Generator:
             CheckpointError: when a file is missing, has changed by a byte, or does not fit.
         """
         identity = check_sums(folder)
-        empty = cls.untrained(read_description(folder))
+        with torch.device("meta"):  # takes no memory: a description may ask for far more than its weights fill
+            empty = cls.untrained(read_description(folder))
         load_weights(empty.autoencoder, folder / AUTOENCODER_FILE)
         load_weights(empty.network.denoiser, folder / DENOISER_FILE)
         load_weights(empty.network.control, folder / CONTROL_FILE)

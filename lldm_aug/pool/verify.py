@@ -25,7 +25,8 @@ def check_case(pool: Path, case: PoolCase, *, full: bool = True) -> None:
         if not path.resolve().is_relative_to(pool.resolve()):
             raise PoolError(f"file {name!r} lies outside the pool", where=pool)
         if not path.is_file():
-            raise PoolError("missing", where=path, fix="run 'lldm-aug generate' again to complete the pool")
+            fix = "restore it, or delete the line of its case in manifest.jsonl and generate again"
+            raise PoolError("missing", where=path, fix=fix)
         if path.stat().st_size != record.size or (full and sha256_file(path) != record.sha256):
             fix = "delete it and its line, then generate again"
             raise PoolError("differs from its manifest line", where=path, fix=fix)

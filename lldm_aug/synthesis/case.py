@@ -9,6 +9,7 @@ import torch
 
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.conform import Frame
+from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.generator import Generator
@@ -43,6 +44,10 @@ def make_case(
     """Draws a mask, generates an image for it, and brings both to the mask's own spacing and orientation.
 
     Each case is computed alone, so that no batch layout can change its last digits.
+
+    Raises:
+        CheckpointError: when the generator gives no finite image.
+        LabelError, InvalidVolume: when there is no mask to be had (see `MaskSource.draw`).
     """
     seed = derive_seed(run_seed, "case", index)
     mask = source.draw(index, seed)
@@ -64,4 +69,6 @@ def _generate(
     scaled, logit = generator.image(
         torch.from_numpy(label)[None], noise, sampling, rng=torch_rng(seed, "ancestral noise")
     )
+    if not (torch.isfinite(scaled).all() and torch.isfinite(logit).all()):
+        raise CheckpointError("the generator gave NaN or infinity", fix="lower --guidance, or train it anew")
     return scaled[0].float().cpu().numpy(), logit.float().cpu().numpy()

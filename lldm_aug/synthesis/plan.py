@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from lldm_aug import __version__
-from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.config.schema import SamplingSettings, check_sampling
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, Split, load_split
-from lldm_aug.errors import CheckpointError, DatasetError, LabelError
+from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, LabelError
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.masks import make_mask_source
 from lldm_aug.masks.source import MaskSource
@@ -66,6 +66,21 @@ def generator_folder(path: Path) -> Path:
         if (folder / CONFIG_FILE).is_file():
             return folder
     raise CheckpointError("no generator", where=path, fix="finish 'lldm-aug train controlnet', or give another --model")
+
+
+def choose_sampling(description: Description, steps: int | None, guidance: float | None) -> SamplingSettings:
+    """The generator's own sampling with what the user asks for.
+
+    Raises:
+        ConfigError: when its solver cannot take so many steps.
+    """
+    asked = {"steps": steps, "guidance": guidance}
+    sampling = description.sampling.model_copy(update={k: v for k, v in asked.items() if v is not None})
+    try:
+        check_sampling(description.objective, sampling)
+    except ValueError as error:
+        raise ConfigError(str(error), where="--steps", fix="ask for fewer") from error
+    return sampling
 
 
 def request_masks(description: Description, kind: str, data: str | None, fold: Fold | None) -> MaskRequest:
