@@ -1,6 +1,7 @@
 """The three stages on real files: they train, resume bit for bit, and refuse what does not fit."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -8,18 +9,25 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from pools import write_dataset
 from safetensors.torch import load_file
 from tiny import tiny_config, tiny_dataset, tiny_generator
 
 from lldm_aug.config.load import resolved_yaml
+from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
-from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
+from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, IncompatibleResume, LldmAugError
+from lldm_aug.io.atomic import write_json
+from lldm_aug.io.nifti import read_label, write_nifti
 from lldm_aug.models.generator import Generator
+from lldm_aug.training.cases import prepare_cases
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.run import STAGES, train
+from lldm_aug.volume import Volume
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +102,84 @@ def test_accumulation_does_not_change_the_result(run: Path, dataset: RawDataset,
         torch.testing.assert_close(first[name], second[name], atol=2e-4, rtol=1e-3)
 
 
-def test_finished_stage_is_left_alone(run: Path, dataset: RawDataset) -> None:
-    before = (run / "autoencoder" / "export" / "SHA256SUMS").stat().st_mtime_ns
-    train("autoencoder", tiny_config(), dataset, 0, run)
-    assert (run / "autoencoder" / "export" / "SHA256SUMS").stat().st_mtime_ns == before
+@pytest.mark.parametrize("stage", ["autoencoder", "controlnet"])
+def test_finished_stage_is_left_alone(run: Path, dataset: RawDataset, stage: str) -> None:
+    result = train(stage, tiny_config(), dataset, 0, run)
+    before = (result / "SHA256SUMS").stat().st_mtime_ns
+    assert train(stage, tiny_config(), dataset, 0, run) == result
+    assert (result / "SHA256SUMS").stat().st_mtime_ns == before
 
 
 def test_other_settings_are_refused_by_name(run: Path, dataset: RawDataset) -> None:
     with pytest.raises(IncompatibleResume, match="learning_rate"):
         train("autoencoder", tiny_config(learning_rate=0.1), dataset, 0, run)
+
+
+def test_settings_that_got_nowhere_can_be_corrected(dataset: RawDataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="multiple"):
+        train("autoencoder", tiny_config(steps=1, accumulate=3), dataset, 0, tmp_path)
+    assert train("autoencoder", tiny_config(steps=1), dataset, 0, tmp_path).is_dir()
+
+
+def test_a_split_in_any_order_prepares_the_same_cases(
+    run: Path, dataset: RawDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = load_split(dataset, 0)
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    write_json(tmp_path / dataset.name / "splits_final.json", [{"train": split.train[::-1], "val": split.val}])
+    prepare_cases(dataset, 0, tiny_config(), tmp_path / "cases")
+    assert_equal_weights(run / "cases", tmp_path / "cases")
+
+
+def test_a_fold_without_training_cases_is_refused(
+    dataset: RawDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    write_json(tmp_path / dataset.name / "splits_final.json", [{"train": [], "val": list(dataset.case_ids)}])
+    with pytest.raises(DatasetError, match="no training cases"):
+        prepare_cases(dataset, 0, tiny_config(), tmp_path / "cases")
+
+
+def test_patch_must_suit_the_compression(dataset: RawDataset, tmp_path: Path) -> None:
+    config = tiny_config(steps=1).model_dump(mode="json")
+    config["train"]["autoencoder"]["patch"] = [10, 8, 8]
+    with pytest.raises(ConfigError, match=r"patch.*multiple of \(4, 4, 2\)"):
+        train("autoencoder", Config.model_validate(config), dataset, 0, tmp_path)
+
+
+def test_a_deeper_denoiser_than_the_grid_allows_is_refused_in_its_own_stage(run: Path, dataset: RawDataset) -> None:
+    config = tiny_config().model_dump(mode="json")
+    config["denoiser"] |= {"channels": [16] * 4, "attention": [False] * 4}
+    with pytest.raises(ConfigError, match="multiple of"):
+        train("diffusion", Config.model_validate(config), dataset, 0, run)
+
+
+@pytest.mark.parametrize("name", ["cases/cases.json", "latents/latents.json", "diffusion/run.json"])
+def test_damaged_records_are_named(run: Path, dataset: RawDataset, tmp_path: Path, name: str) -> None:
+    shutil.copytree(run, tmp_path / "x")
+    (tmp_path / "x" / name).write_bytes(b"{}")
+    shutil.rmtree(tmp_path / "x" / "diffusion" / "export")
+    with pytest.raises(LldmAugError, match=Path(name).name):
+        train("diffusion", tiny_config(), dataset, 0, tmp_path / "x")
+
+
+@pytest.mark.parametrize(("tracker", "message"), [("nonsense", "Unsupported"), ("swanlab", "installed")])
+def test_trackers_that_are_not_there_are_refused(
+    dataset: RawDataset, tmp_path: Path, tracker: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train("autoencoder", tiny_config(), dataset, 0, tmp_path, log_with=[tracker])
+
+
+def test_more_labels_than_a_byte_holds_are_kept(tmp_path: Path) -> None:
+    labels = {"background": 0, **{f"part_{i}": i for i in range(1, 301)}}
+    dataset = RawDataset(write_dataset(tmp_path / "Dataset996_Parts", cases=5, labels=labels))
+    path = dataset.label_path("case_00")
+    label = read_label(path)
+    write_nifti(path, Volume(np.where(label.data == 2, 300, label.data).astype(np.int16), label.grid))
+    cases = prepare_cases(dataset, "all", tiny_config(), tmp_path / "cases")
+    assert cases.load("case_00").label.unique().tolist() == [0, 1, 300]
+    assert torch.equal(cases.load_label("case_00"), cases.load("case_00").label)
 
 
 def test_another_fold_is_refused(run: Path, dataset: RawDataset) -> None:
@@ -162,9 +239,12 @@ def test_sigterm_saves_and_the_same_command_goes_on(run: Path, dataset: RawDatas
 def test_two_processes_train_the_same_network_as_one(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(resolved_yaml(tiny_config()))
-    launcher = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "-m", "lldm_aug")
+    # Accelerate's --cpu starts one process; torchrun behind --multi_gpu starts two, on CPUs if the variable says so.
+    options = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0")
+    launcher = ("accelerate.commands.launch", *options, "-m", "lldm_aug")
     line = command(dataset, tmp_path / "x", config, *launcher)
-    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     first, second = weights(run / "autoencoder" / "export"), weights(tmp_path / "x" / "autoencoder" / "export")
     for name in first:

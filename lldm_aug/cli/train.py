@@ -53,10 +53,12 @@ def train(
         click.echo(resolved_yaml(settings))
         click.echo(f"# {stage}: {len(split.train)} training cases of {dataset.name}, fold {fold}, into {out / stage}")
         return
+    from accelerate import PartialState
+
     from lldm_aug.training.run import train as train_stage
 
     with progress_bar(stage, getattr(settings.train, stage).steps) as update:
-        train_stage(
+        result = train_stage(
             stage,
             settings,
             dataset,
@@ -65,3 +67,5 @@ def train(
             log_with=log_with,
             on_step=lambda step, figures: update(step, f"loss {figures['loss']:.4f}"),
         )
+    if PartialState().is_main_process:
+        click.echo(f"{stage} finished: {result}")

@@ -46,7 +46,7 @@ class AutoencoderStage:
         """See `Stage.loss`."""
         crops = [self._crop(self.cases.load(row.case_id), row) for row in rows]
         image = torch.stack([c.image for c in crops]).to(device)
-        condition = encode_mask(torch.stack([c.label for c in crops]), self.cases.schema).to(device)
+        condition = encode_mask(torch.stack([c.label for c in crops]).to(device), self.cases.schema)
         foreground = torch.stack([c.foreground for c in crops]).to(device)
         noise = torch.stack([self._noise(row, image.shape[2:]) for row in rows]).to(device)
         reconstruction, logit, mean, deviation = model(image, condition, noise)
@@ -78,7 +78,7 @@ class AutoencoderStage:
         rows = []
         for case_id in self.case_ids[:3]:
             case = self.cases.load(case_id)
-            condition = encode_mask(case.label[None], self.cases.schema).to(device)
+            condition = encode_mask(case.label[None].to(device), self.cases.schema)
             image, _ = self.module.decode(self.module.encode(case.image[None].to(device))[0], condition)
             for caption, shown in ((case_id, case.image), ("reconstructed", image[0].cpu())):
                 rows.append(MosaicRow(shown[0].numpy(), case.label.numpy(), self.cases.record.spacing_mm, caption))

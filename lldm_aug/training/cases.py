@@ -99,7 +99,11 @@ class CaseSet:
     def load(self, case_id: str) -> PreparedCase:
         """One prepared case."""
         tensors = load_tensors(_case_file(self.folder, case_id))
-        return PreparedCase(tensors["image"].float(), tensors["label"].long(), tensors["foreground"].float())
+        return PreparedCase(tensors["image"].float(), tensors["label"], tensors["foreground"].float())
+
+    def load_label(self, case_id: str) -> torch.Tensor:
+        """The label of one prepared case alone: a fifth of its bytes."""
+        return load_tensors(_case_file(self.folder, case_id), ("label",))["label"]
 
     def provenance(self, stage: str) -> StageProvenance:
         """What a stage that is trained on these cases has seen."""
@@ -119,7 +123,10 @@ def prepare_cases(dataset: RawDataset, fold: Fold, config: Config, folder: Path)
         ConfigError: when the grid does not suit the networks.
     """
     split = load_split(dataset, fold)
-    hashes = dict(zip(split.train, _each(dataset.label_hash, split.train), strict=True))
+    case_ids = tuple(sorted({*split.train}))  # a split that was written by hand may come in any order
+    if not case_ids:
+        raise DatasetError(f"fold {fold} has no training cases", where=dataset.folder, fix="choose another --fold")
+    hashes = dict(zip(case_ids, _each(dataset.label_hash, case_ids), strict=True))
     request = _request(dataset, split, hashes, config)
     path = folder / "cases.json"
     if path.exists():
@@ -130,9 +137,10 @@ def prepare_cases(dataset: RawDataset, fold: Fold, config: Config, folder: Path)
                 where=folder,
                 fix="choose another --out, or delete the folder",
             )
+        _check_grid(record.shape, record.compression, config)
         return CaseSet(folder, record)
     record = _measure(dataset, split, hashes, config, request)
-    _each(lambda case_id: _prepare(dataset, case_id, record, folder), split.train)
+    _each(lambda case_id: _prepare(dataset, case_id, record, folder), case_ids)
     write_json(path, record.model_dump(mode="json"))
     return CaseSet(folder, record)
 
@@ -147,7 +155,7 @@ def _read_record(path: Path) -> CaseSetRecord:
 
 
 def _request(dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config) -> str:
-    images = _each(lambda case_id: [sha256_file(p) for p in dataset.image_paths(case_id) if p.is_file()], split.train)
+    images = _each(lambda case_id: [sha256_file(p) for p in dataset.image_paths(case_id) if p.is_file()], hashes)
     return sha256_json(
         {
             "dataset": dataset.name,
@@ -155,7 +163,7 @@ def _request(dataset: RawDataset, split: Split, hashes: dict[str, str], config: 
             "fold": split.fold,
             "split": split.hash,
             "masks": hashes,
-            "images": dict(zip(split.train, images, strict=True)),
+            "images": dict(zip(hashes, images, strict=True)),
             "grid": config.grid.model_dump(mode="json"),
             "intensity": config.intensity.model_dump(mode="json"),
             "compression": config.autoencoder.compression,
@@ -164,11 +172,11 @@ def _request(dataset: RawDataset, split: Split, hashes: dict[str, str], config: 
 
 
 def _measure(dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config, request: str) -> CaseSetRecord:
-    facts = _each(lambda case_id: _facts(dataset.load(case_id), config), split.train)
+    facts = _each(lambda case_id: _facts(dataset.load(case_id), config), hashes)
     shape = config.grid.shape
     spacing = config.grid.spacing_mm or fitting_spacing([f.grid for f in facts], shape)
     compression = config.autoencoder.compression or compression_for(spacing)
-    _check_divisible(shape, compression, len(config.denoiser.channels))
+    _check_grid(shape, compression, config)
     scales = [f.scale for f in facts]
     if scales_by_dataset(config.intensity, dataset.channel_names):
         scales = [common_scale(scales)]
@@ -224,21 +232,29 @@ def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: P
     tensors = {
         # Half precision keeps a scaled intensity to 0.0005, far below its noise, and halves the cache.
         "image": torch.from_numpy(scale.apply(frame.image_in(case.image), record.intensity.limit)).half(),
-        "label": torch.from_numpy(frame.label_in(case.label)).to(torch.uint8),
+        "label": torch.from_numpy(frame.label_in(case.label)),
         "foreground": torch.from_numpy(1 - frame.share_in(background(case.image))).half(),
     }
     with atomic_file(_case_file(folder, case_id)) as temporary:
         save_tensors(temporary, tensors)
 
 
-def _check_divisible(shape: tuple[int, int, int], compression: tuple[int, int, int], levels: int) -> None:
-    for side, factor in zip(shape, compression, strict=True):
-        if side % (factor * 2 ** (levels - 1)):
-            raise ConfigError(
-                f"shape {shape} is not a multiple of compression {compression} times {2 ** (levels - 1)}",
-                where="grid.shape",
-                fix=f"with {levels} levels of the denoiser, make each side a multiple of that",
-            )
+def _check_grid(shape: tuple[int, int, int], compression: tuple[int, int, int], config: Config) -> None:
+    """Raises ConfigError when the networks cannot halve the grid, or the crops of it, as often as they are to."""
+    levels = len(config.denoiser.channels)
+    deepest = tuple(factor * 2 ** (levels - 1) for factor in compression)
+    if any(side % factor for side, factor in zip(shape, deepest, strict=True)):
+        raise ConfigError(
+            f"shape {shape} is not a multiple of {deepest}",
+            where="grid.shape",
+            fix=f"{levels} levels of the denoiser on latents that are coarser by {compression} need that",
+        )
+    patch = config.train.autoencoder.patch
+    if patch and any(min(side, n) % factor for side, n, factor in zip(patch, shape, compression, strict=True)):
+        raise ConfigError(
+            f"patch {patch} is not a multiple of {compression}, the voxels of a latent cell",
+            where="train.autoencoder.patch",
+        )
 
 
 def _case_file(folder: Path, case_id: str) -> Path:

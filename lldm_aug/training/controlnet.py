@@ -19,7 +19,7 @@ from lldm_aug.models.generator import Generator
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.diffusion import network_facts, noised_latents
-from lldm_aug.training.export import Export
+from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
@@ -53,8 +53,8 @@ class ControlNetStage:
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
-        labels = torch.stack([self.cases.load(row.case_id).label for row in rows])
-        condition = encode_mask(labels, self.cases.schema).to(device)
+        labels = torch.stack([self.cases.load_label(row.case_id) for row in rows])
+        condition = encode_mask(labels.to(device), self.cases.schema)
         seen = drop_structures(condition, torch.stack([self._kept(row) for row in rows]).to(device))
         error = (model(noisy, times, seen) - target) ** 2
         occupancy = latent_occupancy(condition, self.cases.record.compression)
@@ -73,7 +73,7 @@ class ControlNetStage:
         write_samples(path, self.cases, self.config, self.first, self.latents, self.module, device)
 
     def export(self, folder: Path) -> None:
-        """The whole generator, in the run folder's ``generator``."""
+        """The whole generator, in the run folder's ``generator``; ``folder`` gets what it saw."""
         record = self.cases.record
         description = Description(
             lldm_aug_version=__version__,
@@ -93,3 +93,4 @@ class ControlNetStage:
         autoencoder = load_autoencoder(self.cases, self.config, self.first)
         generator = Generator(description, autoencoder, self.module)
         generator.save(folder.parent.parent / "generator", model_card(description, self.config))
+        write_export(folder, {}, {}, description.stages)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
-from lldm_aug.errors import IncompatibleResume
+from lldm_aug.errors import CheckpointError, IncompatibleResume
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.pool.provenance import Record
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export
+
+
+class LatentRecord(Record):
+    """What ``latents.json`` holds.
+
+    Args:
+        identity: hashes of the autoencoder and of the prepared cases.
+        mean: see `LatentCache`.
+        std: likewise.
+    """
+
+    identity: dict[str, str]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -48,18 +63,29 @@ def cache_latents(cases: CaseSet, export: Export, autoencoder: Autoencoder, fold
     path = folder / "latents.json"
     identity = {"autoencoder": export.hash, "cases": cases.record.request}
     if path.exists():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known["identity"] != identity:
+        known = _read_record(path)
+        if known.identity != identity:
             raise IncompatibleResume(
-                "holds latents of another autoencoder", where=folder, fix="delete the folder, or choose another --out"
+                "holds latents of another autoencoder or of other cases",
+                where=folder,
+                fix="delete the folder, or choose another --out",
             )
-        return LatentCache(folder, tuple(known["mean"]), tuple(known["std"]))
+        return LatentCache(folder, known.mean, known.std)
     sums = [_encode(cases, case_id, autoencoder, folder) for case_id in cases.case_ids]
     first = torch.stack([s[0] for s in sums]).mean(0)
     second = torch.stack([s[1] for s in sums]).mean(0)
     mean, std = first.tolist(), (second - first**2).clamp(min=1e-12).sqrt().tolist()
-    write_json(path, {"identity": identity, "mean": mean, "std": std})
-    return LatentCache(folder, tuple(mean), tuple(std))
+    record = LatentRecord(identity=identity, mean=tuple(mean), std=tuple(std))
+    write_json(path, record.model_dump(mode="json"))
+    return LatentCache(folder, record.mean, record.std)
+
+
+def _read_record(path: Path) -> LatentRecord:
+    try:
+        return LatentRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]["msg"]
+        raise CheckpointError(f"invalid ({fault})", where=path, fix="delete it and run again") from error
 
 
 @torch.no_grad()

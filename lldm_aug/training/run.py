@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import platform
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from lldm_aug import __version__
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold
-from lldm_aug.errors import IncompatibleResume
+from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.io.atomic import write_json
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.export import Export, read_export
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from lldm_aug.training.loop import OnStep
     from lldm_aug.training.stage import Stage
 
-log = logging.getLogger(__name__)
-
 STAGES = ("autoencoder", "diffusion", "controlnet")
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
+PATIENCE = timedelta(hours=24)
+"""How long processes wait for the first one, which alone prepares cases and latents: 1000 cases take their time."""
 
 
 def train(
@@ -41,7 +41,7 @@ def train(
     *,
     log_with: Sequence[str] = (),
     on_step: OnStep = lambda step, figures: None,
-) -> None:
+) -> Path:
     """Trains one stage of a generator, or goes on with it.
 
     Args:
@@ -53,6 +53,9 @@ def train(
         log_with: trackers of Accelerate, such as ``tensorboard``.
         on_step: called after each step with its number and figures.
 
+    Returns:
+        The folder that the finished stage left.
+
     Raises:
         LldmAugError: see `prepare_cases`, `read_export` and `train_stage`.
     """
@@ -63,28 +66,46 @@ def train(
     with accelerator.main_process_first():
         cases = prepare_cases(dataset, fold, config, out / "cases")
         _begin(name, config, cases, folder)
-    if (folder / "export").is_dir():
-        log.info("%s is finished already", folder)
-        return
+    if (folder / "export").is_dir() and _result(name, out).is_dir():
+        return _result(name, out)
     if log_with:
         accelerator.init_trackers("lldm_aug")
     stage = _make_stage(name, config, cases, out, accelerator)
     train_stage(stage, accelerator, folder, config.seed, on_step)
     accelerator.end_training()
+    return _result(name, out)
+
+
+def _result(name: str, out: Path) -> Path:
+    """What a finished stage leaves."""
+    return out / "generator" if name == STAGES[-1] else out / name / "export"
 
 
 def _accelerator(config: Config, log_with: Sequence[str], folder: Path) -> Accelerator:
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
 
-    return Accelerator(mixed_precision=config.train.precision, log_with=list(log_with) or None, project_dir=folder)
+    try:
+        accelerator = Accelerator(
+            mixed_precision=config.train.precision,
+            log_with=list(log_with) or None,
+            project_dir=folder,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
+    except ValueError as error:  # an unknown tracker, or a precision that the device lacks
+        raise ConfigError(str(error), where="--log-with, train.precision") from error
+    found = {str(tracker) for tracker in accelerator.log_with}
+    missing = sorted({*log_with} - {*found, "all"})
+    if missing:
+        raise ConfigError(f"no tracker {', '.join(missing)} is installed", where="--log-with", fix="pip install it")
+    return accelerator
 
 
 def _begin(name: str, config: Config, cases: CaseSet, folder: Path) -> None:
-    """Writes ``run.json``, or refuses to go on with a stage that was begun with other settings."""
+    """Writes ``run.json``, or refuses to go on with a stage that has got somewhere with other settings."""
     path = folder / "run.json"
     binding = _binding(name, config)
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))["binding"]
+    if path.exists() and ((folder / "export").is_dir() or any((folder / "checkpoints").glob("step_*"))):
+        before = _read_binding(path)
         keys = sorted({*before, *binding})
         changed = [f"{k} {before.get(k)} -> {binding.get(k)}" for k in keys if before.get(k) != binding.get(k)]
         if changed:
@@ -105,6 +126,14 @@ def _begin(name: str, config: Config, cases: CaseSet, folder: Path) -> None:
         "config": config.model_dump(mode="json"),
     }
     write_json(path, record)
+
+
+def _read_binding(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["binding"])
+    except (ValueError, KeyError, TypeError) as error:
+        fix = "delete the folder to begin the stage anew"
+        raise CheckpointError("cannot be read", where=path, fix=fix) from error
 
 
 def _binding(name: str, config: Config) -> dict[str, Any]:
