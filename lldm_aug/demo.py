@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -149,7 +150,7 @@ class Demo:
             DemoFailed: with the end of the log of the step that failed, or when nnU-Net is not installed.
         """
         if importlib.util.find_spec("nnunetv2") is None:
-            raise DemoFailed("nnU-Net is not installed", fix="pip install 'lldm_aug[nnunet]'")
+            raise DemoFailed("nnU-Net is not installed", fix="pip install '.[nnunet]' in a clone")
         for number, step in enumerate(self.steps(), 1):
             began = time.perf_counter()
             if not step.done.exists():
@@ -161,14 +162,14 @@ class Demo:
     def _run(self, step: Step, log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w", encoding="utf-8") as stream:
-            stream.write(" ".join(step.command) + "\n\n")
+            stream.write(shlex.join(step.command) + "\n\n")
             stream.flush()
             program, *words = step.command
             environment = self.environment(program)
             command = (_script(program), *words)
             code = subprocess.run(command, env=environment, stdout=stream, stderr=stream, check=False).returncode
         if code or not step.done.exists():
-            tail = " | ".join(log.read_text(encoding="utf-8").strip().splitlines()[-3:])
+            tail = " | ".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:])
             raise DemoFailed(f"{step.title}: exit code {code}: {tail}", where=log, fix="read the log, then run again")
 
     def scores(self) -> dict[str, dict[str, float]]:
@@ -223,5 +224,5 @@ def _script(name: str) -> str:
     own = Path(sysconfig.get_path("scripts")) / name
     found = str(own) if own.exists() else shutil.which(name)
     if found is None:
-        raise DemoFailed(f"the command {name} is not installed", fix="pip install 'lldm_aug[nnunet]'")
+        raise DemoFailed(f"the command {name} is not installed", fix="pip install '.[nnunet]' in a clone")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -23,12 +24,12 @@ def demo(out: Path, dry_run: bool) -> None:
     chain = Demo(out.resolve(), _device())
     if dry_run:
         for step in chain.steps():
-            click.echo(f"# {step.title}\n{' '.join(step.command)}")
+            click.echo(f"# {step.title}\n{shlex.join(step.command)}")
         return
     total = 0.0
     for step, seconds in chain.run():
         total += seconds
-        click.echo(f"{seconds:6.1f} s  {step.title}\n          {click.style(' '.join(step.command), dim=True)}")
+        click.echo(f"{seconds:6.1f} s  {step.title}\n          {click.style(shlex.join(step.command), dim=True)}")
     picture = chain.finish()
     synthetic, drawn = chain.synthetic_share()
     click.echo(f"{total:6.1f} s  in all; {synthetic} of {drawn} training samples were synthetic\n")
