@@ -246,6 +246,7 @@ def test_two_processes_train_the_same_network_as_one(run: Path, dataset: RawData
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "x" / "autoencoder" / "run.json").read_text())["processes"] == 2
     first, second = weights(run / "autoencoder" / "export"), weights(tmp_path / "x" / "autoencoder" / "export")
     for name in first:
         torch.testing.assert_close(first[name], second[name], atol=2e-4, rtol=1e-3)

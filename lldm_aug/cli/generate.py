@@ -73,6 +73,7 @@ def generate(
     from accelerate.utils import parse_flag_from_env
 
     from lldm_aug.models.generator import Generator
+    from lldm_aug.pool.manifest import read_cases
     from lldm_aug.pool.mosaic import draw_pool
     from lldm_aug.pool.writer import open_pool
     from lldm_aug.synthesis import generate as synthesis
@@ -88,4 +89,4 @@ def generate(
     state.wait_for_everyone()
     if state.is_main_process and part_id == 0:
         draw_pool(out)
-        click.echo(f"{out}: {len(todo)} cases made by this part; see {out / 'mosaic.png'}")
+        click.echo(f"{out}: {len(read_cases(out))} cases, {len(todo)} of them new here; see {out / 'mosaic.png'}")

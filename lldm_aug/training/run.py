@@ -65,7 +65,7 @@ def train(
     accelerator = _accelerator(config, log_with, folder)
     with accelerator.main_process_first():
         cases = prepare_cases(dataset, fold, config, out / "cases")
-        _begin(name, config, cases, folder)
+        _begin(name, config, cases, folder, accelerator.num_processes)
     if (folder / "export").is_dir() and _result(name, out).is_dir():
         return _result(name, out)
     if log_with:
@@ -100,7 +100,7 @@ def _accelerator(config: Config, log_with: Sequence[str], folder: Path) -> Accel
     return accelerator
 
 
-def _begin(name: str, config: Config, cases: CaseSet, folder: Path) -> None:
+def _begin(name: str, config: Config, cases: CaseSet, folder: Path, processes: int) -> None:
     """Writes ``run.json``, or refuses to go on with a stage that has got somewhere with other settings."""
     path = folder / "run.json"
     binding = _binding(name, config)
@@ -118,6 +118,7 @@ def _begin(name: str, config: Config, cases: CaseSet, folder: Path) -> None:
     record = {
         "lldm_aug": __version__,
         "python": platform.python_version(),
+        "processes": processes,
         "stage": name,
         "dataset": cases.record.dataset,
         "fold": cases.record.fold,
