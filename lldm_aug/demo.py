@@ -93,8 +93,9 @@ class Demo:
         folders = {name: str(self.out / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
         short = {"LLDM_AUG_EPOCHS": EPOCHS, "LLDM_AUG_ITERATIONS": ITERATIONS, "LLDM_AUG_VAL_ITERATIONS": 2}
         workers = "0" if program == "nnUNetv2_train" else "1"  # nnU-Net's planner needs one
-        quiet = {"nnUNet_n_proc_DA": workers, "nnUNet_def_n_proc": "1", "nnUNet_compile": "f", "OMP_WAIT_POLICY": "passive"}
-        return {**os.environ, **folders, **{k: str(v) for k, v in short.items()}, **quiet}
+        processes = {"nnUNet_n_proc_DA": workers, "nnUNet_def_n_proc": "1", "OMP_WAIT_POLICY": "passive"}
+        settings = {"nnUNet_compile": "f", **processes, **{k: str(v) for k, v in short.items()}}
+        return {**os.environ, **folders, **settings}
 
     def steps(self) -> list[Step]:
         """The commands, in order."""
