@@ -18,7 +18,8 @@ from lldm_aug.errors import DatasetError, IncompatibleResume, PoolError
 from lldm_aug.io.atomic import append_json_line, read_json_lines, write_text
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.pool.manifest import FileRecord, MaskOrigin
-from lldm_aug.pool.provenance import GeneratorProvenance, Record
+from lldm_aug.pool.provenance import GeneratorProvenance
+from lldm_aug.record import Record
 from nnunet_integration.target import Target
 
 FOLDER = "lldm_aug"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from lldm_aug.errors import IncompatibleResume, PoolError
 from lldm_aug.io.atomic import write_text
-from lldm_aug.pool.provenance import Record
+from lldm_aug.record import Record
 
 FILE = "lldm_aug.json"
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from lldm_aug.errors import ConfigError
-from lldm_aug.pool.provenance import Record
+from lldm_aug.record import Record
 
 PLANS_KEY = "lldm_aug"
 VARIABLES = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lldm_aug.config.schema import IntensitySettings
-from lldm_aug.pool.provenance import Record
+from lldm_aug.record import Record
 
 
 class Scale(Record):

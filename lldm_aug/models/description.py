@@ -18,7 +18,8 @@ from lldm_aug.data.intensity import IntensityModel
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
-from lldm_aug.pool.provenance import Record, StageProvenance
+from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.record import Record
 
 CONFIG_FILE = "config.json"
 FORMAT_VERSION = 1

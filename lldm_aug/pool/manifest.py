@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, ValidationError
 from lldm_aug.data.names import safe_name
 from lldm_aug.errors import DatasetError, PoolError
 from lldm_aug.io.atomic import append_json_line, read_json_lines
-from lldm_aug.pool.provenance import GeneratorProvenance, Record
+from lldm_aug.pool.provenance import GeneratorProvenance
+from lldm_aug.record import Record
 
 POOL_FILE = "pool.json"
 MANIFEST_FILE = "manifest.jsonl"

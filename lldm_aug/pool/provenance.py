@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
-
-class Record(BaseModel):
-    """Base of everything that is stored as JSON: immutable, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from lldm_aug.record import Record
 
 
 class StageProvenance(Record):

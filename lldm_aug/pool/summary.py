@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lldm_aug.labels import LabelSchema
 from lldm_aug.pool.manifest import read_cases, read_info
-from lldm_aug.pool.provenance import Record
+from lldm_aug.record import Record
 
 
 class PoolSummary(Record):

@@ -30,7 +30,8 @@ from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.labels import LabelSchema
-from lldm_aug.pool.provenance import Record, StageProvenance
+from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.record import Record
 from lldm_aug.volume import Volume
 
 ZERO_SHARE = 1e-3

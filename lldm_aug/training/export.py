@@ -12,7 +12,8 @@ from torch import nn
 from lldm_aug.errors import CheckpointError, IncompatibleResume
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
-from lldm_aug.pool.provenance import Record, StageProvenance
+from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.record import Record
 
 STAGE_FILE = "stage.json"
 

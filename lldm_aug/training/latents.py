@@ -12,7 +12,7 @@ from lldm_aug.errors import CheckpointError, IncompatibleResume
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.models.autoencoder import Autoencoder
-from lldm_aug.pool.provenance import Record
+from lldm_aug.record import Record
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export
 
