@@ -43,7 +43,7 @@ def test_a_vessel_that_leaves_the_liver_is_fine() -> None:
 def test_too_few_or_too_many_vessels(layers: int) -> None:
     mask = _mask()
     mask[(mask == 2) | (mask == 3)] = 1
-    mask[4:4 + layers, 4:18, 4:18] = 2
+    mask[4 : 4 + layers, 4:18, 4:18] = 2
     if layers == 1:
         mask[4, 4:18, 6:18] = 1
         mask[4, 10:18, 4:6] = 1
