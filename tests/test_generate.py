@@ -152,7 +152,17 @@ def test_dry_run_writes_nothing(run: Path, dataset: RawDataset, tmp_path: Path) 
 
 
 def test_procedural_masks_need_the_hbp_structures(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
-    assert "portal_vein" in refused(run, dataset, tmp_path / "p", 1, "--masks", "procedural")
+    command = ["generate", "--model", str(run), "--masks", "procedural", "--n", "1", "--out", str(tmp_path / "p")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert "portal_vein" in result.stderr
+
+
+def test_procedural_masks_take_no_data(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    command = arguments(run, dataset, tmp_path / "p", 1, "--masks", "procedural")
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 2
+    assert "no data set" in result.stderr
 
 
 def subprocess_command(args: list[str], *launcher: str) -> list[str]:

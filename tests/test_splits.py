@@ -134,3 +134,9 @@ def test_real_data_split_equals_nnunets(monkeypatch):
     dataset = RawDataset(shared_data("Dataset801_ChaosT2"))
     theirs = generate_crossval_split(sorted(dataset.case_ids))
     assert [list(load_split(dataset, fold).val) for fold in range(5)] == [split["val"] for split in theirs]
+
+
+def test_a_dry_run_makes_the_same_split_and_writes_nothing(dataset, tmp_path):
+    first = load_split(dataset, 0, write=False)
+    assert not (tmp_path / "preprocessed").exists()
+    assert load_split(dataset, 0) == first

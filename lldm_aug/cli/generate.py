@@ -63,7 +63,7 @@ def generate(
     folder = generator_folder(model if model is not None else pretrained_dir())
     description = read_description(folder)
     kind = masks or ("procedural" if model is None and data is None else "deformed")
-    request = request_masks(description, kind, data, fold)
+    request = request_masks(description, kind, data, fold, write_split=not dry_run)
     sampling = choose_sampling(description, steps, guidance)
     if dry_run:
         click.echo(f"generator  {folder}\nmasks      {request.kind} {request.dataset.name if request.dataset else ''}")

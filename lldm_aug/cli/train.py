@@ -49,7 +49,7 @@ def train(
     settings = load_config(config, overrides)
     dataset = RawDataset.find(data)
     if dry_run:
-        split = load_split(dataset, fold)
+        split = load_split(dataset, fold, write=False)
         click.echo(resolved_yaml(settings))
         click.echo(f"# {stage}: {len(split.train)} training cases of {dataset.name}, fold {fold}, into {out / stage}")
         return

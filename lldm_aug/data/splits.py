@@ -74,20 +74,20 @@ def splits_path(dataset: RawDataset) -> Path | None:
     return Path(root) / dataset.name / "splits_final.json" if root else None
 
 
-def load_split(dataset: RawDataset, fold: Fold) -> Split:
+def load_split(dataset: RawDataset, fold: Fold, *, write: bool = True) -> Split:
     """The training and validation cases of a fold.
 
     Reads ``splits_final.json``; where there is none, makes it just as nnU-Net would and, if ``$nnUNet_preprocessed`` is
-    set, writes it there, so that generator and segmenter share it.
+    set and ``write`` (a dry run does not), writes it there, so that generator and segmenter share it.
 
     Raises:
         DatasetError: for a fold that the split lacks, or a split with cases that the data set lacks or that are in both
             training and validation.
     """
-    return split_of(dataset.case_ids, splits_path(dataset), fold)
+    return split_of(dataset.case_ids, splits_path(dataset), fold, write=write)
 
 
-def split_of(case_ids: tuple[str, ...], path: Path | None, fold: Fold) -> Split:
+def split_of(case_ids: tuple[str, ...], path: Path | None, fold: Fold, *, write: bool = True) -> Split:
     """As `load_split`, for ids and a ``splits_final.json`` that are known; without a file, ``path`` is None."""
     if fold == "all":
         return Split("all", case_ids, ())
@@ -95,7 +95,7 @@ def split_of(case_ids: tuple[str, ...], path: Path | None, fold: Fold) -> Split:
         splits = _read_splits(path)
     else:
         splits = make_splits(case_ids)
-        if path is not None:
+        if path is not None and write:
             write_json(path, splits)
     if not isinstance(fold, int) or not 0 <= fold < len(splits):
         raise DatasetError(f"no fold {fold!r}; there are 0..{len(splits) - 1} and 'all'", where=path)

@@ -83,21 +83,28 @@ def choose_sampling(description: Description, steps: int | None, guidance: float
     return sampling
 
 
-def request_masks(description: Description, kind: str, data: str | None, fold: Fold | None) -> MaskRequest:
+def request_masks(
+    description: Description, kind: str, data: str | None, fold: Fold | None, *, write_split: bool = True
+) -> MaskRequest:
     """Fills in what the user left open with the data set and fold that the generator was trained on.
 
     Raises:
         DatasetError: when real masks are asked for and the data set or fold cannot be found.
+        ConfigError: when a data set is given for masks that come from none.
     """
     trained = description.stages[-1]
     if kind in WITHOUT_DATA:
+        if data is not None:
+            raise ConfigError(
+                f"masks of kind {kind!r} come from no data set", where="--data", fix="leave one of them out"
+            )
         return MaskRequest(kind, None, None)
     dataset = RawDataset.find(data if data is not None else trained.dataset)
     if fold is None:
         if trained.dataset != dataset.name:
             raise DatasetError("masks would come from an unknown fold", where=dataset.folder, fix="give --fold")
         fold = trained.fold
-    return MaskRequest(kind, dataset, load_split(dataset, fold))
+    return MaskRequest(kind, dataset, load_split(dataset, fold, write=write_split))
 
 
 def describe_pool(
