@@ -9,6 +9,7 @@ from lldm_aug.data.intensity import (
     Scale,
     background,
     common_scale,
+    likely_foreground,
     measure_scale,
     scales_by_dataset,
 )
@@ -77,6 +78,22 @@ def test_background_is_zero_in_every_channel() -> None:
 @pytest.mark.parametrize(("names", "common"), [(("CT",), True), (("HBP",), False), (("CT", "MR"), False)])
 def test_ct_is_scaled_alike(names: tuple[str, ...], common: bool) -> None:
     assert scales_by_dataset(IntensitySettings(), names) is common
+
+
+def test_sure_zeros_are_made_where_they_are() -> None:
+    logit = np.full((4, 4, 4), 9.0)
+    logit[:2] = -9.0
+    np.testing.assert_array_equal(likely_foreground(logit), logit > 0)
+
+
+def test_scattered_zeros_come_in_the_expected_number_and_the_surest_place() -> None:
+    logit = np.full((10, 10, 10), 9.0)
+    logit[:5] = np.log(2)  # two voxels in three are not zero
+    logit[0] = 0.0
+    foreground = likely_foreground(logit)
+    assert (~foreground).sum() == round(400 / 3 + 50)
+    assert not foreground[0].any()
+    assert foreground[5:].all()
 
 
 def test_common_scale_is_the_mean() -> None:

@@ -95,6 +95,17 @@ def background(image: np.ndarray) -> np.ndarray:
     return np.asarray((image == 0).all(axis=0))
 
 
+def likely_foreground(logit: np.ndarray) -> np.ndarray:
+    """Boolean (X, Y, Z) from logits that voxels are not exactly zero: as many zeros as expected, the surest first.
+
+    A threshold at 0.5 would make none where zeros are scattered over the air, one voxel in three, as some scanners do.
+    """
+    expected = round(float((1 / (1 + np.exp(np.clip(logit.astype(np.float64), -50, 50)))).sum()))
+    foreground = np.ones(logit.size, dtype=bool)
+    foreground[np.argsort(logit, axis=None, kind="stable")[:expected]] = False
+    return foreground.reshape(logit.shape)
+
+
 def scales_by_dataset(settings: IntensitySettings, channel_names: Sequence[str]) -> bool:
     """Whether one scaling serves all cases: as in nnU-Net, for channels called CT."""
     if settings.scope == "auto":

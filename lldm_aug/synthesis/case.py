@@ -9,6 +9,7 @@ import torch
 
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.conform import Frame
+from lldm_aug.data.intensity import likely_foreground
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.masks.source import MaskSource
@@ -57,7 +58,7 @@ def make_case(
     scaled, logit = _generate(generator, label, seed, sampling)
     intensity = description.intensity
     scale = intensity.scales[int(numpy_rng(seed, "intensity").integers(len(intensity.scales)))]
-    image = intensity.restore(frame.image_out(scaled), frame.image_out(logit)[0] > 0, scale)
+    image = intensity.restore(frame.image_out(scaled), likely_foreground(frame.image_out(logit)[0]), scale)
     return SyntheticCase(index, seed, image, frame.label_out(label), frame.native_view(), mask.origin)
 
 
