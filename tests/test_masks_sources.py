@@ -115,12 +115,13 @@ def test_unknown_kinds_and_missing_data_are_refused(dataset: RawDataset) -> None
         _source("deformed", dataset, cases=())
 
 
-def test_an_invalid_real_mask_is_passed_over_and_counted(dataset: RawDataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["real", "deformed"])
+def test_an_invalid_real_mask_is_passed_over_and_counted(kind: str, tmp_path: Path) -> None:
     folder = tmp_path / "Dataset701_Damaged"
     write_phantom_dataset(folder, 3, 0, DEFAULT_GRID)
     damaged = RawDataset(folder)
     write_nifti(damaged.label_path(CASES[1]), Volume(np.zeros(DEFAULT_GRID.shape, np.uint8), DEFAULT_GRID))
-    drawn = [_source("real", damaged).draw(index, 0).origin for index in range(3)]
+    drawn = [_source(kind, damaged).draw(index, 0).origin for index in range(3)]
     assert all(origin.source_case != CASES[1] for origin in drawn)
     assert sum(origin.rejected for origin in drawn) >= 1
 

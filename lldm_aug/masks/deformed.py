@@ -15,7 +15,9 @@ from lldm_aug.volume import Volume
 PEAK_RANGE = (0.035, 0.055)
 """Largest displacement as a share of the field of view's mean side: 10-16 mm in 300 mm."""
 CALMER = 0.85
-"""What each further attempt multiplies the displacement by."""
+"""What each further attempt at a case multiplies the displacement by."""
+TRIES_PER_CASE = 4
+"""Attempts at one case before the next one's turn."""
 LEAST_JACOBIAN = 0.1
 
 
@@ -28,19 +30,20 @@ class DeformedMasks:
         self.cases = cases
 
     def draw(self, index: int, seed: int) -> DrawnMask:
-        """A deformed mask of the real case that is due.
+        """A deformed mask of the real case that is due; a case that no deformation suits is passed over for the next.
 
         Raises:
-            LabelError: when no deformation of it was valid.
+            LabelError: when no draw was valid.
         """
-        case_id = self.cases.at(index)
-        source = self.cases.load(case_id)
 
-        def attempt(number: int) -> tuple[Volume, list[str]]:
+        def attempt(number: int) -> tuple[tuple[str, Volume], list[str]]:
+            passed, again = divmod(number, TRIES_PER_CASE)
+            case_id = self.cases.at(index + passed)
             rng = numpy_rng(seed, "deformed mask", index, number)
-            return deform(rng, source, self.cases, CALMER**number)
+            mask, problems = deform(rng, self.cases.load(case_id), self.cases, CALMER**again)
+            return (case_id, mask), problems
 
-        mask, rejected = first_valid(attempt, self.cases.dataset.label_path(case_id))
+        (case_id, mask), rejected = first_valid(attempt, self.cases.dataset.folder)
         return DrawnMask(mask, self.cases.origin(self.kind, case_id, rejected))
 
 
