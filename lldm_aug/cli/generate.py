@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -10,9 +9,7 @@ import click
 from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fold_option, seed_option
 from lldm_aug.cli.progress import track
 from lldm_aug.masks import KINDS
-
-PATIENCE = timedelta(hours=24)
-"""How long a process that has made its cases waits for the others."""
+from lldm_aug.processes import PATIENCE
 
 
 @click.command(no_args_is_help=True)

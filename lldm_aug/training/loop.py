@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +126,8 @@ class _Run:
             if step % settings.checkpoint_every == 0 or last:
                 self._save(step)
             if settings.preview_every and step % settings.preview_every == 0 and not last:
-                self._with_average(lambda: self.stage.preview(self.folder / "samples" / f"step_{step:08d}.png"))
+                with self._average():
+                    self._preview(step)
         self.on_step(step, figures)
 
     def _stopped(self) -> bool:
@@ -135,20 +137,26 @@ class _Run:
             flag = self.accelerator.reduce(flag.float(), reduction="sum").int()
         if not flag.item():
             return False
-        self.request.signal = self.request.signal or 15
+        self.request.signal = self.request.signal or signal.SIGTERM  # the signal went to another process
         return True
 
     def _finish(self, step: int) -> None:
         if self.accelerator.is_main_process:
-            self._with_average(lambda: self.stage.preview(self.folder / "samples" / f"step_{step:08d}.png"))
-            self._with_average(lambda: self.stage.export(self.folder / "export"))
+            with self._average():
+                self._preview(step)
+                self.stage.export(self.folder / "export")
         self.accelerator.wait_for_everyone()
 
-    def _with_average(self, act: Callable[[], None]) -> None:
+    @contextlib.contextmanager
+    def _average(self) -> Iterator[None]:
+        """Within it, the module has the averaged weights and is in evaluation mode."""
         with self.ema.applied_to(self.stage.module):
             self.stage.module.eval()
-            act()
+            yield
             self.stage.module.train()
+
+    def _preview(self, step: int) -> None:
+        self.stage.preview(self.folder / "samples" / f"step_{step:08d}.png")
 
     def _save(self, step: int) -> None:
         save_checkpoint(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-Factors = tuple[int, int, int]
+from lldm_aug.models.layers import Factors
 
 
 def structure_weights(condition: torch.Tensor, strength: float) -> torch.Tensor:

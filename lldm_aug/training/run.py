@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.io.atomic import write_json
+from lldm_aug.processes import PATIENCE
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.export import Export, read_export
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 STAGES = ("autoencoder", "diffusion", "controlnet")
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
-PATIENCE = timedelta(hours=24)
-"""How long processes wait for the first one, which alone prepares cases and latents: 1000 cases take their time."""
 
 
 def train(
