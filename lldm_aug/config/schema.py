@@ -195,12 +195,16 @@ class AutoencoderStage(StageSettings):
         kl_weight: weight of the Kullback-Leibler term.
         background_weight: weight of the loss that finds exact zeros.
         structure_weight: extra weight of voxels with a label, shared evenly between the structures.
+        drop_mask: share of samples whose mask is withheld whole from the decoder's head, so that it can do without.
+        drop_structure: share of structures whose mask is withheld (for partial labels).
     """
 
     patch: Triple | None = None
     kl_weight: Annotated[float, Field(ge=0)] = 1e-6
     background_weight: Annotated[float, Field(ge=0)] = 0.1
     structure_weight: Annotated[float, Field(ge=0)] = 0.5
+    drop_mask: Share = 0.1
+    drop_structure: Share = 0.05
 
 
 class DiffusionStage(StageSettings):
@@ -215,12 +219,17 @@ class ControlNetStage(StageSettings):
         drop_mask: share of samples whose mask is withheld whole (for guidance).
         drop_structure: share of structures whose mask is withheld (for partial labels).
         structure_weight: extra weight of latent cells with a label, shared evenly between the structures.
+        score_every: steps between measurements of mask faithfulness, by which the exported weights are chosen if the
+            run has a segmenter; 0 exports the last ones.
+        score_cases: deformed training masks that it is measured on.
     """
 
     train_denoiser: bool = True
     drop_mask: Share = 0.1
     drop_structure: Share = 0.1
     structure_weight: Annotated[float, Field(ge=0)] = 0.5
+    score_every: Annotated[int, Field(ge=0)] = 500
+    score_cases: Annotated[int, Field(ge=1, le=64)] = 8
 
 
 class TrainSettings(Section):

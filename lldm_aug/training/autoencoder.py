@@ -12,13 +12,15 @@ from torch import nn
 from lldm_aug.config.schema import AutoencoderStage as Settings
 from lldm_aug.config.schema import Config
 from lldm_aug.models.autoencoder import Autoencoder
-from lldm_aug.models.condition import encode_mask
+from lldm_aug.models.condition import drop_structures, encode_mask
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
+from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import write_export
 from lldm_aug.training.losses import structure_weights
 from lldm_aug.training.order import Row
+from lldm_aug.training.texture import measure_texture
 
 NAME = "autoencoder"
 
@@ -49,7 +51,9 @@ class AutoencoderStage:
         condition = encode_mask(torch.stack([c.label for c in crops]).to(device), self.cases.schema)
         foreground = torch.stack([c.foreground for c in crops]).to(device)
         noise = torch.stack([self._noise(row, image.shape[2:]) for row in rows]).to(device)
-        reconstruction, logit, mean, deviation = model(image, condition, noise)
+        kept = kept_structures(len(self.cases.schema.names), self.settings, self.seed, self.name, rows)
+        seen = drop_structures(condition, kept.to(device))
+        reconstruction, logit, mean, deviation = model(image, seen, noise)
         weights = structure_weights(condition, self.settings.structure_weight)
         l1 = (weights * (reconstruction - image).abs()).mean()
         zeros = F.binary_cross_entropy_with_logits(logit, foreground)
@@ -85,10 +89,11 @@ class AutoencoderStage:
         write_mosaic(path, rows, title="Autoencoder: real and reconstructed", schema=self.cases.schema)
 
     def export(self, folder: Path) -> None:
-        """Weights and what they saw."""
+        """Weights, the texture that they lose, and what they saw."""
+        texture = measure_texture(self.cases, self.module)
         write_export(
             folder,
             {"autoencoder": self.module},
-            {"autoencoder": self.sizes.model_dump(mode="json")},
+            {"autoencoder": self.sizes.model_dump(mode="json"), "texture": [g.model_dump(mode="json") for g in texture]},
             (self.cases.provenance(self.name),),
         )

@@ -16,9 +16,9 @@ from lldm_aug.models.condition import drop_structures, encode_mask
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser, copy_encoder
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
-from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.diffusion import network_facts, noised_latents
+from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy, structure_weights
@@ -55,17 +55,12 @@ class ControlNetStage:
         noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
         labels = torch.stack([self.cases.load_label(row.case_id) for row in rows])
         condition = encode_mask(labels.to(device), self.cases.schema)
-        seen = drop_structures(condition, torch.stack([self._kept(row) for row in rows]).to(device))
+        kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
+        seen = drop_structures(condition, kept.to(device))
         error = (model(noisy, times, seen) - target) ** 2
         occupancy = latent_occupancy(condition, self.cases.record.compression)
         weights = structure_weights(occupancy, self.settings.structure_weight)
         return (weights * error).mean(), {"unweighted": error.mean().item()}
-
-    def _kept(self, row: Row) -> torch.Tensor:
-        """Which structures (S,) the network is told of: now and then none, or some left out."""
-        rng = numpy_rng(self.config.seed, self.name, "drop", row.step, row.number)
-        kept = rng.random(len(self.cases.schema.names)) >= self.settings.drop_structure
-        return torch.from_numpy(kept & (rng.random() >= self.settings.drop_mask))
 
     def preview(self, path: Path) -> None:
         """Samples for real masks."""
@@ -88,6 +83,7 @@ class ControlNetStage:
             sampling=self.config.sampling,
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
+            texture=self.first.record.facts.get("texture", ()),
             stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )
         autoencoder = load_autoencoder(self.cases, self.config, self.first)
