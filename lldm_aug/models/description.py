@@ -18,6 +18,7 @@ from lldm_aug.data.intensity import IntensityModel
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
+from lldm_aug.models.texture import Grain
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 
@@ -43,6 +44,7 @@ class Description(Record):
         sampling: how it is sampled unless told otherwise.
         latent_mean: mean of each latent channel over the training cases.
         latent_std: standard deviation likewise; latents are normalised channel by channel.
+        texture: what the autoencoder smoothed away in some training cases; put back into generated images.
         stages: what each stage saw; a generator without a history is refused.
     """
 
@@ -59,6 +61,7 @@ class Description(Record):
     sampling: SamplingSettings
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
+    texture: tuple[Grain, ...] = ()
     stages: Annotated[tuple[StageProvenance, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -74,6 +77,9 @@ class Description(Record):
             raise ValueError(f"intensity does not describe {len(names)} channels")
         if {len(self.latent_mean), len(self.latent_std)} != {self.autoencoder.latent_channels}:
             raise ValueError("latent_mean and latent_std need one value a latent channel")
+        regions = 1 + len(self.labels.names)
+        if any([len(c) for c in grain.deviation] != [regions] * len(names) for grain in self.texture):
+            raise ValueError(f"texture does not describe {len(names)} channels and {regions} regions")
         deepest = 2 ** (len(self.denoiser.channels) - 1)
         if any(n % (f * deepest) for n, f in zip(self.shape, self.compression, strict=True)):
             raise ValueError(f"shape {self.shape} does not suit compression {self.compression}")

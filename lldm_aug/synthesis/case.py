@@ -13,6 +13,7 @@ from lldm_aug.data.intensity import likely_foreground
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.masks.source import MaskSource
+from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
@@ -56,6 +57,7 @@ def make_case(
     frame = Frame.around(mask.label, description.shape, description.spacing_mm)
     label = frame.label_in(mask.label.data)
     scaled, logit = _generate(generator, label, seed, sampling)
+    scaled += _grain(description, label, seed)
     intensity = description.intensity
     scale = intensity.scales[int(numpy_rng(seed, "intensity").integers(len(intensity.scales)))]
     image = intensity.restore(frame.image_out(scaled), likely_foreground(frame.image_out(logit)[0]), scale)
@@ -73,3 +75,11 @@ def _generate(
     if not (torch.isfinite(scaled).all() and torch.isfinite(logit).all()):
         raise CheckpointError("the generator gave NaN or infinity", fix="lower --guidance, or train it anew")
     return scaled[0].float().cpu().numpy(), logit.float().cpu().numpy()
+
+
+def _grain(description: Description, label: np.ndarray, seed: int) -> np.ndarray:
+    """What the autoencoder smooths away, as strong as in one of the training cases; see `lldm_aug.models.texture`."""
+    if not description.texture:
+        return np.zeros(1, dtype=np.float32)
+    rng = numpy_rng(seed, "texture")
+    return description.texture[int(rng.integers(len(description.texture)))].draw(rng, label)

@@ -1,0 +1,58 @@
+"""Grain that is put back is grain that was lost."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from lldm_aug.models.texture import Grain, high_pass, measure_grain
+from lldm_aug.seeds import numpy_rng
+
+SHAPE = (40, 36, 32)
+
+
+def regions() -> np.ndarray:
+    """Two structures in a background."""
+    label = np.zeros(SHAPE, dtype=np.int16)
+    label[5:35, 5:30, 4:28] = 1
+    label[14:24, 12:22, 10:20] = 2
+    return label
+
+
+@pytest.mark.parametrize("correlation", [(0.0, 0.0, 0.0), (0.5, 0.2, 0.0), (-0.2, 0.0, 0.55)])
+def test_measured_grain_is_the_grain_that_was_added(correlation: tuple[float, float, float]) -> None:
+    """Strength in each region and correlation along each axis come back."""
+    label = regions()
+    added = Grain(deviation=((0.02, 0.1, 0.05),), correlation=correlation)
+    smooth = gaussian_filter(numpy_rng(1).standard_normal((1, *SHAPE)), (0, 6, 6, 6))
+    image = smooth + added.draw(numpy_rng(2), label)
+    found = measure_grain(image, smooth, label, np.ones(SHAPE, dtype=bool), 2)
+    assert found.deviation[0] == pytest.approx(added.deviation[0], rel=0.08)
+    assert found.correlation == pytest.approx(correlation, abs=0.06)
+
+
+def test_slow_errors_of_a_reconstruction_are_no_grain() -> None:
+    """A wrong shading of the whole image adds nothing."""
+    label = regions()
+    slow = gaussian_filter(numpy_rng(3).standard_normal((1, *SHAPE)), (0, 8, 8, 8))
+    found = measure_grain(slow / slow.std(), np.zeros((1, *SHAPE)), label, np.ones(SHAPE, dtype=bool), 2)
+    assert max(found.deviation[0]) < 0.05
+
+
+def test_grain_restores_the_high_pass_deviation_of_a_smoothed_image() -> None:
+    """The aim of it all: fine structure as strong as before."""
+    label = np.ones(SHAPE, dtype=np.int16)
+    real = Grain(deviation=((0.0, 0.2),), correlation=(0.3, 0.3, 0.1)).draw(numpy_rng(4), label)
+    blurred = gaussian_filter(real, (0, 2, 2, 2))
+    grain = measure_grain(real, blurred, label, label > 0, 1)
+    again = blurred + grain.draw(numpy_rng(5), label)
+    assert high_pass(blurred[0]).std() < 0.2 * high_pass(real[0]).std()
+    assert high_pass(again[0]).std() == pytest.approx(high_pass(real[0]).std(), rel=0.05)
+
+
+def test_regions_without_voxels_take_the_common_strength() -> None:
+    """A structure that a case lacks still has a number."""
+    label = regions()
+    image = numpy_rng(6).standard_normal((2, *SHAPE)) * 0.1
+    found = measure_grain(image, np.zeros_like(image), label, label > 0, 3)
+    assert [len(channel) for channel in found.deviation] == [4, 4]
+    assert found.deviation[0][3] == pytest.approx(0.1, rel=0.05)
