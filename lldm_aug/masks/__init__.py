@@ -1,8 +1,9 @@
-"""Masks that condition the generator: real ones, deformed real ones, and procedural ones."""
+"""Masks that condition the generator: real ones, changed real ones, learned ones and procedural ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lldm_aug.errors import ConfigError, DatasetError
@@ -13,11 +14,17 @@ if TYPE_CHECKING:
     from lldm_aug.labels import LabelSchema
     from lldm_aug.masks.source import MaskSource
 
-KINDS = ("real", "deformed", "procedural")
+KINDS = ("real", "deformed", "edited", "learned", "procedural")
 
 
 def make_mask_source(
-    kind: str, schema: LabelSchema, *, dataset: RawDataset | None, cases: Sequence[str], grid: Grid
+    kind: str,
+    schema: LabelSchema,
+    *,
+    dataset: RawDataset | None,
+    cases: Sequence[str],
+    grid: Grid,
+    model: Path | None = None,
 ) -> MaskSource:
     """A source of masks.
 
@@ -27,13 +34,15 @@ def make_mask_source(
         dataset: where real masks come from; procedural masks need none.
         cases: ids of the cases of it that may be used: training cases only.
         grid: the generator's grid, for procedural masks.
+        model: folder of the generator or run whose mask model draws learned masks.
 
     Raises:
-        ConfigError: for an unknown kind.
+        ConfigError: for an unknown kind, or learned masks without a mask model.
         DatasetError: when real masks are asked for without a data set or cases.
         LabelError: when this kind of mask does not exist for the schema.
     """
     from lldm_aug.masks.deformed import DeformedMasks
+    from lldm_aug.masks.edited import EditedMasks
     from lldm_aug.masks.procedural import ProceduralMasks
     from lldm_aug.masks.real import RealCases, RealMasks
 
@@ -41,7 +50,11 @@ def make_mask_source(
         raise ConfigError(f"unknown kind of masks {kind!r}", fix=f"use one of {', '.join(KINDS)}")
     if kind == "procedural":
         return ProceduralMasks(schema, grid)
+    if kind == "learned":
+        raise ConfigError("there is no mask model", where=model, fix="use another kind of masks")
     if dataset is None or not cases:
         raise DatasetError(f"masks of kind {kind!r} need a data set with training cases", fix="give --data and --fold")
     real = RealCases(dataset, tuple(cases))
-    return RealMasks(real) if kind == "real" else DeformedMasks(real)
+    sources: dict[str, Callable[[RealCases], MaskSource]]
+    sources = {"real": RealMasks, "deformed": DeformedMasks, "edited": EditedMasks}
+    return sources[kind](real)

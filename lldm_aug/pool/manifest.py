@@ -37,15 +37,32 @@ RelativePath = Annotated[str, AfterValidator(_inside)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class TumourEdit(Record):
+    """What was done to one tumour of a real mask.
+
+    Args:
+        kind: ``added``, ``moved``, ``grown``, ``shrunk`` or ``removed``.
+        structure: which lesion it is.
+        diameter_mm: of the ball of its volume, as it is now; for a removed one, as it was.
+        was_mm: the same before; None for an added one.
+    """
+
+    kind: str
+    structure: str
+    diameter_mm: float
+    was_mm: float | None = None
+
+
 class MaskOrigin(Record):
     """Where a mask came from.
 
     Args:
-        kind: ``real``, ``deformed`` or ``procedural``.
+        kind: ``real``, ``deformed``, ``edited``, ``learned`` or ``procedural``.
         source_dataset: data set of the case that it was made from, if any.
         source_case: that case's id, if any.
         source_sha256: SHA-256 of that case's mask file, if any.
         rejected: masks drawn and refused for their anatomy before this one.
+        edits: what was done to its tumours, for kind ``edited``.
     """
 
     kind: str
@@ -53,6 +70,7 @@ class MaskOrigin(Record):
     source_case: str | None = None
     source_sha256: str | None = None
     rejected: int = 0
+    edits: tuple[TumourEdit, ...] = ()
 
 
 class FileRecord(Record):
