@@ -118,6 +118,25 @@ class DenoiserSettings(Section):
         return self
 
 
+class SegmenterSettings(Section):
+    """Segmenter that judges synthetic images: space-to-depth stem and MONAI's SegResNet.
+
+    Args:
+        filters: width of the first level, doubled at each deeper one.
+        blocks: residual blocks of each level.
+        norm_groups: groups of the group normalisation.
+    """
+
+    filters: Annotated[int, Field(ge=4, le=512)] = 32
+    blocks: Annotated[tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(min_length=1, max_length=6)] = (1, 2, 2)
+    norm_groups: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _groups(self) -> SegmenterSettings:
+        _check_groups((self.filters,), self.norm_groups)
+        return self
+
+
 class ObjectiveSettings(Section):
     """What the denoiser learns.
 
@@ -153,6 +172,39 @@ def check_sampling(objective: ObjectiveSettings, sampling: SamplingSettings) -> 
     most = objective.ddpm_steps if sampling.solver == "ddpm" else MOST_STEPS
     if sampling.steps > most:
         raise ValueError(f"sampling.steps {sampling.steps} is more than the {most} that {sampling.solver} can take")
+
+
+class MaskAutoencoderSettings(AutoencoderSettings):
+    """Autoencoder of masks: it compresses their distance fields, and its head has no mask beside them."""
+
+    latent_channels: Annotated[int, Field(ge=1, le=64)] = 8
+    mask_aware: Literal[False] = False
+
+
+class MaskSettings(Section):
+    """The generative model of masks: an autoencoder of distance fields, and a denoiser of its latents.
+
+    Args:
+        autoencoder: sizes of the autoencoder.
+        denoiser: sizes of the U-Net.
+        sampling: how masks are sampled.
+        reach_mm: distances to a structure's surface are cut off here.
+        examples: deformed copies that the training masks are multiplied to, about; at least one of each.
+        deformation: how far copies are deformed: 1 is up to about 20 mm, 6 degrees and 12 % of size; 0 not at all.
+    """
+
+    autoencoder: MaskAutoencoderSettings = MaskAutoencoderSettings()
+    denoiser: DenoiserSettings = DenoiserSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    reach_mm: Annotated[float, Field(ge=2, le=100)] = 12.0
+    examples: Annotated[int, Field(ge=1, le=100000)] = 1000
+    deformation: Annotated[float, Field(ge=0, le=2)] = 1.0
+
+    @model_validator(mode="after")
+    def _unguided(self) -> MaskSettings:
+        if self.sampling.guidance != 1:
+            raise ValueError("masks.sampling.guidance must be 1: there is nothing to guide by")
+        return self
 
 
 class StageSettings(Section):
@@ -232,6 +284,45 @@ class ControlNetStage(StageSettings):
     score_cases: Annotated[int, Field(ge=1, le=64)] = 8
 
 
+class SegmenterStage(StageSettings):
+    """Training of the segmenter.
+
+    Args:
+        patch: side lengths of the windows that it is trained on, and later used with; None for whole volumes.
+        centre_on_structure: share of windows around a voxel of a structure, each structure alike.
+    """
+
+    steps: PositiveInt = 600
+    batch_size: PositiveInt = 2
+    learning_rate: PositiveFloat = 2e-3
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    preview_every: Annotated[int, Field(ge=0)] = 0
+    patch: Triple | None = None
+    centre_on_structure: Share = 0.7
+
+
+class MasksAutoencoderStage(StageSettings):
+    """Training of the autoencoder of masks.
+
+    Args:
+        patch: side lengths of the random crops that it is trained on; None for whole volumes.
+        kl_weight: weight of the Kullback-Leibler term.
+        overlap_weight: weight of cross-entropy and soft Dice of the structures beside the error of their distances.
+    """
+
+    learning_rate: PositiveFloat = 1e-3
+    patch: Triple | None = None
+    kl_weight: Annotated[float, Field(ge=0)] = 1e-5
+    overlap_weight: Annotated[float, Field(ge=0)] = 1.0
+
+
+class MasksDiffusionStage(StageSettings):
+    """Training of the diffusion model of masks."""
+
+    steps: PositiveInt = 2000
+    batch_size: PositiveInt = 8
+
+
 class TrainSettings(Section):
     """The stages."""
 
@@ -239,6 +330,7 @@ class TrainSettings(Section):
     autoencoder: AutoencoderStage = AutoencoderStage()
     diffusion: DiffusionStage = DiffusionStage()
     controlnet: ControlNetStage = ControlNetStage()
+    segmenter: SegmenterStage = SegmenterStage()
 
 
 class Config(Section):
@@ -253,11 +345,14 @@ class Config(Section):
     intensity: IntensitySettings = IntensitySettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     denoiser: DenoiserSettings = DenoiserSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
     sampling: SamplingSettings = SamplingSettings()
+    masks: MaskSettings = MaskSettings()
     train: TrainSettings = TrainSettings()
 
     @model_validator(mode="after")
     def _solver_fits(self) -> Config:
         check_sampling(self.objective, self.sampling)
+        check_sampling(self.objective, self.masks.sampling)
         return self
