@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser
 from lldm_aug.models.description import CONFIG_FILE, Description, read_description
+from lldm_aug.models.onednn import prefer_onednn
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
 DENOISER_FILE = "denoiser.safetensors"
@@ -63,15 +66,20 @@ class Generator:
         load_weights(empty.autoencoder, folder / AUTOENCODER_FILE)
         load_weights(empty.network.denoiser, folder / DENOISER_FILE)
         load_weights(empty.network.control, folder / CONTROL_FILE)
+        prefer_onednn(empty.autoencoder)
+        prefer_onednn(empty.network)
         return cls(empty.description, empty.autoencoder.eval(), empty.network.eval(), identity)
 
-    def save(self, folder: Path, card: str, dtype: torch.dtype | None = None) -> None:
+    def save(
+        self, folder: Path, card: str, dtype: torch.dtype | None = None, parts: Mapping[str, Path] | None = None
+    ) -> None:
         """Writes the folder atomically, with a model card.
 
         Args:
             folder: where; an older generator there is replaced.
             card: Markdown text of the model card (``README.md``).
             dtype: type of the stored weights; half precision halves the size.
+            parts: folders to copy into sub-folders of these names, such as the run's segmenter.
         """
         with atomic_folder(folder) as temporary:
             (temporary / CONFIG_FILE).write_text(self.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -80,6 +88,8 @@ class Generator:
             save_tensors(temporary / CONTROL_FILE, self.network.control.state_dict(), dtype)
             write_sums(temporary)
             (temporary / "README.md").write_text(card, encoding="utf-8")
+            for name, part in (parts or {}).items():
+                shutil.copytree(part, temporary / name)
 
     @property
     def device(self) -> torch.device:
