@@ -19,8 +19,10 @@ from lldm_aug.errors import LldmAugError
 from lldm_aug.evaluation.dice import dice
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import read_label
+from lldm_aug.models.description import read_description
 from lldm_aug.pool.mosaic import pool_rows
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.resources import pretrained_dir
 
 DATASET = "Dataset700_HBPPhantom"
 HELD_OUT = "Dataset701_HBPHeldOut"
@@ -100,7 +102,9 @@ class Demo:
     def steps(self) -> list[Step]:
         """The commands, in order."""
         held_out = self.raw / HELD_OUT
-        phantom, generate = ("lldm-aug", "phantom"), ("lldm-aug", "generate")
+        grid = read_description(pretrained_dir()).grid
+        size = ("--shape", *map(str, grid.shape), "--spacing", *(f"{s:g}" for s in grid.spacing_mm))
+        phantom, generate = ("lldm-aug", "phantom", *size), ("lldm-aug", "generate")
         chosen = ("-c", CONFIGURATION, "-f", "0")
         network = (*chosen, "-tr", "nnUNetTrainerLLDMAug", "-device", self.device)
         return [

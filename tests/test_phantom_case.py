@@ -56,7 +56,7 @@ def test_liver_to_vessel_ratio_where_no_partial_volume_hides_it() -> None:
         liver = binary_erosion(case.label == 1, iterations=2)
         ratios.append(np.median(case.image[0][liver]) / np.median(case.image[0][core]))
     assert min(ratios) > 1.8
-    assert max(ratios) < 4.5
+    assert max(ratios) < 5.5
 
 
 def test_most_tumours_are_dark(cases: list[Case]) -> None:

@@ -1,4 +1,4 @@
-"""What the scanner adds: protocol, coil shading, partial volume, Rician noise, masked air."""
+"""The settings of one scan, drawn as one meets them at 3 T."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lldm_aug.phantom.implicit import Waves
 
 @dataclass(frozen=True)
 class Protocol:
-    """Settings of one scan.
+    """Settings of one scan, and what went less than well in it.
 
     Args:
         repetition_ms, flip_degrees: of the spoiled gradient echo.
@@ -19,7 +19,13 @@ class Protocol:
         gain: units of intensity for the parenchyma's signal.
         noise: standard deviation of the noise in each receiver channel, relative to the parenchyma's signal.
         shading: logarithm of the coils' sensitivity, as a function of position.
+        flare: how much brighter the skin is than the middle, for being near to the coils.
         texture: relative standard deviation of the parenchyma's unevenness.
+        slice_width: of the slice profile, relative to the distance of the slices.
+        drift_mm: standard deviation of the position along z in the course of the scan: a breath not quite held.
+        resolution: share of k-space that is measured along the right-left and the phase-encoding axis; the rest is 0.
+        ghost: strength of the ghosts relative to the anatomy that moves; 0 for most scans.
+        ghost_shift: their distance along the phase-encoding axis relative to the field of view.
     """
 
     repetition_ms: float
@@ -28,31 +34,29 @@ class Protocol:
     gain: float
     noise: float
     shading: Waves
+    flare: float
     texture: float
+    slice_width: float
+    drift_mm: float
+    resolution: tuple[float, float]
+    ghost: float
+    ghost_shift: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Protocol:
-        """A scan as one meets it: VIBE-like at 3 T."""
+        """A scan as one meets it: VIBE-like at 3 T, flip angle raised for the hepatobiliary phase in many centres."""
         return cls(
             repetition_ms=float(rng.uniform(3.3, 4.8)),
-            flip_degrees=float(rng.uniform(10, 16)),
-            blood_t1_ms=float(rng.uniform(1100, 1450)),
+            flip_degrees=float(rng.uniform(14, 28)),
+            blood_t1_ms=float(rng.uniform(1300, 1600)),
             gain=float(rng.uniform(420, 760)),
-            noise=float(rng.uniform(0.02, 0.055)),
+            noise=float(rng.uniform(0.012, 0.045)),
             shading=Waves.draw(rng, float(rng.uniform(0.06, 0.16)), (340, 420, 520, 700)),
+            flare=float(rng.uniform(0.0, 0.35)),
             texture=float(rng.uniform(0.02, 0.05)),
+            slice_width=float(rng.uniform(1.0, 1.4)),
+            drift_mm=float(rng.uniform(0.5, 1.5)) * (rng.random() < 0.3),
+            resolution=(float(rng.uniform(0.9, 1.0)), float(rng.uniform(0.8, 1.0))),
+            ghost=float(rng.uniform(0.01, 0.045)) * (rng.random() < 0.35),
+            ghost_shift=float(rng.uniform(0.12, 0.5)),
         )
-
-
-def block_mean(fine: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
-    """(X, Y, Z) means over blocks of factors voxels of a finer array: the partial volume effect."""
-    (x, y, z), (a, b, c) = fine.shape, factors
-    mean: np.ndarray = fine.reshape(x // a, a, y // b, b, z // c, c).mean(axis=(1, 3, 5), dtype=np.float32)
-    return mean
-
-
-def rician(rng: np.random.Generator, signal: np.ndarray, sigma: float) -> np.ndarray:
-    """Magnitude of the signal with Gaussian noise of this standard deviation in its real and its imaginary part."""
-    real, imaginary = (rng.standard_normal(signal.shape, dtype=np.float32) * np.float32(sigma) for _ in range(2))
-    magnitude: np.ndarray = np.hypot(signal + real, imaginary)
-    return magnitude

@@ -11,6 +11,7 @@ from lldm_aug.geometry import Grid
 
 Slices = tuple[slice, slice, slice]
 Positions = tuple[np.ndarray, np.ndarray, np.ndarray]
+Factors = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,19 @@ class Frame:
             terms = [step * index for step, index in zip(row, indices, strict=True) if abs(step) > 1e-9]
             axes.append(np.asarray(sum(terms, np.zeros((1, 1, 1))) + offset, dtype=np.float32))
         return axes[0], axes[1], axes[2]
+
+    def refined(self, step_mm: float) -> tuple[Frame, Factors]:
+        """The frame of the equal parts, no longer than a step, of each voxel, and their number along each axis."""
+        a, b, c = (int(np.ceil(s / step_mm - 1e-6)) for s in self.grid.spacing_mm)
+        affine = self.grid.affine.copy()
+        affine[:3, :3] /= [a, b, c]
+        affine[:3, 3] = self.grid.to_mm(np.array([(1 / n - 1) / 2 for n in (a, b, c)]))
+        x, y, z = self.grid.shape
+        return Frame(Grid((x * a, y * b, z * c), affine), self.origin_mm), (a, b, c)
+
+    def axis_along(self, direction: int) -> int:
+        """The array's axis that runs most nearly right (0), anterior (1) or superior (2)."""
+        return int(np.argmax(np.abs(self.grid.affine[direction, :3]) / self.grid.spacing_mm))
 
     def crop(self, low_mm: np.ndarray, high_mm: np.ndarray) -> tuple[Slices, Frame]:
         """The voxels that can lie in a box (3,) to (3,), and the frame of those alone (at least one voxel a side)."""

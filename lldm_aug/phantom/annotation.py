@@ -1,0 +1,62 @@
+"""Labels as an annotator draws them on voxels that hold several tissues."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import label, maximum
+
+from lldm_aug.labels import HBP
+from lldm_aug.masks.reconnect import reconnect
+from lldm_aug.masks.validity import ANY_NEIGHBOUR
+from lldm_aug.phantom.frame import Factors
+from lldm_aug.phantom.scanner import block_mean
+
+HALF = 0.5 - 1e-6
+SPECK_VOXELS = 3
+"""Pieces of a vessel of fewer voxels that touch no other piece are not seen as a vessel."""
+LIVER, PORTAL, HEPATIC, TUMOUR = (HBP.value(name) for name in ("liver", "portal_vein", "hepatic_vein", "hcc"))
+
+
+def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
+    """(X, Y, Z) int16 labels of voxels from the labels of their parts.
+
+    The liver with all in it is what fills half a voxel, in one piece; vessels and tumours likewise. A tumour too small
+    to fill half of any voxel is drawn to half of the most that it fills. Thin branches that fall apart are joined along
+    the voxels of which they fill most.
+
+    Args:
+        fine: labels of the parts, in the schema `lldm_aug.labels.HBP`.
+        factors: parts of a voxel along each axis.
+    """
+    inside = _largest_piece(block_mean(fine > 0, factors) >= HALF)
+    share = {number: block_mean(fine == number, factors) * inside for number in (PORTAL, HEPATIC, TUMOUR)}
+    labels = inside.astype(np.int16) * LIVER
+    labels[_tumours(share[TUMOUR])] = TUMOUR
+    for vein, rival in ((HEPATIC, PORTAL), (PORTAL, HEPATIC)):
+        labels[_branches(share[vein], (share[rival] >= HALF) | (labels > LIVER))] = vein
+    return labels
+
+
+def _tumours(share: np.ndarray) -> np.ndarray:
+    """Voxels filled at least half as much as the fullest voxel of the same tumour."""
+    pieces, count = label(share > 0, ANY_NEIGHBOUR)
+    fullest = np.zeros(count + 1, dtype=np.float32)
+    fullest[1:] = maximum(share, pieces, np.arange(1, count + 1))
+    drawn: np.ndarray = (share > 0) & (share >= fullest[pieces] * HALF)
+    return drawn
+
+
+def _branches(share: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Half-filled voxels, joined over less filled ones that nothing else has taken; one piece."""
+    free = np.where(taken, 0, share)
+    pieces, _ = label(free >= HALF, ANY_NEIGHBOUR)
+    sizes = np.bincount(pieces.ravel())
+    return _largest_piece(reconnect((pieces > 0) & (sizes[pieces] >= SPECK_VOXELS), free), ANY_NEIGHBOUR)
+
+
+def _largest_piece(mask: np.ndarray, neighbours: np.ndarray | None = None) -> np.ndarray:
+    pieces, count = label(mask, neighbours)
+    if count < 2:
+        return mask
+    largest: np.ndarray = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    return largest

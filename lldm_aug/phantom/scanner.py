@@ -1,0 +1,95 @@
+"""What the scanner makes of the signal: partial volume, thick slices, ghosts, finite k-space and Rician noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.fft import fft, ifft
+from scipy.ndimage import gaussian_filter1d
+
+from lldm_aug.phantom.acquisition import Protocol
+from lldm_aug.phantom.frame import Factors, Frame
+
+STILL_MM, MOVING_MM = -60.0, 50.0
+"""Breathing moves nothing behind the first position along the back-to-front axis, and all before the second."""
+ROLL_OFF = 0.15
+"""Outer share of the measured k-space over which it is damped: less ringing."""
+
+
+def block_mean(fine: np.ndarray, factors: Factors) -> np.ndarray:
+    """(X, Y, Z) means over blocks of factors voxels of a finer array: the partial volume effect."""
+    (x, y, z), (a, b, c) = fine.shape, factors
+    mean: np.ndarray = fine.reshape(x // a, a, y // b, b, z // c, c).mean(axis=(1, 3, 5), dtype=np.float32)
+    return mean
+
+
+def sample(fine: np.ndarray, factors: Factors, frame: Frame, protocol: Protocol) -> np.ndarray:
+    """(X, Y, Z) float32 signal of voxels whose profile along z is wider than their distance, blurred by drift.
+
+    Args:
+        fine: signal of the parts of the voxels.
+        factors: parts along each axis.
+        frame: of the voxels.
+        protocol: slice width and drift.
+    """
+    axis = frame.axis_along(2)
+    in_plane: Factors = tuple(1 if i == axis else n for i, n in enumerate(factors))  # type: ignore[assignment]
+    through_plane: Factors = tuple(n if i == axis else 1 for i, n in enumerate(factors))  # type: ignore[assignment]
+    slab = block_mean(fine, in_plane)
+    distance_mm = frame.grid.spacing_mm[axis]
+    # A box of the slices' distance has the variance of 1/12 of its square; a Gaussian adds what is missing.
+    variance = (protocol.slice_width**2 - 1) / 12 * distance_mm**2 + protocol.drift_mm**2
+    sigma = float(np.sqrt(variance)) * factors[axis] / distance_mm
+    if sigma > 0:
+        slab = gaussian_filter1d(slab, sigma, axis=axis, truncate=3.0, mode="nearest")
+    return block_mean(slab, through_plane)
+
+
+def receive(rng: np.random.Generator, signal: np.ndarray, frame: Frame, protocol: Protocol) -> np.ndarray:
+    """(X, Y, Z) float32 magnitude image of a signal: ghosts and noise added, k-space cut off.
+
+    Args:
+        rng: random numbers.
+        signal: (X, Y, Z) float32, 1 for the parenchyma.
+        frame: of its voxels.
+        protocol: noise, resolution and ghosts.
+    """
+    axes = frame.axis_along(0), frame.axis_along(1)
+    windows = [k_space_window(signal.shape[a], share) for a, share in zip(axes, protocol.resolution, strict=True)]
+    # The window takes noise away with the detail; what is left shall be as strong as the protocol says.
+    kept = float(np.prod([np.sqrt(np.mean(window**2)) for window in windows]))
+    received = signal + complex_noise(rng, signal.shape, protocol.noise / kept)
+    if protocol.ghost > 0:
+        received += ghosts(signal, frame, protocol, float(rng.uniform(0, 2 * np.pi)))
+    for axis, window in zip(axes, windows, strict=True):
+        if (window < 1).any():
+            shape = [-1 if i == axis else 1 for i in range(3)]
+            received = ifft(fft(received, axis=axis) * window.reshape(shape), axis=axis)
+    magnitude: np.ndarray = np.abs(received)
+    return magnitude
+
+
+def ghosts(signal: np.ndarray, frame: Frame, protocol: Protocol, phase: float) -> np.ndarray:
+    """(X, Y, Z) complex64 copies of the anatomy that moves with the breath, on either side along the phase axis."""
+    axis = frame.axis_along(1)
+    _, y, _ = frame.positions()
+    moving = signal * np.clip((y - STILL_MM) / (MOVING_MM - STILL_MM), 0, 1)
+    shift = round(protocol.ghost_shift * signal.shape[axis])
+    copies = np.roll(moving, shift, axis) + np.roll(moving, -shift, axis)
+    copies_of_phase: np.ndarray = copies * np.complex64(protocol.ghost * np.exp(1j * phase))
+    return copies_of_phase
+
+
+def complex_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
+    """Complex64 Gaussian noise of this standard deviation in its real and in its imaginary part."""
+    noise: np.ndarray = rng.standard_normal((*shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    return noise * np.float32(sigma)
+
+
+def k_space_window(n: int, share: float) -> np.ndarray:
+    """(n,) float32 weights in the FFT's order: 1 in the middle, 0 outside this share, a cosine between."""
+    distance = np.abs(np.fft.fftfreq(n)) * 2
+    if share >= 1:
+        return np.ones(n, dtype=np.float32)
+    edge = np.clip((share - distance) / (ROLL_OFF * share), 0, 1)
+    weights: np.ndarray = (0.5 - 0.5 * np.cos(np.pi * edge)).astype(np.float32)
+    return weights
