@@ -13,8 +13,9 @@ from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks import make_mask_source
+from lldm_aug.masks.measures import piece_sizes
 from lldm_aug.masks.source import MAX_DRAWS, MaskSource, first_valid
-from lldm_aug.masks.validity import mask_problems, piece_sizes
+from lldm_aug.masks.validity import mask_problems
 from lldm_aug.phantom import DEFAULT_GRID, write_phantom_dataset
 from lldm_aug.volume import Volume
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lldm_aug.labels import HBP, LabelSchema
-from lldm_aug.masks.validity import is_liver_schema, mask_problems, piece_sizes
+from lldm_aug.masks.measures import piece_sizes
+from lldm_aug.masks.validity import is_liver_schema, mask_problems
 
 ORGANS = LabelSchema(("liver", "right_kidney", "left_kidney", "spleen"))
 

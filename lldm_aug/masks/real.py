@@ -62,7 +62,7 @@ class RealMasks:
         def attempt(number: int) -> tuple[tuple[str, Volume], list[str]]:
             case_id = self.cases.at(index + number)
             mask = self.cases.load(case_id)
-            return (case_id, mask), mask_problems(mask.data, self.cases.dataset.schema)
+            return (case_id, mask), mask_problems(mask.data, self.cases.dataset.schema, mask.data)
 
         (case_id, mask), rejected = first_valid(attempt, self.cases.dataset.folder)
         return DrawnMask(mask, self.cases.origin(self.kind, case_id, rejected))

@@ -6,35 +6,54 @@ import numpy as np
 from scipy.ndimage import find_objects, label
 
 from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.limits import DEFAULT_LIMITS, LESIONS, LIVER, VESSELS, Limits
+from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS, piece_sizes
 
-LIVER = "liver"
-VESSELS = frozenset({"portal_vein", "hepatic_vein", "vessel", "vessels", "hepatic_vessels"})
-LESIONS = frozenset({"hcc", "tumour", "tumor", "lesion"})
+__all__ = ["ANY_NEIGHBOUR", "LESIONS", "LIVER", "SPECK_VOXELS", "VESSELS", "is_liver_schema", "mask_problems"]
+
 VESSEL_SHARE = (0.003, 0.12)
 MIN_WHOLE = 0.9
 """Least share of the liver in its largest piece."""
 MAX_LOOSE = 0.02
 """Largest share of a structure that may lie away from the liver: experts' masks hold a few stray voxels."""
-SPECK_VOXELS = 4
-ANY_NEIGHBOUR = np.ones((3, 3, 3), dtype=bool)
 
 
-def mask_problems(mask: np.ndarray, schema: LabelSchema, source: np.ndarray | None = None) -> list[str]:
+def mask_problems(
+    mask: np.ndarray,
+    schema: LabelSchema,
+    source: np.ndarray | None = None,
+    *,
+    made: frozenset[str] = frozenset(),
+    limits: Limits = DEFAULT_LIMITS,
+) -> list[str]:
     """What is anatomically wrong with a mask; empty if nothing is.
+
+    In a liver schema (liver, its vessels and lesions, nothing else) vessels and lesions must hang together with the
+    liver, which must be whole, and vessels must fill 0.3-12 % of it. A mask without liver (a partial label) is not
+    judged by that. Structures that come from a real mask may not vanish, break up or shed specks; all others must keep
+    within limits: no specks, vessels in one piece, apart from each other, lesions and vessels not outside the liver.
 
     Args:
         mask: (X, Y, Z) integers.
-        schema: what they stand for. In a liver schema (liver, its vessels and lesions, nothing else) vessels and
-            lesions must hang together with the liver, which must be whole, and vessels must fill 0.3-12 % of it. A mask
-            without liver (a partial label) is not judged by that.
-        source: the real mask that it was made from: its structures may not vanish, break up or shed specks.
+        schema: what they stand for.
+        source: the real mask that it was made from, or is; None if there is none.
+        made: structures that do not come from ``source``.
+        limits: for structures that come from no real mask.
     """
-    if not (mask > 0).any():
+    box = _occupied(mask if source is None else np.maximum(mask, source))
+    if box is None or not (mask > 0).any():
         return ["the mask is empty"]
-    problems = [] if source is None else _changes(mask, schema, source)
-    if is_liver_schema(schema) and (mask == schema.value(LIVER)).any():
+    mask, source = mask[box], None if source is None else source[box]
+    in_liver = is_liver_schema(schema) and bool((mask == schema.value(LIVER)).any())
+    problems = []
+    if source is None:
+        made = frozenset(schema.names)
+    else:
+        kept = {name: value for name, value in schema.values.items() if name not in made}
+        problems += _changes(mask, kept, source)
+    if in_liver:
         problems += _liver_problems(mask, schema)
-    return problems
+    return problems + limits.problems(mask, schema, made, in_liver=in_liver)
 
 
 def is_liver_schema(schema: LabelSchema) -> bool:
@@ -42,18 +61,14 @@ def is_liver_schema(schema: LabelSchema) -> bool:
     return LIVER in schema.names and {*schema.names} <= {LIVER} | VESSELS | LESIONS
 
 
-def piece_sizes(structure: np.ndarray) -> np.ndarray:
-    """Voxels of each piece of a boolean structure, neighbours by face, edge or corner; the largest first."""
-    (box,) = find_objects(structure.astype(np.uint8)) or (None,)
-    if box is None:
-        return np.zeros(0, dtype=int)
-    pieces, _ = label(structure[box], ANY_NEIGHBOUR)
-    return np.sort(np.bincount(pieces.ravel())[1:])[::-1]
+def _occupied(mask: np.ndarray) -> tuple[slice, ...] | None:
+    (box,) = find_objects((mask > 0).astype(np.uint8)) or (None,)
+    return box
 
 
-def _changes(mask: np.ndarray, schema: LabelSchema, source: np.ndarray) -> list[str]:
+def _changes(mask: np.ndarray, values: dict[str, int], source: np.ndarray) -> list[str]:
     problems = []
-    for name, value in schema.values.items():
+    for name, value in values.items():
         before = piece_sizes(source == value)
         after = piece_sizes(mask == value)
         if len(before) and not len(after):

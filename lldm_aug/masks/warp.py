@@ -10,7 +10,7 @@ from scipy.ndimage import find_objects, label, map_coordinates
 
 from lldm_aug.masks.diffeomorphism import Lattice, displacement_in
 from lldm_aug.masks.reconnect import reconnect
-from lldm_aug.masks.validity import ANY_NEIGHBOUR
+from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.volume import Volume
 
 Box = tuple[slice, slice, slice]

@@ -1,0 +1,102 @@
+"""What a mask may look like that no real one stands behind; real masks can widen it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+
+import numpy as np
+from scipy.ndimage import label
+
+from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.measures import (
+    ANY_NEIGHBOUR,
+    SPECK_VOXELS,
+    exposed_shares,
+    largest_share,
+    piece_sizes,
+    touching_share,
+)
+from lldm_aug.record import Record
+
+LIVER = "liver"
+VESSELS = frozenset({"portal_vein", "hepatic_vein", "vessel", "vessels", "hepatic_vessels"})
+LESIONS = frozenset({"hcc", "tumour", "tumor", "lesion"})
+
+
+class Limits(Record):
+    """Bounds for the structures of a mask. The defaults hold for phantoms; experts' masks are often rougher.
+
+    Args:
+        specks: largest share of a structure in specks (pieces of fewer than 4 voxels beside its largest; of a lesion,
+            pieces of one voxel).
+        tree: least share of a vessel in its largest piece.
+        touching: largest share of the smaller of two vessels that neighbours the other.
+        exposed: largest share of the surface of a vessel, or of one lesion, that faces the background.
+    """
+
+    specks: float = 0.0
+    tree: float = 0.9
+    touching: float = 0.05
+    exposed: float = 0.5
+
+    def widened(self, masks: Iterable[np.ndarray], schema: LabelSchema) -> Limits:
+        """Limits that these real masks keep too: what was learned from them cannot be asked to be better."""
+        limits = self
+        for mask in masks:
+            specks = max((_speck_share(mask, schema, name) for name in schema.names), default=0.0)
+            vessels = _vessels(mask, schema)
+            tree = min(map(largest_share, vessels.values()), default=1.0)
+            touching = max((touching_share(*pair) for pair in combinations(vessels.values(), 2)), default=0.0)
+            exposed = max((share for _, share in _exposures(mask, schema, frozenset(schema.names))), default=0.0)
+            found = {"specks": specks, "touching": touching, "exposed": exposed}
+            wider = {name: max(value, getattr(limits, name)) for name, value in found.items()}
+            limits = Limits(tree=min(tree, limits.tree), **wider)
+        return limits
+
+    def problems(self, mask: np.ndarray, schema: LabelSchema, names: frozenset[str], *, in_liver: bool) -> list[str]:
+        """What is beyond these limits.
+
+        Args:
+            mask: (X, Y, Z) integers.
+            schema: what they stand for.
+            names: structures to look at.
+            in_liver: whether vessels and lesions belong into a liver that the mask has.
+        """
+        specks = {n: _speck_share(mask, schema, n) for n in schema.names if n in names}
+        found = [f"{n} has specks" for n, share in specks.items() if share > self.specks]
+        vessels = {n: voxels for n, voxels in _vessels(mask, schema).items() if n in names}
+        for name, voxels in vessels.items():
+            share = largest_share(voxels)
+            if share < self.tree:
+                found.append(f"only {100 * share:.0f} % of {name} hangs together")
+        for (one, a), (other, b) in combinations(vessels.items(), 2):
+            share = touching_share(a, b)
+            if share > self.touching:
+                found.append(f"{one} and {other} touch along {100 * share:.0f} % of the smaller")
+        for name, share in _exposures(mask, schema, names) if in_liver else ():
+            if share > self.exposed:
+                found.append(f"{100 * share:.0f} % of the surface of {name} lies outside the liver")
+        return found
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def _speck_share(mask: np.ndarray, schema: LabelSchema, name: str) -> float:
+    sizes = piece_sizes(mask == schema.value(name))
+    specks = sizes[sizes < 2] if name in LESIONS else sizes[1:][sizes[1:] < SPECK_VOXELS]
+    return float(specks.sum() / max(1, sizes.sum()))
+
+
+def _vessels(mask: np.ndarray, schema: LabelSchema) -> dict[str, np.ndarray]:
+    found = {n: mask == value for n, value in schema.values.items() if n in VESSELS}
+    return {n: voxels for n, voxels in found.items() if voxels.any()}
+
+
+def _exposures(mask: np.ndarray, schema: LabelSchema, names: frozenset[str]) -> Iterator[tuple[str, float]]:
+    for name, value in schema.values.items():
+        if name in names & (VESSELS | LESIONS):
+            voxels = mask == value
+            pieces = label(voxels, ANY_NEIGHBOUR)[0] if name in LESIONS else voxels.astype(np.int32)
+            yield from ((name, float(share)) for share in exposed_shares(pieces, mask))

@@ -1,0 +1,57 @@
+"""Figures of a mask that say whether it is anatomically possible."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import binary_dilation, find_objects, label
+
+SPECK_VOXELS = 4
+"""A piece of fewer voxels is a speck."""
+ANY_NEIGHBOUR = np.ones((3, 3, 3), dtype=bool)
+
+
+def piece_sizes(structure: np.ndarray) -> np.ndarray:
+    """Voxels of each piece of a boolean structure, neighbours by face, edge or corner; the largest first."""
+    (box,) = find_objects(structure.astype(np.uint8)) or (None,)
+    if box is None:
+        return np.zeros(0, dtype=int)
+    pieces, _ = label(structure[box], ANY_NEIGHBOUR)
+    return np.sort(np.bincount(pieces.ravel())[1:])[::-1]
+
+
+def largest_share(structure: np.ndarray) -> float:
+    """Share of a boolean structure that is its largest piece; 1 for an empty one."""
+    sizes = piece_sizes(structure)
+    return float(sizes[0] / sizes.sum()) if len(sizes) else 1.0
+
+
+def exposed_shares(pieces: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(N,) share of each piece's surface behind which there is background.
+
+    Args:
+        pieces: (X, Y, Z) number of each voxel's piece from 1 to N, 0 elsewhere.
+        mask: (X, Y, Z) labels; faces at the border of the grid are not counted.
+    """
+    count = int(pieces.max(initial=0))
+    surface, bare = np.zeros(count + 1), np.zeros(count + 1)
+    for axis in range(3):
+        low, high = (np.s_[:-1], np.s_[1:])
+        for here, there in ((low, high), (high, low)):
+            ours, theirs = (tuple(side if a == axis else np.s_[:] for a in range(3)) for side in (here, there))
+            face = (pieces[ours] > 0) & (pieces[ours] != pieces[theirs])
+            numbers = pieces[ours][face]
+            surface += np.bincount(numbers, minlength=count + 1)
+            bare += np.bincount(numbers[mask[theirs][face] == 0], minlength=count + 1)
+    shares: np.ndarray = (bare / np.maximum(surface, 1))[1:]
+    return shares
+
+
+def touching_share(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of the smaller of two boolean structures that has a voxel of the larger as neighbour; 0 if one is empty."""
+    small, large = sorted((one, other), key=np.count_nonzero)
+    (box,) = find_objects(small.astype(np.uint8)) or (None,)
+    if box is None:
+        return 0.0
+    around = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
+    near = binary_dilation(large[around], ANY_NEIGHBOUR) & small[around]
+    return float(np.count_nonzero(near) / np.count_nonzero(small))
