@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -17,23 +18,40 @@ from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_deno
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.choice import BestWeights, Score
 from lldm_aug.training.diffusion import network_facts, noised_latents
 from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import Export, write_export
+from lldm_aug.training.faithfulness import MaskFaithfulness
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder, write_samples
 
 NAME = "controlnet"
+PARTS = ("segmenter", "masks")
+"""Stages of the same run that the generator carries with it, if they are finished."""
 
 
 class ControlNetStage:
-    """Trains U-Net and mask control on latents, cells with structures weighing more; exports the generator."""
+    """Trains U-Net and mask control on latents, cells with structures weighing more; exports the generator.
+
+    Args:
+        judge: measures by what the exported weights are chosen; None exports the last averaged ones.
+    """
 
     name = NAME
 
-    def __init__(self, cases: CaseSet, config: Config, first: Export, second: Export, latents: LatentCache) -> None:
+    def __init__(
+        self,
+        cases: CaseSet,
+        config: Config,
+        first: Export,
+        second: Export,
+        latents: LatentCache,
+        judge: MaskFaithfulness | None = None,
+    ) -> None:
+        self.judge = judge
         self.cases, self.config, self.first, self.second, self.latents = cases, config, first, second, latents
         for name, value in network_facts(config).items():
             second.require(name, value)
@@ -67,10 +85,25 @@ class ControlNetStage:
         device = next(self.module.parameters()).device
         write_samples(path, self.cases, self.config, self.first, self.latents, self.module, device)
 
-    def export(self, folder: Path) -> None:
-        """The whole generator, in the run folder's ``generator``; ``folder`` gets what it saw."""
+    @property
+    def score_every(self) -> int:
+        """See `ScoredStage`."""
+        return self.settings.score_every if self.judge is not None else 0
+
+    def score(self) -> Score | None:
+        """Mask faithfulness."""
+        return self.judge.score(self.generator) if self.judge is not None else None
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The generator that the module is the heart of."""
+        autoencoder = load_autoencoder(self.cases, self.config, self.first)
+        device = next(self.module.parameters()).device
+        return Generator(self._description(), autoencoder.to(device), self.module)
+
+    def _description(self) -> Description:
         record = self.cases.record
-        description = Description(
+        return Description(
             lldm_aug_version=__version__,
             shape=record.shape,
             spacing_mm=record.spacing_mm,
@@ -86,7 +119,13 @@ class ControlNetStage:
             texture=self.first.record.facts.get("texture", ()),
             stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )
-        autoencoder = load_autoencoder(self.cases, self.config, self.first)
-        generator = Generator(description, autoencoder, self.module)
-        generator.save(folder.parent.parent / "generator", model_card(description, self.config))
-        write_export(folder, {}, {}, description.stages)
+
+    def export(self, folder: Path) -> None:
+        """The whole generator, in the run folder's ``generator``; ``folder`` gets what it saw and which step it is."""
+        run = folder.parent.parent
+        parts = {name: run / name / "export" for name in PARTS if (run / name / "export").is_dir()}
+        generator = self.generator
+        generator.save(run / "generator", model_card(generator.description, self.config), parts=parts)
+        chosen = BestWeights(folder.parent).chosen()
+        facts = {} if chosen is None else {"chosen": chosen.model_dump(mode="json")}
+        write_export(folder, {}, facts, generator.description.stages)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import signal
 import time
@@ -16,12 +15,13 @@ from accelerate import Accelerator
 
 from lldm_aug.config.schema import StageSettings
 from lldm_aug.errors import ConfigError, TrainingError
-from lldm_aug.io.atomic import append_json_line, read_json_lines, write_text
+from lldm_aug.io.atomic import append_json_line
 from lldm_aug.training.checkpoint import load_checkpoint, save_checkpoint
+from lldm_aug.training.choice import BestWeights, forget_lines_after
 from lldm_aug.training.ema import Ema
 from lldm_aug.training.interrupt import Interrupted, StopRequest, stop_requests
 from lldm_aug.training.order import Row, batch_rows
-from lldm_aug.training.stage import Stage
+from lldm_aug.training.stage import ScoredStage, Stage
 
 MAX_BAD_STEPS = 10
 OnStep = Callable[[int, dict[str, float]], None]
@@ -29,6 +29,8 @@ OnStep = Callable[[int, dict[str, float]], None]
 
 def train_stage(stage: Stage, accelerator: Accelerator, folder: Path, seed: int, on_step: OnStep) -> None:
     """Trains a stage to its last step, from its newest checkpoint if there is one, and exports it.
+
+    What is exported are averaged weights: those that scored best of a `ScoredStage`, else the last.
 
     Args:
         stage: what to train.
@@ -62,6 +64,7 @@ class _Run:
         trainable = [p for p in stage.module.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.ema = Ema(stage.module, settings.ema_decay)
+        self.best = BestWeights(self.folder)
         start = load_checkpoint(self.folder / "checkpoints", stage.module, self.ema, optimizer)
         self._forget_after(start)
         self.model, self.optimizer = self.accelerator.prepare(stage.module, optimizer)
@@ -123,12 +126,24 @@ class _Run:
             if step % settings.log_every == 0 or last:
                 append_json_line(self.folder / "stats.jsonl", {"step": step, **figures})
                 self.accelerator.log(figures, step=step)
+            self._score(step)  # before the checkpoint: a restart from it does not come by here again
             if step % settings.checkpoint_every == 0 or last:
                 self._save(step)
             if settings.preview_every and step % settings.preview_every == 0 and not last:
                 with self._average():
                     self._preview(step)
         self.on_step(step, figures)
+
+    def _score(self, step: int) -> None:
+        stage = self.stage
+        if not isinstance(stage, ScoredStage) or not stage.score_every:
+            return
+        if step % stage.score_every == 0 or step == stage.settings.steps:
+            with self._average():
+                score = stage.score()
+            if score is not None:
+                self.best.offer(step, score, self.ema.average)
+                self.accelerator.log({"score": score.value, **score.figures}, step=step)
 
     def _stopped(self) -> bool:
         """Whether any process was asked to stop: then all of them stop, after the same step."""
@@ -142,6 +157,7 @@ class _Run:
 
     def _finish(self, step: int) -> None:
         if self.accelerator.is_main_process:
+            self.best.fill(self.ema.average)
             with self._average():
                 self._preview(step)
                 self.stage.export(self.folder / "export")
@@ -170,10 +186,9 @@ class _Run:
 
     def _forget_after(self, step: int) -> None:
         """Drops the statistics of steps that were lost with the last interruption and come again."""
-        path = self.folder / "stats.jsonl"
-        if self.accelerator.is_main_process and path.exists():
-            kept = [line for line in read_json_lines(path) if line["step"] <= step]
-            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        if self.accelerator.is_main_process:
+            forget_lines_after(self.folder / "stats.jsonl", step)
+            self.best.forget_after(step)
 
 
 def learning_rate(settings: StageSettings, step: int) -> float:

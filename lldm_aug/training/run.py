@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.io.atomic import write_json
+from lldm_aug.io.weights import check_sums
 from lldm_aug.processes import PATIENCE
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.export import Export, read_export
@@ -21,13 +23,18 @@ from lldm_aug.training.export import Export, read_export
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from lldm_aug.training.faithfulness import MaskFaithfulness
     from lldm_aug.training.latents import LatentCache
     from lldm_aug.training.loop import OnStep
     from lldm_aug.training.stage import Stage
 
 STAGES = ("autoencoder", "diffusion", "controlnet")
+"""Of a generator; each builds on the one before."""
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
+
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -68,7 +75,7 @@ def train(
         return _result(name, out)
     if log_with:
         accelerator.init_trackers("lldm_aug")
-    stage = _make_stage(name, config, cases, out, accelerator)
+    stage = _make_stage(name, config, dataset, cases, out, accelerator)
     train_stage(stage, accelerator, folder, config.seed, on_step)
     accelerator.end_training()
     return _result(name, out)
@@ -102,6 +109,8 @@ def _begin(name: str, config: Config, cases: CaseSet, folder: Path, processes: i
     """Writes ``run.json``, or refuses to go on with a stage that has got somewhere with other settings."""
     path = folder / "run.json"
     binding = _binding(name, config)
+    if name == "controlnet" and config.train.controlnet.score_every and _segmenter(folder.parent).is_dir():
+        binding["segmenter"] = check_sums(_segmenter(folder.parent))  # it chooses the weights
     if path.exists() and ((folder / "export").is_dir() or any((folder / "checkpoints").glob("step_*"))):
         before = _read_binding(path)
         keys = sorted({*before, *binding})
@@ -137,7 +146,8 @@ def _read_binding(path: Path) -> dict[str, Any]:
 
 def _binding(name: str, config: Config) -> dict[str, Any]:
     """The settings that decide a stage's result, by dotted name."""
-    sections = {"autoencoder": ("autoencoder",)}.get(name, ("autoencoder", "denoiser", "objective"))
+    alone = ("autoencoder", "segmenter")  # the others have the denoiser, and its latents
+    sections = (name,) if name in alone else ("autoencoder", "denoiser", "objective")
     tree: dict[str, Any] = config.model_dump(mode="json", include={"seed", *sections})
     tree["train"] = {
         "precision": config.train.precision,
@@ -153,25 +163,52 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _make_stage(name: str, config: Config, cases: CaseSet, out: Path, accelerator: Accelerator) -> Stage:
+def _make_stage(
+    name: str, config: Config, dataset: RawDataset, cases: CaseSet, out: Path, accelerator: Accelerator
+) -> Stage:
     import torch
 
     from lldm_aug.seeds import derive_seed
     from lldm_aug.training.autoencoder import AutoencoderStage
     from lldm_aug.training.controlnet import ControlNetStage
     from lldm_aug.training.diffusion import DiffusionStage
+    from lldm_aug.training.segmenter import SegmenterStage
 
     with torch.random.fork_rng():  # initial weights: the one thing that torch draws from its global generator
         torch.manual_seed(derive_seed(config.seed, name, "initial weights"))
         if name == "autoencoder":
             return AutoencoderStage(cases, config)
+        if name == "segmenter":
+            return SegmenterStage(cases, config)
         first = read_export(out / "autoencoder" / "export", name)
         first.require("autoencoder", config.autoencoder.model_dump(mode="json"))
         latents = _latents(config, cases, first, out, accelerator)
         if name == "diffusion":
             return DiffusionStage(cases, config, first, latents)
         second = read_export(out / "diffusion" / "export", name)
-        return ControlNetStage(cases, config, first, second, latents)
+        judge = _judge(config, dataset, cases, out, accelerator)
+        return ControlNetStage(cases, config, first, second, latents, judge)
+
+
+def _judge(
+    config: Config, dataset: RawDataset, cases: CaseSet, out: Path, accelerator: Accelerator
+) -> MaskFaithfulness | None:
+    """What chooses the weights of the third stage: the run's own segmenter, if it has one."""
+    from lldm_aug.models.segmenter import Segmenter
+    from lldm_aug.training.faithfulness import MaskFaithfulness
+
+    if not config.train.controlnet.score_every:
+        return None
+    if not _segmenter(out).is_dir():
+        log.warning("%s has no segmenter, so the last weights are exported; 'lldm-aug train segmenter' makes one", out)
+        return None
+    segmenter = Segmenter.load(_segmenter(out)).to(accelerator.device)
+    real_dice = {name: found.mean for name, found in segmenter.description.heldout_dice.items()}
+    return MaskFaithfulness(dataset, cases, config, segmenter, real_dice)
+
+
+def _segmenter(out: Path) -> Path:
+    return out / "segmenter" / "export"
 
 
 def _latents(config: Config, cases: CaseSet, first: Export, out: Path, accelerator: Accelerator) -> LatentCache:

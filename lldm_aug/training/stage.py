@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from lldm_aug.config.schema import StageSettings
+from lldm_aug.training.choice import Score
 from lldm_aug.training.order import Row
 
 
@@ -39,3 +40,15 @@ class Stage(Protocol):
 
     def export(self, folder: Path) -> None:
         """Writes the finished stage (averaged weights are in)."""
+
+
+@runtime_checkable
+class ScoredStage(Stage, Protocol):
+    """A stage whose exported weights are chosen by a score."""
+
+    @property
+    def score_every(self) -> int:
+        """Steps between scores; 0 for none."""
+
+    def score(self) -> Score | None:
+        """How good the module is now (the loop has put the averaged weights in); None if that cannot be said."""
