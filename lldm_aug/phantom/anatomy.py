@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.phantom.biliary import Ducts
 from lldm_aug.phantom.body import Body
-from lldm_aug.phantom.implicit import Waves
+from lldm_aug.phantom.cirrhosis import Cirrhosis, Uptake
 from lldm_aug.phantom.liver import LiverDepth, LiverShape, draw_liver, draw_volume_ml
 from lldm_aug.phantom.surroundings import Surroundings
 from lldm_aug.phantom.tissues import LESION_DENSITY, LEVELS, PROPERTIES, Tissue
-from lldm_aug.phantom.tumours import Tumour, draw_tumours
-from lldm_aug.phantom.vessels import Vessels, draw_vessels, main_landmarks_mm
+from lldm_aug.phantom.tumours import Placement, Tumour, draw_tumours
+from lldm_aug.phantom.vessels import Vessels, draw_vessels, main_landmarks_mm, roots_mm
 from lldm_aug.seeds import numpy_rng
-
-LIVER_T1_RANGE_MS = (230.0, 390.0)
 
 
 @dataclass(frozen=True)
@@ -23,34 +22,43 @@ class Anatomy:
     """All parts of one phantom.
 
     Args:
-        body, surroundings, liver, vessels, tumours: its shapes.
+        body, surroundings, liver, vessels, ducts, tumours: its shapes.
         liver_box_mm: opposite corners (3,) of a box around the liver.
-        liver_t1_ms: relaxation time of the parenchyma after uptake.
-        uptake: relative signal of the parenchyma as a function of position (about 1), None where it is even.
     """
 
     body: Body
     surroundings: Surroundings
     liver: LiverShape
     vessels: Vessels
+    ducts: Ducts
     tumours: tuple[Tumour, ...]
     liver_box_mm: tuple[np.ndarray, np.ndarray]
-    liver_t1_ms: float
-    uptake: Waves | None = None
+
+    @property
+    def liver_t1_ms(self) -> float:
+        """Relaxation time of the parenchyma after uptake."""
+        return self.liver.cirrhosis.liver_t1_ms
+
+    @property
+    def uptake(self) -> Uptake | None:
+        """Relative deviation of the parenchyma's signal from its mean at x, y, z; None where there is none."""
+        return self.liver.cirrhosis.uptake
 
 
 def draw_anatomy(seed: int) -> Anatomy:
     """The person that a seed stands for."""
     shape, lesions, trees = (numpy_rng(seed, "phantom", part) for part in ("shape", "lesions", "vessels"))
+    cirrhosis = Cirrhosis.draw(numpy_rng(seed, "phantom", "cirrhosis"))
     volume = draw_volume_ml(shape)
     body = Body.draw(shape, bulk=float(2.5 * np.log(volume / 1600) + shape.normal(0, 0.4)))
-    surroundings = Surroundings.draw(shape, body)
-    liver = draw_liver(shape, body, surroundings, volume)
+    surroundings = Surroundings.draw(shape, body, cirrhosis.spleen)
+    liver = draw_liver(shape, body, surroundings, cirrhosis, volume)
     depth = LiverDepth(liver)
-    liver_t1 = float(shape.uniform(*LIVER_T1_RANGE_MS))
-    tumours = draw_tumours(lesions, depth, main_landmarks_mm(liver), liver_t1)
+    placement = Placement(depth, roots_mm(liver), main_landmarks_mm(liver))
+    tumours = draw_tumours(lesions, placement, cirrhosis.liver_t1_ms)
     vessels = draw_vessels(trees, liver, depth, tumours)
-    return Anatomy(body, surroundings, liver, vessels, tumours, depth.box_mm, liver_t1)
+    ducts = Ducts.draw(numpy_rng(seed, "phantom", "ducts"), vessels.portal)
+    return Anatomy(body, surroundings, liver, vessels, ducts, tumours, depth.box_mm)
 
 
 def tissue_t1(anatomy: Anatomy) -> np.ndarray:
@@ -60,8 +68,9 @@ def tissue_t1(anatomy: Anatomy) -> np.ndarray:
         t1[tissue] = time
     t1[Tissue.LIVER] = anatomy.liver_t1_ms
     for number, tumour in enumerate(anatomy.tumours):
-        for tissue in (Tissue.TUMOUR, Tissue.NODULE, Tissue.NECROSIS, Tissue.CAPSULE):
-            t1[tissue + number] = tumour.t1_ms
+        inside = tumour.interior
+        t1[Tissue.TUMOUR + number], t1[Tissue.NODULE + number] = tumour.t1_ms, inside.nodule_t1_ms
+        t1[Tissue.NECROSIS + number], t1[Tissue.CAPSULE + number] = inside.necrosis_t1_ms, inside.capsule_t1_ms
     return t1
 
 

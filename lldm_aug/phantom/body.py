@@ -55,10 +55,6 @@ class Body:
         """Negative inside the column of vertebral bodies."""
         return np.hypot(x / 1.2, y - self.spine_y_mm) - 17
 
-    def canal(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Negative inside the spinal canal."""
-        return np.hypot(x / 1.2, y - self.spine_y_mm + 27) - 7
-
     def back(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Negative inside the muscles beside the spine."""
         distance: np.ndarray = np.hypot((np.abs(x) - 28) / 1.5, y - self.spine_y_mm + 20) - 19

@@ -9,6 +9,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from lldm_aug.geometry import Grid
 from lldm_aug.phantom.body import Body
+from lldm_aug.phantom.cirrhosis import Cirrhosis
 from lldm_aug.phantom.frame import Frame
 from lldm_aug.phantom.implicit import Vector, Waves, ellipsoid, smooth_intersection, smooth_union
 from lldm_aug.phantom.surroundings import Surroundings
@@ -23,14 +24,16 @@ class LiverShape:
 
     Args:
         body, surroundings: what it fits into.
+        cirrhosis: what it does to the lobes and the surface.
         scale: size relative to the usual one, about the confluence.
-        left_lobe: size of the left lobe relative to the right.
+        left_lobe: size of the left lobe relative to the usual one.
         slope: how steeply the visceral surface falls to the right.
         waves: individual unevenness of the surface in mm.
     """
 
     body: Body
     surroundings: Surroundings
+    cirrhosis: Cirrhosis
     scale: float
     left_lobe: float
     slope: float
@@ -48,21 +51,36 @@ class LiverShape:
 
     def raw(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """The lobes alone: negative inside."""
-        s, left = self.scale, self.scale * self.left_lobe
-        right_lobe = ellipsoid(x, y, z, _vector(self.place(47, 13, -38)), (66 * s, 82 * s, 84 * s))
+        s, left, right = self.scale, self.scale * self.left_lobe, self.scale * self.cirrhosis.right_lobe
+        right_lobe = ellipsoid(x, y, z, _vector(self.place(47, 13, -38)), (66 * right, 82 * s, 84 * right))
         left_lobe = ellipsoid(x, y, z, _vector(self.place(-34, 48, -16)), (84 * left, 46 * left, 46 * left))
         hub = ellipsoid(x, y, z, _vector(self.confluence_mm), (22.0, 19.0, 24.0))
-        return smooth_union(smooth_union(right_lobe, left_lobe, 25 * s), hub, 12)
+        lobes = smooth_union(smooth_union(right_lobe, left_lobe, 25 * s), hub, 12)
+        return smooth_union(lobes, self._caudate(x, y, z), 8)
+
+    def _caudate(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """The caudate lobe, between the vena cava and the left lobe."""
+        size = self.scale * self.cirrhosis.caudate
+        return ellipsoid(x, y, z, _vector(self.place(-8, 2, -32)), (15 * size, 13 * size, 24 * size))
+
+    def _fissure(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """The notch of the round ligament, in the lower front edge of the left lobe."""
+        s = self.scale
+        return ellipsoid(x, y, z, _vector(self.place(-22, 84, -56)), (5 * s, 26 * s, 24 * s))
 
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Negative inside the liver, about equal to the distance in mm near its surface."""
         s, body, organs = self.scale, self.body, self.surroundings
         x0, y0, z0 = _vector(self.place(0, 0, -76))
         visceral = (z0 - self.slope * (x - x0) - z + 0.15 * (y - y0)) / float(np.hypot(1, self.slope))
-        shape = smooth_intersection(self.raw(x, y, z) + self.waves(x, y, z), visceral, 14 * s)
+        surface = self.raw(x, y, z) + self.waves(x, y, z)
+        if self.cirrhosis.surface is not None:
+            surface = surface + self.cirrhosis.surface(x, y, z)
+        shape = smooth_intersection(surface, visceral, 14 * s)
         shape = smooth_intersection(shape, body.cavity(x, y) + 3, 8)
-        for organ in (organs.right_kidney, organs.stomach, organs.gallbladder):
+        for organ in (organs.right_kidney.outline, organs.stomach, organs.gallbladder.outline):
             shape = smooth_intersection(shape, 2 - organ(x, y, z), 8)
+        shape = smooth_intersection(shape, -self._fissure(x, y, z), 4)
         midline = np.maximum(7 - body.vertebra(x, y), 5 - body.aorta(x, y))
         liver: np.ndarray = np.maximum(np.maximum(shape, midline), 1.5 - body.cava(x, y))
         return liver
@@ -94,6 +112,7 @@ class LiverDepth:
         outside = distance_transform_edt(~inside, sampling=spacing)
         self.table = (distance_transform_edt(inside, sampling=spacing) - outside).astype(np.float32)
         self.inside_mm = self.frame.grid.to_mm(np.argwhere(inside)) - self.frame.origin_mm
+        self.inside_depth_mm = self.table[inside]
         self.volume_mm3 = len(self.inside_mm) * self.frame.grid.voxel_volume_mm3
 
     def __call__(self, points_mm: np.ndarray) -> np.ndarray:
@@ -109,13 +128,16 @@ class LiverDepth:
         return self.inside_mm.min(axis=0) - margin, self.inside_mm.max(axis=0) + margin
 
 
-def draw_liver(rng: np.random.Generator, body: Body, surroundings: Surroundings, volume_ml: float) -> LiverShape:
+def draw_liver(
+    rng: np.random.Generator, body: Body, surroundings: Surroundings, cirrhosis: Cirrhosis, volume_ml: float
+) -> LiverShape:
     """A liver of this volume with its own proportions."""
     liver = LiverShape(
         body=body,
         surroundings=surroundings,
+        cirrhosis=cirrhosis,
         scale=1.0,
-        left_lobe=float(np.clip(rng.normal(1.0, 0.1), 0.75, 1.25)),
+        left_lobe=float(np.clip(rng.normal(cirrhosis.left_lobe, 0.1), 0.75, 1.35)),
         slope=float(rng.uniform(0.38, 0.65)),
         waves=Waves.draw(rng, 2.5, (60, 75, 90, 110, 140)),
     )

@@ -7,33 +7,58 @@ from dataclasses import dataclass
 import numpy as np
 
 from lldm_aug.phantom.body import Body, Organ
-from lldm_aug.phantom.implicit import Waves
+from lldm_aug.phantom.bones import Ribs, Spine
+from lldm_aug.phantom.bowel import Gut, draw_guts, draw_pancreas
+from lldm_aug.phantom.organs import Gallbladder, Kidney, Spleen, Stomach
+from lldm_aug.phantom.tube import Tube
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Neighbours of the liver, and the left dome of the diaphragm; bowel lies where its waves are high."""
+    """Neighbours of the liver, and the left dome of the diaphragm."""
 
-    right_kidney: Organ
-    left_kidney: Organ
-    spleen: Organ
-    stomach: Organ
-    gallbladder: Organ
+    ribs: Ribs
+    spine: Spine
+    right_kidney: Kidney
+    left_kidney: Kidney
+    spleen: Spleen
+    stomach: Stomach
+    gallbladder: Gallbladder
     heart: Organ
     left_dome: Organ
-    bowel: Waves
+    guts: tuple[Gut, ...]
+    pancreas: Tube
+    muscles: tuple[Tube, ...]
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, body: Body) -> Surroundings:
-        """Organs placed in this body."""
+    def draw(cls, rng: np.random.Generator, body: Body, spleen_size: float) -> Surroundings:
+        """Organs placed in this body, with a spleen of this size relative to the usual one."""
         wide, back = body.half_width_mm - body.fat_mm - body.wall_mm, body.spine_y_mm
+        s = spleen_size
+        fundus = Organ.draw(rng, (-50, 12, 18), (36, 36, 42))
         return cls(
-            right_kidney=Organ.draw(rng, (54, back + 12, -82), (26, 24, 48)),
-            left_kidney=Organ.draw(rng, (-60, back + 10, -52), (26, 24, 50)),
-            spleen=Organ.draw(rng, (-wide + 27, back + 28, 22), (23, 38, 48)),
-            stomach=Organ.draw(rng, (-50, 16, 14), (36, 36, 44)),
-            gallbladder=Organ.draw(rng, (42, 44, -48), (13, 20, 28)),
+            ribs=Ribs.draw(rng, body),
+            spine=Spine.draw(rng, body),
+            right_kidney=Kidney.draw(rng, Organ.draw(rng, (56, back + 12, -84), (26, 24, 50))),
+            left_kidney=Kidney.draw(rng, Organ.draw(rng, (-60, back + 10, -54), (26, 24, 52))),
+            spleen=Spleen.of_size(
+                Organ.draw(rng, (-wide + 24 * s, back + 26, 24 - 16 * (s - 1)), (25 * s, 42 * s, 46 * s))
+            ),
+            stomach=Stomach.draw(rng, fundus, Organ.draw(rng, (-14, 42, -34), (36, 20, 20))),
+            gallbladder=Gallbladder.draw(rng, Organ.draw(rng, (42, 44, -48), (13, 20, 28))),
             heart=Organ.draw(rng, (-28, 35, 106), (58, 42, 40)),
             left_dome=Organ.draw(rng, (-58, 0, -8), (84, 96, 84)),
-            bowel=Waves.draw(rng, 1.0, (38, 45, 52, 60, 70)),
+            guts=draw_guts(rng, body),
+            pancreas=draw_pancreas(rng, body),
+            muscles=_muscles(body),
         )
+
+
+def _muscles(body: Body) -> tuple[Tube, ...]:
+    """Psoas and crura of the diaphragm on either side."""
+    back, muscles = body.spine_y_mm, []
+    for side in (-1, 1):
+        psoas = np.array([[24 * side, back + 2, -25], [29 * side, back + 4, -70], [38 * side, back + 10, -125]])
+        crus = np.array([[9 * side - 2, back + 38, 45], [17 * side, back + 25, 0], [18 * side, back + 12, -60]])
+        muscles += [Tube.through(psoas, np.array([4.0, 13.0, 19.0])), Tube.through(crus, np.array([4.0, 5.0, 3.0]))]
+    return tuple(muscles)

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from lldm_aug.phantom.implicit import Vector, Waves, ellipsoid
+from lldm_aug.phantom.interior import Interior
 from lldm_aug.phantom.liver import LiverDepth
+from lldm_aug.phantom.tissues import LESIONS
 
-MAX_COUNT = 8
 DIAMETER_RANGE_MM = (5.0, 120.0)
 MEDIAN_DIAMETER_MM = 19.0
+DIAMETER_SPREAD = 0.8
 BRIGHT_SHARE = 0.13
-TRIES = 40
+LARGE_MM = 22.0
+"""Lesions of a larger radius displace or cut side branches; smaller ones lie between them."""
+LARGEST_SHARE = 0.4
+"""Of the liver's volume that one lesion takes."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,14 @@ class Tumour:
         radii_mm: of its ellipsoid.
         waves: unevenness of its border in mm.
         t1_ms: relaxation time of its tissue in the hepatobiliary phase.
+        interior: what else it consists of.
     """
 
     centre_mm: Vector
     radii_mm: Vector
     waves: Waves
     t1_ms: float
+    interior: Interior
 
     @property
     def reach_mm(self) -> float:
@@ -43,51 +50,76 @@ class Tumour:
         return surface
 
 
-def draw_tumours(
-    rng: np.random.Generator, depth: LiverDepth, keep_clear_mm: np.ndarray, liver_t1_ms: float
-) -> tuple[Tumour, ...]:
-    """0-8 lesions inside the liver, clear of each other and of the main vessels.
+@dataclass(frozen=True)
+class Placement:
+    """Where lesions may lie.
+
+    Args:
+        depth: the liver.
+        keep_clear_mm: (K, 3) roots and forks of the vessels, which no lesion reaches.
+        branches_mm: (L, 3) places of main branches, which only large lesions reach.
+    """
+
+    depth: LiverDepth
+    keep_clear_mm: np.ndarray
+    branches_mm: np.ndarray
+
+    def room(self, radius_mm: float, placed: list[Tumour]) -> np.ndarray:
+        """(N, 3) places where a lesion of this radius can lie."""
+        places = self.depth.inside_mm
+        large = radius_mm > LARGE_MM
+        free = self.depth.inside_depth_mm > (0.62 if large else 0.75) * radius_mm
+        free &= _nearest(places, self.keep_clear_mm) > 1.15 * radius_mm + 10
+        if not large:
+            free &= _nearest(places, self.branches_mm) > 1.2 * radius_mm + 10
+        for other in placed:
+            free &= np.linalg.norm(places - other.centre_mm, axis=1) > other.reach_mm + 1.2 * radius_mm + 5
+        found: np.ndarray = places[free]
+        return found
+
+
+def draw_tumours(rng: np.random.Generator, placement: Placement, liver_t1_ms: float) -> tuple[Tumour, ...]:
+    """0-8 lesions inside the liver, clear of each other; the largest are placed first.
 
     Args:
         rng: random numbers.
-        depth: the liver.
-        keep_clear_mm: (K, 3) places of main vessels.
+        placement: where they may lie.
         liver_t1_ms: of the parenchyma; a few lesions take up the agent as it does.
     """
-    count = 0 if rng.random() < 0.08 else min(MAX_COUNT, 1 + int(rng.poisson(rng.exponential(1.8))))
-    diameters = np.clip(MEDIAN_DIAMETER_MM * np.exp(rng.normal(0, 0.65, count)), *DIAMETER_RANGE_MM)
+    count = 0 if rng.random() < 0.08 else min(LESIONS, 1 + int(rng.poisson(rng.exponential(1.8))))
+    largest = (6 / np.pi * LARGEST_SHARE * placement.depth.volume_mm3) ** (1 / 3)
     placed: list[Tumour] = []
-    for radius in np.sort(diameters)[::-1] / 2:
-        tumour = _place(rng, depth, keep_clear_mm, float(radius), placed, liver_t1_ms)
-        if tumour is not None:
-            placed.append(tumour)
+    for diameter in sorted((_draw_diameter(rng) for _ in range(count)), reverse=True):
+        radius = min(diameter, float(largest)) / 2
+        places = placement.room(radius, placed)
+        if len(places):
+            centre = places[rng.integers(len(places))] + rng.uniform(-2, 2, 3)
+            placed.append(_draw_tumour(rng, centre, radius, liver_t1_ms))
     return tuple(placed)
 
 
-def _place(
-    rng: np.random.Generator,
-    depth: LiverDepth,
-    keep_clear_mm: np.ndarray,
-    radius_mm: float,
-    placed: list[Tumour],
-    liver_t1_ms: float,
-) -> Tumour | None:
-    """A lesion of this radius somewhere with enough room; None when no place was found."""
-    for _ in range(TRIES):
-        centre = depth.inside_mm[rng.integers(len(depth.inside_mm))] + rng.uniform(-2, 2, 3)
-        aside = all(np.linalg.norm(centre - t.centre_mm) > t.reach_mm + 1.2 * radius_mm + 5 for t in placed)
-        clear = np.linalg.norm(keep_clear_mm - centre, axis=1).min() > 1.2 * radius_mm + 10
-        if aside and clear and depth(centre[None])[0] > 0.75 * radius_mm:
-            radii = radius_mm * rng.uniform(0.85, 1.15, 3)
-            waves = Waves.draw(rng, 0.07 * radius_mm, tuple(radius_mm * w for w in (1.5, 2.0, 2.5, 3.5)))
-            return Tumour(_vector(centre), _vector(radii), waves, _draw_t1(rng, liver_t1_ms))
-    return None
+def _draw_diameter(rng: np.random.Generator) -> float:
+    """Log-normal within the range in which tumours are annotated."""
+    low, high = DIAMETER_RANGE_MM
+    while True:
+        diameter = float(MEDIAN_DIAMETER_MM * np.exp(rng.normal(0, DIAMETER_SPREAD)))
+        if low <= diameter <= high:
+            return diameter
 
 
-def _draw_t1(rng: np.random.Generator, liver_t1_ms: float) -> float:
-    if rng.random() < BRIGHT_SHARE:
-        return liver_t1_ms * float(rng.uniform(0.75, 1.15))
-    return float(rng.uniform(2.0, 3.2)) * liver_t1_ms
+def _draw_tumour(rng: np.random.Generator, centre: np.ndarray, radius_mm: float, liver_t1_ms: float) -> Tumour:
+    radii = radius_mm * rng.uniform(0.85, 1.15, 3)
+    lengths = tuple(radius_mm * w for w in (0.8, 1.1, 1.5, 2.0, 2.5, 3.5))
+    waves = Waves.draw(rng, float(rng.uniform(0.03, 0.09)) * radius_mm, lengths)
+    bright = rng.random() < BRIGHT_SHARE
+    t1 = liver_t1_ms * float(rng.uniform(0.75, 1.15) if bright else rng.uniform(1.9, 3.2))
+    return Tumour(_vector(centre), _vector(radii), waves, t1, Interior.draw(rng, radius_mm, t1, liver_t1_ms))
+
+
+def _nearest(places_mm: np.ndarray, marks_mm: np.ndarray) -> np.ndarray:
+    """(N,) distance of each place (N, 3) from the nearest mark (K, 3)."""
+    distance: np.ndarray = np.linalg.norm(places_mm[:, None] - marks_mm[None], axis=2).min(axis=1)
+    return distance
 
 
 def _vector(values: np.ndarray) -> Vector:

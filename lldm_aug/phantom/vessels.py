@@ -12,10 +12,10 @@ from lldm_aug.phantom.tree import VesselTree, murray_radii, segment_lengths, wit
 from lldm_aug.phantom.tumours import Tumour
 
 MAIN_CLEARANCE_MM = 7.0
-BRANCH_CLEARANCE_MM = 5.0
+BRANCH_CLEARANCE_MM = 4.5
 GAP_MM = 6.0
-LEAF_RADIUS_RANGE_MM = (1.7, 3.2)
-MM3_PER_BRANCH = 1150.0
+LEAF_RADIUS_RANGE_MM = (1.2, 2.6)
+MM3_PER_BRANCH = 550.0
 
 Landmark = tuple[float, float, float]
 HEPATIC_MAIN: tuple[tuple[Landmark, ...], ...] = (
@@ -62,11 +62,15 @@ def hilum_mm(liver: LiverShape) -> np.ndarray:
     return liver.place(*PORTAL_HILUM)
 
 
+def roots_mm(liver: LiverShape) -> np.ndarray:
+    """(K, 3) places of roots and first forks, which no tumour reaches."""
+    return np.array([liver.place(*p) for p in (PORTAL_HILUM, PORTAL_FORK, (0.0, 0.0, 0.0))])
+
+
 def main_landmarks_mm(liver: LiverShape) -> np.ndarray:
-    """(K, 3) places that large tumours must leave to the main vessels."""
-    portal = (PORTAL_HILUM, PORTAL_FORK, PORTAL_RIGHT, PORTAL_LEFT[0])
-    hepatic = ((0.0, 0.0, 0.0), *(branch[0] for branch in HEPATIC_MAIN))
-    return np.array([liver.place(*p) for p in portal + hepatic])
+    """(K, 3) places of main branches, which small tumours leave to the vessels."""
+    portal = (PORTAL_RIGHT, PORTAL_LEFT[0])
+    return np.array([liver.place(*p) for p in portal + tuple(branch[0] for branch in HEPATIC_MAIN)])
 
 
 def _main_branches(rng: np.random.Generator, liver: LiverShape, room: Room) -> tuple[GrowingTree, GrowingTree]:

@@ -1,0 +1,72 @@
+"""Painting shapes over a grid of tissues, each within its own box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lldm_aug.phantom.frame import Frame
+from lldm_aug.phantom.tube import Tube
+
+Shape = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Box = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Brush:
+    """A map of tissues being painted.
+
+    Args:
+        tissues: (X, Y, Z) uint8, changed in place.
+        frame: of its voxels.
+    """
+
+    tissues: np.ndarray
+    frame: Frame
+
+    def surface(self, shape: Shape, box_mm: Box, tissue: int, over: tuple[int, ...]) -> None:
+        """Paints the inside of an implicit surface where one of these tissues is."""
+        slices, sub = self.frame.crop(*box_mm)
+        part = self.tissues[slices]
+        allowed = _is_any(part, over)
+        part[allowed & (shape(*sub.positions()) < 0)] = tissue
+
+    def tube(self, tube: Tube, tissue: int, over: tuple[int, ...]) -> None:
+        """Paints a tube where one of these tissues is."""
+        points, radii = tube.points_mm, tube.radii_mm
+        for start, end, radius in zip(points[:-1], points[1:], radii[1:], strict=True):
+            self.capsule((start, end), float(radius), tissue, over)
+
+    def capsule(self, ends: tuple[np.ndarray, np.ndarray], radius: float, tissue: int, over: tuple[int, ...]) -> None:
+        """Paints what is nearer than the radius to the segment between the ends, where one of these tissues is."""
+        slices, sub = self.frame.crop(np.minimum(*ends) - radius, np.maximum(*ends) + radius)
+        part = self.tissues[slices]
+        part[_within(sub, *ends, radius) & _is_any(part, over)] = tissue
+
+    def voxels(self, voxels: np.ndarray, tissue: int, over: tuple[int, ...]) -> None:
+        """Paints voxels (K, 3) where one of these tissues is."""
+        i, j, k = voxels.T
+        allowed = _is_any(self.tissues[i, j, k], over)
+        self.tissues[i[allowed], j[allowed], k[allowed]] = tissue
+
+    def gather(self, where: np.ndarray) -> list[np.ndarray]:
+        """x, y, z, each (K,), of the voxels where a boolean array of the grid's shape is true."""
+        return [np.broadcast_to(axis, where.shape)[where] for axis in self.frame.positions()]
+
+
+def _is_any(part: np.ndarray, tissues: tuple[int, ...]) -> np.ndarray:
+    allowed: np.ndarray = part == tissues[0]
+    for tissue in tissues[1:]:
+        allowed |= part == tissue
+    return allowed
+
+
+def _within(frame: Frame, start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
+    """Voxels nearer than the radius to the segment from start to end."""
+    x, y, z = (axis - np.float32(s) for axis, s in zip(frame.positions(), start, strict=True))
+    dx, dy, dz = (end - start).astype(np.float32)
+    along = np.clip((x * dx + y * dy + z * dz) / max(float(dx * dx + dy * dy + dz * dz), 1e-6), 0, 1)
+    near: np.ndarray = (x - along * dx) ** 2 + (y - along * dy) ** 2 + (z - along * dz) ** 2 < radius * radius
+    return near
