@@ -8,6 +8,8 @@ import numpy as np
 
 from lldm_aug.phantom.implicit import Vector, ellipsoid, superellipse
 
+GROOVE_MM = 7.0
+
 
 @dataclass(frozen=True)
 class Body:
@@ -36,11 +38,18 @@ class Body:
 
     def skin(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Negative inside the body."""
-        return superellipse(x, y, self.half_width_mm, self.half_depth_mm)
+        skin: np.ndarray = superellipse(x, y, self.half_width_mm, self.half_depth_mm) + self._groove(x, y)
+        return skin
 
     def muscle(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Negative inside the subcutaneous fat's inner border."""
-        return superellipse(x, y - self.fat_mm / 4, self.half_width_mm - self.fat_mm, self._muscle_depth)
+        outer = superellipse(x, y - self.fat_mm / 4, self.half_width_mm - self.fat_mm, self._muscle_depth)
+        muscle: np.ndarray = outer + self._groove(x, y)
+        return muscle
+
+    def _groove(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Depth in mm of the furrow over the spine."""
+        return GROOVE_MM * np.exp(-((x / 20) ** 2)) * (y < 0)
 
     def cavity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Negative inside the muscular wall: where the organs are."""

@@ -13,7 +13,12 @@ from lldm_aug.phantom.tissues import Tissue
 from lldm_aug.phantom.tube import Tube
 
 AGENT_SHARE = 0.6
-SEGMENTS = 12
+SEGMENTS = 16
+STRANDS = 16
+SMALL_BOWEL = 2
+"""Its place among the guts."""
+LOOPS = ((-16, 46, -24), (-16, 22, -44), (48, 46, -72), (48, 22, -80), (48, 48, -98), (48, 20, -106), (48, 44, -124))
+"""Rows of small bowel: how far right they reach, y and z."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,26 @@ def draw_guts(rng: np.random.Generator, body: Body) -> tuple[Gut, ...]:
         (-70, 36, -52), (-wide + 26, 0, -34), (-wide + 24, -8, -75), (-wide + 24, -8, -125),
     ]  # fmt: skip
     agent = AGENT_SHARE if rng.random() < 0.7 else 0.0
-    contents = {Tissue.BOWEL_CONTENT: 0.5, Tissue.GAS: 0.12, Tissue.BOWEL_AGENT: agent / 5}
+    contents = {Tissue.BOWEL_CONTENT: 0.5, Tissue.GAS: 0.1, Tissue.BOWEL_AGENT: agent / 8}
     haustra = float(rng.uniform(0.9, 1.2))
     return (
         Gut.draw(rng, _tube(rng, oesophagus, 7.5, 2), 3.0, {Tissue.GAS: 0.2}),
-        Gut.draw(rng, _tube(rng, _serpentine(rng), 11, 3), 2.5, contents),
         Gut.draw(rng, _waisted(_tube(rng, colon, 19 * haustra, 5)), 2.5, {Tissue.GAS: 0.5, Tissue.BOWEL_CONTENT: 0.4}),
+        Gut.draw(rng, _tube(rng, _serpentine(rng), 11, 3), 2.5, contents),
         Gut.draw(rng, _tube(rng, duodenum, 12, 3), 3.0, {Tissue.BOWEL_AGENT: agent, Tissue.BOWEL_CONTENT: 0.3}),
     )
+
+
+def draw_mesentery(rng: np.random.Generator, body: Body, bowel: Tube) -> tuple[Tube, ...]:
+    """Vessels that fan out in the fat from the mesentery's root to the small bowel."""
+    root = np.array([2, body.spine_y_mm + 56, -62])
+    fan = []
+    for end in bowel.points_mm[rng.permutation(len(bowel.points_mm))[:STRANDS]]:
+        middle = (root + end) / 2 + rng.normal(0, 8, 3)
+        fan.append(
+            Tube.through(np.array([root, middle, end]), float(rng.uniform(1.0, 2.2)) * np.array([1.3, 1.0, 0.7]))
+        )
+    return tuple(fan)
 
 
 def draw_pancreas(rng: np.random.Generator, body: Body) -> Tube:
@@ -80,11 +97,11 @@ def _tube(rng: np.random.Generator, course: Sequence[Vector], radius_mm: float, 
 
 
 def _serpentine(rng: np.random.Generator) -> list[Vector]:
-    """The course of small bowel in loops that lie behind and below each other."""
+    """The course of small bowel: loops in the left upper quarter, then across the belly."""
     course = []
-    for row, (y, z) in enumerate([(46, -72), (22, -80), (48, -98), (20, -106), (44, -124)]):
-        xs = np.linspace(-74, 48, 7) if row % 2 else np.linspace(48, -74, 7)
-        for step, x in enumerate(xs):
+    for row, (right, y, z) in enumerate(LOOPS):
+        xs = np.linspace(-88, right, 4 + right // 30)
+        for step, x in enumerate(xs if row % 2 else xs[::-1]):
             swing = 11 if step % 2 else -11
             course.append((float(x), y + 0.6 * swing + rng.normal(0, 4), z + swing + rng.normal(0, 3)))
     return course

@@ -104,18 +104,21 @@ class Stomach:
         fundus, antrum: its two parts.
         wall_mm: thickness of the wall.
         level_mm: y of the fluid's surface.
+        folds: unevenness of the wall's inner face in mm.
     """
 
     fundus: Organ
     antrum: Organ
     wall_mm: float
     level_mm: float
+    folds: Waves
 
     @classmethod
     def draw(cls, rng: np.random.Generator, fundus: Organ, antrum: Organ) -> Stomach:
         """A stomach of these parts, a little or well filled with gas."""
         level = fundus.centre_mm[1] + fundus.radii_mm[1] * rng.uniform(-0.2, 0.9)
-        return cls(fundus, antrum, float(rng.uniform(3.5, 6)), float(level))
+        folds = Waves.draw(rng, float(rng.uniform(0.6, 1.6)), (10, 12, 15, 20, 40))
+        return cls(fundus, antrum, float(rng.uniform(3.5, 6)), float(level), folds)
 
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Negative inside the wall's outer face."""
@@ -123,7 +126,8 @@ class Stomach:
 
     def lumen(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Negative inside the wall's inner face."""
-        return self(x, y, z) + np.float32(self.wall_mm)
+        lumen: np.ndarray = self(x, y, z) + np.float32(self.wall_mm) + self.folds(x, y, z)
+        return lumen
 
     def gas(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Negative inside the gas."""

@@ -37,6 +37,8 @@ def _paint_guts(brush: Brush, anatomy: Anatomy) -> None:
         brush.tube(gut.tube, Tissue.BOWEL, (Tissue.INNER_FAT, Tissue.LUNG))
         for lumen, tissue in gut.filling:
             brush.tube(lumen, tissue, (Tissue.BOWEL,))
+    for strand in anatomy.surroundings.mesentery:
+        brush.tube(strand, Tissue.BLOOD, CAVITY)
     brush.tube(anatomy.surroundings.pancreas, Tissue.PANCREAS, (Tissue.INNER_FAT,))
     for muscle in anatomy.surroundings.muscles:
         brush.tube(muscle, Tissue.MUSCLE, CAVITY)

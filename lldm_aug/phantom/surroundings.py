@@ -8,7 +8,7 @@ import numpy as np
 
 from lldm_aug.phantom.body import Body, Organ
 from lldm_aug.phantom.bones import Ribs, Spine
-from lldm_aug.phantom.bowel import Gut, draw_guts, draw_pancreas
+from lldm_aug.phantom.bowel import SMALL_BOWEL, Gut, draw_guts, draw_mesentery, draw_pancreas
 from lldm_aug.phantom.organs import Gallbladder, Kidney, Spleen, Stomach
 from lldm_aug.phantom.tube import Tube
 
@@ -27,6 +27,7 @@ class Surroundings:
     heart: Organ
     left_dome: Organ
     guts: tuple[Gut, ...]
+    mesentery: tuple[Tube, ...]
     pancreas: Tube
     muscles: tuple[Tube, ...]
 
@@ -34,8 +35,9 @@ class Surroundings:
     def draw(cls, rng: np.random.Generator, body: Body, spleen_size: float) -> Surroundings:
         """Organs placed in this body, with a spleen of this size relative to the usual one."""
         wide, back = body.half_width_mm - body.fat_mm - body.wall_mm, body.spine_y_mm
-        s = spleen_size
-        fundus = Organ.draw(rng, (-50, 12, 18), (36, 36, 42))
+        s, filled = spleen_size, float(rng.uniform(0.72, 1.04))
+        guts = draw_guts(rng, body)
+        fundus = Organ.draw(rng, (-54 + 8 * filled, 10, 18), (37 * filled, 38 * filled, 44))
         return cls(
             ribs=Ribs.draw(rng, body),
             spine=Spine.draw(rng, body),
@@ -48,7 +50,8 @@ class Surroundings:
             gallbladder=Gallbladder.draw(rng, Organ.draw(rng, (42, 44, -48), (13, 20, 28))),
             heart=Organ.draw(rng, (-28, 35, 106), (58, 42, 40)),
             left_dome=Organ.draw(rng, (-58, 0, -8), (84, 96, 84)),
-            guts=draw_guts(rng, body),
+            guts=guts,
+            mesentery=draw_mesentery(rng, body, guts[SMALL_BOWEL].tube),
             pancreas=draw_pancreas(rng, body),
             muscles=_muscles(body),
         )
