@@ -290,6 +290,7 @@ class SegmenterStage(StageSettings):
     Args:
         patch: side lengths of the windows that it is trained on, and later used with; None for whole volumes.
         centre_on_structure: share of windows around a voxel of a structure, each structure alike.
+        structure_weight: extra weight of voxels with a label in the cross-entropy, shared evenly between the structures.
     """
 
     steps: PositiveInt = 600
@@ -299,6 +300,7 @@ class SegmenterStage(StageSettings):
     preview_every: Annotated[int, Field(ge=0)] = 0
     patch: Triple | None = None
     centre_on_structure: Share = 0.7
+    structure_weight: Annotated[float, Field(ge=0)] = 1.0
 
 
 class MasksAutoencoderStage(StageSettings):
@@ -331,6 +333,8 @@ class TrainSettings(Section):
     diffusion: DiffusionStage = DiffusionStage()
     controlnet: ControlNetStage = ControlNetStage()
     segmenter: SegmenterStage = SegmenterStage()
+    masks_autoencoder: MasksAutoencoderStage = MasksAutoencoderStage()
+    masks_diffusion: MasksDiffusionStage = MasksDiffusionStage()
 
 
 class Config(Section):

@@ -22,7 +22,7 @@ Spacing = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Lattice:
-    """Nodes about 8 mm apart from the first to the last voxel centre of a grid, along its own axes.
+    """Evenly spaced nodes from the first to the last voxel centre of a grid, along its own axes.
 
     Args:
         shape: nodes along each axis.
@@ -33,10 +33,10 @@ class Lattice:
     spacing_mm: Spacing
 
     @classmethod
-    def over(cls, shape: Shape, spacing_mm: Spacing) -> Lattice:
-        """The lattice over a grid of this shape and spacing."""
+    def over(cls, shape: Shape, spacing_mm: Spacing, node_mm: float = LATTICE_MM) -> Lattice:
+        """The lattice over a grid of this shape and spacing, its nodes about ``node_mm`` apart."""
         extents = [max(n - 1, 1) * s for n, s in zip(shape, spacing_mm, strict=True)]
-        a, b, c = (max(5, 1 + round(extent / LATTICE_MM)) for extent in extents)
+        a, b, c = (max(5, 1 + round(extent / node_mm)) for extent in extents)
         d, e, f = (extent / (n - 1) for extent, n in zip(extents, (a, b, c), strict=True))
         return cls((a, b, c), (d, e, f))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.record import Record
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export
+
+Moments = tuple[torch.Tensor, torch.Tensor]
+"""Mean and standard deviation of latents."""
 
 
 class LatentRecord(Record):
@@ -60,8 +64,35 @@ def cache_latents(cases: CaseSet, export: Export, autoencoder: Autoencoder, fold
     Raises:
         IncompatibleResume: when the folder holds latents of another autoencoder or other cases.
     """
-    path = folder / "latents.json"
+
+    def encode(case_id: str) -> Moments:
+        return autoencoder.encode(cases.load(case_id).image[None].to(device))
+
+    device = next(autoencoder.parameters()).device
     identity = {"autoencoder": export.hash, "cases": cases.record.request}
+    return cache_moments(cases.case_ids, encode, identity, folder)
+
+
+def cache_moments(
+    names: Sequence[str],
+    encode: Callable[[str], Moments],
+    identity: dict[str, str],
+    folder: Path,
+    dtype: torch.dtype | None = None,
+) -> LatentCache:
+    """Encodes whatever has a name, or finds its latents in the folder from an earlier call.
+
+    Args:
+        names: file names without ending.
+        encode: gives the mean and deviation (1, L, x, y, z) of a name.
+        identity: hashes of all that decides the latents.
+        folder: one file a name, and ``latents.json``.
+        dtype: type of what is stored.
+
+    Raises:
+        IncompatibleResume: when the folder holds latents of another identity.
+    """
+    path = folder / "latents.json"
     if path.exists():
         known = _read_record(path)
         if known.identity != identity:
@@ -71,7 +102,7 @@ def cache_latents(cases: CaseSet, export: Export, autoencoder: Autoencoder, fold
                 fix="delete the folder, or choose another --out",
             )
         return LatentCache(folder, known.mean, known.std)
-    sums = [_encode(cases, case_id, autoencoder, folder) for case_id in cases.case_ids]
+    sums = [_encode(encode, name, folder, dtype) for name in names]
     first = torch.stack([s[0] for s in sums]).mean(0)
     second = torch.stack([s[1] for s in sums]).mean(0)
     mean, std = first.tolist(), (second - first**2).clamp(min=1e-12).sqrt().tolist()
@@ -89,10 +120,11 @@ def _read_record(path: Path) -> LatentRecord:
 
 
 @torch.no_grad()
-def _encode(cases: CaseSet, case_id: str, autoencoder: Autoencoder, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Writes a case's moments; returns each channel's first and second moment over cells."""
-    device = next(autoencoder.parameters()).device
-    mean, std = (t[0].cpu() for t in autoencoder.encode(cases.load(case_id).image[None].to(device)))
-    with atomic_file(folder / f"{case_id}.safetensors") as temporary:
-        save_tensors(temporary, {"mean": mean, "std": std})
+def _encode(
+    encode: Callable[[str], Moments], name: str, folder: Path, dtype: torch.dtype | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Writes the moments of one name; returns each channel's first and second moment over cells."""
+    mean, std = (t[0].cpu() for t in encode(name))
+    with atomic_file(folder / f"{name}.safetensors") as temporary:
+        save_tensors(temporary, {"mean": mean, "std": std}, dtype)
     return mean.double().flatten(1).mean(1), (mean**2 + std**2).double().flatten(1).mean(1)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 STAGES = ("autoencoder", "diffusion", "controlnet")
 """Of a generator; each builds on the one before."""
+PASSES = {"masks": ("masks_autoencoder", "masks_diffusion")}
+"""Commands that train several networks, one after the other."""
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
 
@@ -50,13 +52,14 @@ def train(
     """Trains one stage of a generator, or goes on with it.
 
     Args:
-        name: one of `STAGES`; each builds on the one before in the same folder.
+        name: one of `STAGES`, each of which builds on the one before in the same folder; or ``segmenter`` or ``masks``,
+            which build on none.
         config: all settings; those shared with earlier stages must be the same.
         dataset: real cases.
         fold: only this fold's training cases are ever read.
         out: the run folder; after the last stage ``out/generator`` holds the generator.
         log_with: trackers of Accelerate, such as ``tensorboard``.
-        on_step: called after each step with its number and figures.
+        on_step: called after each step with its number (passes count on) and figures.
 
     Returns:
         The folder that the finished stage left.
@@ -64,26 +67,50 @@ def train(
     Raises:
         LldmAugError: see `prepare_cases`, `read_export` and `train_stage`.
     """
+    done = 0
+    for part in PASSES.get(name, (name,)):
+        _train(part, config, dataset, fold, out, log_with, _counting_on(on_step, done))
+        done += getattr(config.train, part).steps
+    return _result(name, out)
+
+
+def _counting_on(on_step: OnStep, done: int) -> OnStep:
+    return lambda step, figures: on_step(done + step, figures)
+
+
+def _train(
+    name: str, config: Config, dataset: RawDataset, fold: Fold, out: Path, log_with: Sequence[str], on_step: OnStep
+) -> None:
+    """One network."""
     from lldm_aug.training.loop import train_stage
 
-    folder = out / name
+    folder = _folder(name, out)
     accelerator = _accelerator(config, log_with, folder)
     with accelerator.main_process_first():
         cases = prepare_cases(dataset, fold, config, out / "cases")
         _begin(name, config, cases, folder, accelerator.num_processes)
     if (folder / "export").is_dir() and _result(name, out).is_dir():
-        return _result(name, out)
+        return
     if log_with:
         accelerator.init_trackers("lldm_aug")
     stage = _make_stage(name, config, dataset, cases, out, accelerator)
     train_stage(stage, accelerator, folder, config.seed, on_step)
     accelerator.end_training()
-    return _result(name, out)
+
+
+def _folder(name: str, out: Path) -> Path:
+    """Where a stage works; the passes of one command share a folder."""
+    for command, parts in PASSES.items():
+        if name in parts:
+            return out / command / name.removeprefix(f"{command}_")
+    return out / name
 
 
 def _result(name: str, out: Path) -> Path:
     """What a finished stage leaves."""
-    return out / "generator" if name == STAGES[-1] else out / name / "export"
+    if name == "masks_diffusion":
+        name = "masks"  # the last pass leaves what the command was for
+    return out / "generator" if name == STAGES[-1] else _folder(name, out) / "export"
 
 
 def _accelerator(config: Config, log_with: Sequence[str], folder: Path) -> Accelerator:
@@ -146,9 +173,14 @@ def _read_binding(path: Path) -> dict[str, Any]:
 
 def _binding(name: str, config: Config) -> dict[str, Any]:
     """The settings that decide a stage's result, by dotted name."""
-    alone = ("autoencoder", "segmenter")  # the others have the denoiser, and its latents
-    sections = (name,) if name in alone else ("autoencoder", "denoiser", "objective")
+    sections = {
+        "autoencoder": ("autoencoder",),
+        "segmenter": ("segmenter",),
+        "masks_autoencoder": ("masks",),
+        "masks_diffusion": ("masks", "objective"),
+    }.get(name, ("autoencoder", "denoiser", "objective"))
     tree: dict[str, Any] = config.model_dump(mode="json", include={"seed", *sections})
+    tree.get("masks", {}).pop("sampling", None)  # may change: it touches no weights
     tree["train"] = {
         "precision": config.train.precision,
         name: getattr(config.train, name).model_dump(mode="json", exclude=set(FREE)),
@@ -172,6 +204,7 @@ def _make_stage(
     from lldm_aug.training.autoencoder import AutoencoderStage
     from lldm_aug.training.controlnet import ControlNetStage
     from lldm_aug.training.diffusion import DiffusionStage
+    from lldm_aug.training.masks import make_mask_stage
     from lldm_aug.training.segmenter import SegmenterStage
 
     with torch.random.fork_rng():  # initial weights: the one thing that torch draws from its global generator
@@ -180,6 +213,8 @@ def _make_stage(
             return AutoencoderStage(cases, config)
         if name == "segmenter":
             return SegmenterStage(cases, config)
+        if name in PASSES["masks"]:
+            return make_mask_stage(name, config, cases, out / "masks", accelerator)
         first = read_export(out / "autoencoder" / "export", name)
         first.require("autoencoder", config.autoencoder.model_dump(mode="json"))
         latents = _latents(config, cases, first, out, accelerator)

@@ -1,0 +1,86 @@
+"""From depth fields to an anatomically clean label map."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import binary_dilation, binary_fill_holes, label, maximum_filter
+
+from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.distance import parts_of_liver
+from lldm_aug.masks.reconnect import reconnect
+from lldm_aug.masks.validity import ANY_NEIGHBOUR, LIVER, SPECK_VOXELS, VESSELS
+
+LEAST_PIECE = 0.1
+"""Pieces of a structure with less than this share of its largest are dropped: they are noise, not anatomy."""
+SOFTNESS_MM = 1.0
+"""How uncertain the depth of a surface is, about."""
+
+
+def assemble(depth_mm: np.ndarray, schema: LabelSchema) -> np.ndarray:
+    """The (X, Y, Z) int16 label map that depth fields mean.
+
+    Each voxel goes to the whole structure (organ) that it lies deepest in, and within the liver to the deepest of its
+    parts. Organs lose crumbs, lesions specks; vessels are joined where they came apart, and kept a voxel away from
+    each other.
+
+    Args:
+        depth_mm: (S, X, Y, Z) signed distances to the surface of each structure, positive inside, the liver's with
+            its parts (see `depths`).
+        schema: the structures.
+    """
+    parts = [schema.value(name) for name in parts_of_liver(schema)]
+    owner = _deepest(depth_mm, [value for value in schema.values.values() if value not in parts])
+    mask = np.zeros_like(owner)
+    for value in np.unique(owner[owner > 0]).tolist():
+        mask[_pieces(owner == value, LEAST_PIECE)] = value
+    if parts:
+        organ = binary_fill_holes(_pieces(mask == schema.value(LIVER), 1.0))
+        mask[mask == schema.value(LIVER)] = 0
+        mask[organ & (mask == 0)] = schema.value(LIVER)
+        _put_parts(mask, depth_mm, schema, parts)
+    return mask
+
+
+def _deepest(depth_mm: np.ndarray, values: list[int]) -> np.ndarray:
+    """(X, Y, Z) int16 label of the structure that a voxel lies deepest in; 0 outside all."""
+    chosen = depth_mm[[value - 1 for value in values]]
+    return np.where(chosen.max(axis=0) > 0, np.asarray(values, dtype=np.int16)[chosen.argmax(axis=0)], np.int16(0))
+
+
+def _pieces(structure: np.ndarray, share: float, least: int = 1) -> np.ndarray:
+    """The pieces of a structure that have this share of the largest one's voxels, and at least so many."""
+    pieces, _ = label(structure, ANY_NEIGHBOUR)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.isin(pieces, np.flatnonzero(sizes >= max(least, share * sizes.max())))
+
+
+def _put_parts(mask: np.ndarray, depth_mm: np.ndarray, schema: LabelSchema, parts: list[int]) -> None:
+    """Lays lesions and vessels into the liver."""
+    organ = mask == schema.value(LIVER)
+    owner = np.where(organ, _deepest(depth_mm, parts), np.int16(0))
+    trees = [value for value in parts if schema.names[value - 1] in VESSELS]
+    for value in set(parts) - set(trees):
+        mask[_pieces(owner == value, 0.0, SPECK_VOXELS)] = value
+    seeds = {value: _uncontested(owner, depth_mm, value, trees) for value in trees}
+    for value in trees:
+        others = np.isin(mask, trees) | np.logical_or.reduce([organ & False, *(seeds[v] for v in trees if v != value)])
+        free = organ & ~binary_dilation(others, ANY_NEIGHBOUR)
+        seeds[value] = _tree(seeds[value] & free, depth_mm[value - 1], free)
+        mask[seeds[value]] = value
+
+
+def _uncontested(owner: np.ndarray, depth_mm: np.ndarray, value: int, trees: list[int]) -> np.ndarray:
+    """A tree's voxels but for those with a deeper voxel of another tree beside them."""
+    rival = np.full(owner.shape, -np.inf, dtype=np.float32)
+    for other in trees:
+        if other != value:
+            rival = np.maximum(rival, np.where(owner == other, depth_mm[other - 1], -np.inf))
+    kept: np.ndarray = (owner == value) & (depth_mm[value - 1] >= maximum_filter(rival, size=3))
+    return kept
+
+
+def _tree(structure: np.ndarray, depth_mm: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """A vessel's larger pieces after joining, through voxels that are free, what came apart."""
+    share = np.where(free, 1 / (1 + np.exp(np.clip(-depth_mm / SOFTNESS_MM, -30, 30))), 0)
+    return _pieces(reconnect(structure, share), LEAST_PIECE)

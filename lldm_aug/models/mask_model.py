@@ -1,0 +1,101 @@
+"""A generative model of masks: one folder with ``config.json``, safetensors and hashes; noise in, depth fields out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
+
+from lldm_aug.diffusion.sampler import sample
+from lldm_aug.errors import CheckpointError
+from lldm_aug.io.atomic import atomic_folder
+from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
+from lldm_aug.models.denoiser import build_denoiser
+from lldm_aug.models.description import CONFIG_FILE
+from lldm_aug.models.mask_autoencoder import MaskAutoencoder
+from lldm_aug.models.mask_description import MaskDescription, read_mask_description
+
+AUTOENCODER_FILE = "mask_autoencoder.safetensors"
+DENOISER_FILE = "mask_denoiser.safetensors"
+PLACES = (".", "masks", "masks/export", "generator/masks")
+"""Where a mask model lies in its own folder, in that of a generator, and in that of a run."""
+
+
+@dataclass(frozen=True)
+class MaskModel:
+    """A trained mask model.
+
+    Args:
+        description: everything but the weights.
+        autoencoder: latents to depth fields.
+        denoiser: noise to latents.
+        hash: identity of the folder that it was loaded from.
+    """
+
+    description: MaskDescription
+    autoencoder: MaskAutoencoder
+    denoiser: DiffusionModelUNet
+    hash: str = ""
+
+    @classmethod
+    def untrained(cls, description: MaskDescription) -> MaskModel:
+        """Networks of the right sizes, weights as initialised."""
+        d = description
+        autoencoder = MaskAutoencoder(len(d.labels.names), d.compression, d.autoencoder)
+        return cls(d, autoencoder, build_denoiser(d.autoencoder.latent_channels, d.denoiser))
+
+    @classmethod
+    def load(cls, folder: Path) -> MaskModel:
+        """Loads and checks a mask model's folder.
+
+        Raises:
+            CheckpointError: when a file is missing, has changed by a byte, or does not fit.
+        """
+        identity = check_sums(folder)
+        with torch.device("meta"):  # takes no memory, whatever the description asks for
+            empty = cls.untrained(read_mask_description(folder))
+        load_weights(empty.autoencoder, folder / AUTOENCODER_FILE)
+        load_weights(empty.denoiser, folder / DENOISER_FILE)
+        return cls(empty.description, empty.autoencoder.eval(), empty.denoiser.eval(), identity)
+
+    def save(self, folder: Path, dtype: torch.dtype | None = None) -> None:
+        """Writes the folder atomically.
+
+        Args:
+            folder: where; an older mask model there is replaced.
+            dtype: type of the stored weights; half precision halves the size.
+        """
+        with atomic_folder(folder) as temporary:
+            (temporary / CONFIG_FILE).write_text(self.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            save_tensors(temporary / AUTOENCODER_FILE, self.autoencoder.state_dict(), dtype)
+            save_tensors(temporary / DENOISER_FILE, self.denoiser.state_dict(), dtype)
+            write_sums(temporary)
+
+    @torch.inference_mode()
+    def depths_mm(self, noise: torch.Tensor, rng: torch.Generator | None = None) -> torch.Tensor:
+        """Depth fields (B, S, X, Y, Z) in millimetres for standard normal noise (B, L, x, y, z).
+
+        Args:
+            noise: decides the masks.
+            rng: fresh noise of the ancestral solver.
+        """
+        d = self.description
+        latent = sample(self.denoiser, noise, d.objective, d.sampling, rng)
+        mean, std = (torch.tensor(v, device=latent.device).view(1, -1, 1, 1, 1) for v in (d.latent_mean, d.latent_std))
+        return self.autoencoder.decode(latent * std + mean) * d.reach_mm
+
+
+def mask_model_folder(path: Path) -> Path:
+    """A mask model's folder, given it or the generator's or run's folder that holds it.
+
+    Raises:
+        CheckpointError: when there is none.
+    """
+    for place in PLACES:
+        if (path / place / DENOISER_FILE).is_file():
+            return path / place
+    raise CheckpointError(
+        "no mask model", where=path, fix="run 'lldm-aug train masks' with the run's --out, or give another --model"
+    )

@@ -1,0 +1,120 @@
+"""The autoencoder of masks: first pass of ``lldm-aug train masks``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lldm_aug.config.schema import Config, MaskSettings
+from lldm_aug.config.schema import MasksAutoencoderStage as Settings
+from lldm_aug.evaluation.dice import dice
+from lldm_aug.masks.assemble import SOFTNESS_MM, assemble
+from lldm_aug.models.mask_autoencoder import MaskAutoencoder
+from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.seeds import numpy_rng, torch_rng
+from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.export import write_export
+from lldm_aug.training.mask_deformation import Box
+from lldm_aug.training.mask_fields import MaskFields
+from lldm_aug.training.order import Row
+
+NAME = "masks_autoencoder"
+MEASURED_CASES = 16
+
+
+class MasksAutoencoderStage:
+    """Trains a `MaskAutoencoder` on crops of deformed masks.
+
+    The loss is the error of depths, plus cross-entropy and soft Dice of what they say about each voxel (so that thin
+    vessels count), plus a slight pull of the latent towards a standard normal.
+    """
+
+    name = NAME
+
+    def __init__(self, cases: CaseSet, config: Config, fields: MaskFields, compression: tuple[int, int, int]) -> None:
+        self.cases, self.fields, self.seed, self.sizes = cases, fields, config.seed, config.masks
+        self.settings: Settings = config.train.masks_autoencoder
+        self.compression = compression
+        self.module = MaskAutoencoder(len(cases.schema.names), compression, config.masks.autoencoder)
+        self.case_ids = cases.case_ids
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
+        """See `Stage.loss`."""
+        fields = torch.stack([self._crop(row) for row in rows]).to(device)
+        noise = torch.stack([self._noise(row, fields.shape[2:]) for row in rows]).to(device)
+        reconstruction, mean, deviation = model(fields, noise)
+        depth = (reconstruction.clamp(-1, 1) - fields).abs().mean() + F.relu(reconstruction.abs() - 1).mean()
+        logits, truth = reconstruction * (self.sizes.reach_mm / SOFTNESS_MM), (fields > 0).float()
+        overlap = F.binary_cross_entropy_with_logits(logits, truth) + soft_dice_loss(logits.sigmoid(), truth)
+        kl = 0.5 * (mean**2 + deviation**2 - 2 * deviation.log() - 1).mean()
+        total = depth + self.settings.overlap_weight * overlap + self.settings.kl_weight * kl
+        return total, {"depth": depth.item(), "overlap": overlap.item(), "kl": kl.item()}
+
+    def _noise(self, row: Row, shape: torch.Size) -> torch.Tensor:
+        sides = [n // f for n, f in zip(shape, self.compression, strict=True)]
+        generator = torch_rng(self.seed, self.name, "noise", row.step, row.number)
+        return torch.randn(self.sizes.autoencoder.latent_channels, *sides, generator=generator)
+
+    def _crop(self, row: Row) -> torch.Tensor:
+        """A window of a deformed mask, around a voxel of one of its structures."""
+        rng = numpy_rng(self.seed, self.name, "crop", row.step, row.number)
+        box = self._window(self.cases.load_label(row.case_id).numpy(), rng)
+        return self.fields.deformed(row.case_id, box, row.step, row.number)
+
+    def _window(self, label: np.ndarray, rng: np.random.Generator) -> Box:
+        shape = np.asarray(label.shape)
+        size = np.minimum(self.settings.patch or shape, shape)
+        present = np.unique(label[label > 0])
+        places = np.argwhere(label == rng.choice(present)) if len(present) else np.argwhere(label == 0)
+        start = np.clip(rng.choice(places) - rng.integers(0, size), 0, shape - size).tolist()
+        x, y, z = (slice(a, a + int(n)) for a, n in zip(start, size, strict=True))
+        return x, y, z
+
+    @torch.no_grad()
+    def _reconstructed(self, case_id: str) -> np.ndarray:
+        """A training mask after a pass through the autoencoder."""
+        device = next(self.module.parameters()).device
+        fields = self.module.decode(self.module.encode(self.fields.load(case_id)[None].to(device))[0])[0]
+        return assemble(fields.float().cpu().numpy() * self.sizes.reach_mm, self.cases.schema)
+
+    def preview(self, path: Path) -> None:
+        """Training masks above their reconstructions."""
+        rows = []
+        for case_id in self.case_ids[:3]:
+            label, depth = self.cases.load_label(case_id).numpy(), self.fields.load(case_id).amax(0).numpy()
+            for caption, shown in ((case_id, label), ("reconstructed", self._reconstructed(case_id))):
+                rows.append(MosaicRow(depth, shown, self.cases.record.spacing_mm, caption, slices_from=label))
+        write_mosaic(path, rows, title="Mask autoencoder: real and reconstructed", schema=self.cases.schema)
+
+    def _reconstruction_dice(self) -> dict[str, float]:
+        chosen = self.case_ids[:: -(-len(self.case_ids) // MEASURED_CASES)]
+        found = [dice(self._reconstructed(c), self.cases.load_label(c).numpy(), self.cases.schema) for c in chosen]
+        scores = {name: [f[name] for f in found if not np.isnan(f[name])] for name in self.cases.schema.names}
+        return {name: float(np.mean(values)) for name, values in scores.items() if values}
+
+    def export(self, folder: Path) -> None:
+        """Weights, how well they reconstruct, and what they saw."""
+        facts = {**autoencoder_facts(self.sizes, self.compression), "reconstruction_dice": self._reconstruction_dice()}
+        write_export(folder, {"mask_autoencoder": self.module}, facts, (self.cases.provenance(self.name),))
+
+
+def autoencoder_facts(sizes: MaskSettings, compression: tuple[int, int, int]) -> dict[str, object]:
+    """Settings that the second pass must share."""
+    return {
+        "autoencoder": sizes.autoencoder.model_dump(mode="json"),
+        "reach_mm": sizes.reach_mm,
+        "compression": list(compression),
+    }
+
+
+def soft_dice_loss(probability: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """1 - Dice of probabilities (B, S, ...), the batch as one volume, mean over the structures that it holds."""
+    axes = (0, *range(2, truth.ndim))
+    size = truth.sum(axes)
+    overlap = 2 * (probability * truth).sum(axes) / (probability.sum(axes) + size).clamp(min=1)
+    present = (size > 0).float()
+    return ((1 - overlap) * present).sum() / present.sum().clamp(min=1)

@@ -1,0 +1,133 @@
+"""The diffusion model of masks: second pass of ``lldm-aug train masks``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lldm_aug import __version__
+from lldm_aug.config.schema import Config
+from lldm_aug.config.schema import MasksDiffusionStage as Settings
+from lldm_aug.diffusion.objective import make_objective
+from lldm_aug.masks.assemble import assemble
+from lldm_aug.models.denoiser import build_denoiser
+from lldm_aug.models.mask_autoencoder import MaskAutoencoder
+from lldm_aug.models.mask_description import MaskDescription
+from lldm_aug.models.mask_model import MaskModel
+from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.seeds import torch_rng
+from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.diffusion import noised_latents
+from lldm_aug.training.export import Export, write_export
+from lldm_aug.training.latents import LatentCache, Moments, cache_moments
+from lldm_aug.training.mask_fields import MaskFields
+from lldm_aug.training.masks_autoencoder import autoencoder_facts
+from lldm_aug.training.order import Row
+
+NAME = "masks_diffusion"
+NUM_SAMPLES = 4
+
+
+class MasksDiffusionStage:
+    """Trains a denoiser on normalised latents of deformed masks; exports the mask model."""
+
+    name = NAME
+
+    def __init__(
+        self, cases: CaseSet, config: Config, first: Export, latents: LatentCache, compression: tuple[int, int, int]
+    ) -> None:
+        self.cases, self.config, self.first, self.latents = cases, config, first, latents
+        self.compression = compression
+        self.settings: Settings = config.train.masks_diffusion
+        self.objective = make_objective(config.objective)
+        self.module = build_denoiser(config.masks.autoencoder.latent_channels, config.masks.denoiser)
+        self.case_ids = copy_names(cases, config)
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
+        """See `Stage.loss`."""
+        noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        return ((model(noisy, times) - target) ** 2).mean(), {}
+
+    def _mask_model(self) -> MaskModel:
+        record, masks = self.cases.record, self.config.masks
+        description = MaskDescription(
+            lldm_aug_version=__version__,
+            shape=record.shape,
+            spacing_mm=record.spacing_mm,
+            compression=self.compression,
+            dataset_json=record.dataset_json,
+            reach_mm=masks.reach_mm,
+            autoencoder=masks.autoencoder,
+            denoiser=masks.denoiser,
+            objective=self.config.objective,
+            sampling=masks.sampling,
+            latent_mean=self.latents.mean,
+            latent_std=self.latents.std,
+            reconstruction_dice=self.first.record.facts["reconstruction_dice"],
+            stages=(*self.first.record.stages, self.cases.provenance(self.name)),
+        )
+        device = next(self.module.parameters()).device
+        return MaskModel(
+            description, load_mask_autoencoder(self.cases, self.config, self.first).to(device), self.module
+        )
+
+    def preview(self, path: Path) -> None:
+        """Masks from the same noise each time, so that pictures can be compared."""
+        model, rows = self._mask_model(), []
+        device = next(self.module.parameters()).device
+        for number in range(NUM_SAMPLES):
+            generator = torch_rng(self.config.seed, self.name, "preview", number)
+            noise = torch.randn(1, *model.description.latent_shape, generator=generator)
+            depth = model.depths_mm(noise.to(device), generator)[0].float().cpu().numpy()
+            shown = depth.max(axis=0).clip(-self.config.masks.reach_mm, self.config.masks.reach_mm)
+            rows.append(MosaicRow(shown, assemble(depth, self.cases.schema), self.cases.record.spacing_mm, f"{number}"))
+        write_mosaic(path, rows, title="New masks over their depth", schema=self.cases.schema)
+
+    def export(self, folder: Path) -> None:
+        """The whole mask model, in the ``export`` folder beside both passes; ``folder`` gets what was seen."""
+        model = self._mask_model()
+        model.save(folder.parent.parent / "export")
+        write_export(folder, {}, {}, model.description.stages)
+
+
+def copy_names(cases: CaseSet, config: Config) -> tuple[str, ...]:
+    """Names of the deformed copies of all training masks: case id and number."""
+    copies = max(1, round(config.masks.examples / len(cases.case_ids)))
+    return tuple(f"{case_id}~{number}" for case_id in cases.case_ids for number in range(copies))
+
+
+def load_mask_autoencoder(cases: CaseSet, config: Config, first: Export) -> MaskAutoencoder:
+    """The finished first pass, ready to use.
+
+    Raises:
+        IncompatibleResume: when it was made with other settings.
+    """
+    compression = tuple(first.record.facts["compression"])
+    for name, value in autoencoder_facts(config.masks, compression).items():
+        first.require(name, value)
+    autoencoder = MaskAutoencoder(len(cases.schema.names), compression, config.masks.autoencoder)
+    first.fill("mask_autoencoder", autoencoder)
+    return autoencoder.eval()
+
+
+def cache_copies(
+    cases: CaseSet, config: Config, first: Export, fields: MaskFields, device: torch.device, folder: Path
+) -> LatentCache:
+    """Latents of the deformed copies, or those found from an earlier call."""
+    autoencoder = load_mask_autoencoder(cases, config, first).to(device)
+
+    def encode(name: str) -> Moments:
+        case_id, _, number = name.rpartition("~")
+        copy = fields.deformed(case_id, None, "copy", int(number))
+        mean, deviation = autoencoder.encode(copy[None].to(device))
+        return mean, deviation
+
+    masks = config.masks
+    identity = {
+        "autoencoder": first.hash,
+        "cases": cases.record.request,
+        "copies": f"{masks.examples} x {masks.deformation}, seed {config.seed}",
+    }
+    return cache_moments(copy_names(cases, config), encode, identity, folder, torch.float16)
