@@ -1,0 +1,124 @@
+"""The segmenter's stage: trained on the fold's real cases, measured on some of them that it does not train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lldm_aug import __version__
+from lldm_aug.config.schema import Config
+from lldm_aug.config.schema import SegmenterStage as Settings
+from lldm_aug.errors import DatasetError
+from lldm_aug.evaluation.dice import dice
+from lldm_aug.models.condition import encode_mask
+from lldm_aug.models.segmenter import (
+    SegmentationNet,
+    Segmenter,
+    SegmenterDescription,
+    predict_labels,
+    summarise_dice,
+)
+from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.training.augment import augmented
+from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.losses import structure_weights
+from lldm_aug.training.order import Row
+
+NAME = "segmenter"
+HOLD_OUT_EVERY = 5
+IGNORED = -1
+
+
+class SegmenterStage:
+    """Trains a `SegmentationNet` with cross-entropy and soft Dice on augmented cases.
+
+    Raises:
+        DatasetError: for a fold with one training case, of which none could be held out.
+    """
+
+    name = NAME
+
+    def __init__(self, cases: CaseSet, config: Config) -> None:
+        self.cases = cases
+        self.config = config
+        self.settings: Settings = config.train.segmenter
+        self.heldout = cases.case_ids[::HOLD_OUT_EVERY]
+        self.case_ids = tuple(case_id for case_id in cases.case_ids if case_id not in self.heldout)
+        if not self.case_ids:
+            raise DatasetError("a segmenter needs two training cases, one to be measured on", where=cases.folder)
+        channels = len(cases.record.dataset_json["channel_names"])
+        self.module = SegmentationNet(channels, len(cases.schema.names), cases.record.spacing_mm, config.segmenter)
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
+        """See `Stage.loss`."""
+        pairs = [
+            augmented(self.cases.load(row.case_id), self.settings, self.config.seed, row.step, row.number)
+            for row in rows
+        ]
+        image = torch.stack([image for image, _ in pairs]).to(device)
+        label = torch.stack([label for _, label in pairs]).to(device).long()
+        weights = structure_weights(encode_mask(label, self.cases.schema), self.settings.structure_weight)
+        if self.cases.schema.ignore is not None:
+            label[label == self.cases.schema.ignore] = IGNORED
+        logits = model(image)
+        entropy = (weights[:, 0] * F.cross_entropy(logits, label, ignore_index=IGNORED, reduction="none")).mean()
+        overlap = soft_dice_loss(logits, label)
+        return entropy + overlap, {"entropy": entropy.item(), "dice_loss": overlap.item()}
+
+    @torch.no_grad()
+    def preview(self, path: Path) -> None:
+        """Held-out cases with their own masks above those found."""
+        rows = []
+        for case_id in self.heldout[:3]:
+            case = self.cases.load(case_id)
+            found = self._segment(case.image)
+            for caption, label in ((case_id, case.label), ("found", found)):
+                spacing = self.cases.record.spacing_mm
+                rows.append(MosaicRow(case.image[0].numpy(), label.numpy(), spacing, caption, case.label.numpy()))
+        write_mosaic(path, rows, title="Held-out cases: true and found", schema=self.cases.schema)
+
+    def export(self, folder: Path) -> None:
+        """The segmenter with its Dice on the held-out cases; what it saw names them too, for they chose nothing but
+        were looked at."""
+        scores = []
+        for case_id in self.heldout:
+            case = self.cases.load(case_id)
+            scores.append(dice(self._segment(case.image).numpy(), case.label.numpy(), self.cases.schema))
+        record = self.cases.record
+        description = SegmenterDescription(
+            lldm_aug_version=__version__,
+            shape=record.shape,
+            spacing_mm=record.spacing_mm,
+            dataset_json=record.dataset_json,
+            intensity=record.intensity,
+            scaling=self.config.intensity,
+            patch=self.settings.patch,
+            segmenter=self.config.segmenter,
+            heldout_cases=self.heldout,
+            heldout_dice=summarise_dice(scores),
+            stages=(self.cases.provenance(self.name),),
+        )
+        Segmenter(description, self.module).save(folder)
+
+    def _segment(self, image: torch.Tensor) -> torch.Tensor:
+        device = next(self.module.parameters()).device
+        return predict_labels(self.module, image[None].to(device), self.settings.patch)[0].cpu()
+
+
+def soft_dice_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """One minus the mean soft Dice of the structures that a batch shows (V-Net, arXiv 1606.04797), over all its voxels.
+
+    Args:
+        logits: (B, 1 + S, X, Y, Z).
+        label: (B, X, Y, Z) integers; -1 does not count.
+    """
+    counted = (label != IGNORED)[:, None]
+    share = logits.softmax(1) * counted
+    truth = F.one_hot(label.clamp(min=0), logits.shape[1]).movedim(-1, 1) * counted
+    common, total = ((t[:, 1:]).sum((0, 2, 3, 4)) for t in (share * truth, share + truth))
+    shown = truth[:, 1:].amax((0, 2, 3, 4)) > 0
+    score = (2 * common + 1) / (total + 1)
+    return 1 - (score * shown).sum() / shown.sum().clamp(min=1)
