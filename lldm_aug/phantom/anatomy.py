@@ -57,6 +57,9 @@ def draw_anatomy(seed: int) -> Anatomy:
     placement = Placement(depth, roots_mm(liver), main_landmarks_mm(liver))
     tumours = draw_tumours(lesions, placement, cirrhosis.liver_t1_ms)
     vessels = draw_vessels(trees, liver, depth, tumours)
+    while tumours and not vessels.are_whole:  # the largest lesion stands where the vessels' main branches must pass
+        tumours = tumours[1:]
+        vessels = draw_vessels(trees, liver, depth, tumours)
     ducts = Ducts.draw(numpy_rng(seed, "phantom", "ducts"), vessels.portal)
     return Anatomy(body, surroundings, liver, vessels, ducts, tumours, depth.box_mm)
 

@@ -9,10 +9,12 @@ import numpy as np
 from lldm_aug.phantom.implicit import Waves
 
 SHARE = 0.3
-NODULES_MM = (11, 13, 15, 18, 21, 25, 30)
+NODULES_MM = (9, 10, 11, 12, 13, 15, 17, 20, 24, 30)
 SURFACE_MM = (17, 20, 24, 28, 33, 40)
 LIVER_T1_RANGE_MS = (230.0, 380.0)
 CIRRHOTIC_T1_RANGE_MS = (320.0, 440.0)
+SEPTUM = 0.45
+"""Width of the septa in standard deviations of what makes the nodules."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Uptake:
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """The deviation at these positions: 0 on average, within -0.3 .. 0.3."""
         height = self.nodules(x, y, z)
-        network = np.exp(-((height / np.float32(0.3)) ** 2)) - np.float32(0.23)
+        network = np.exp(-((height / np.float32(SEPTUM)) ** 2)) - np.float32(SEPTUM * 0.66)
         uptake: np.ndarray = np.float32(self.contrast) * height - np.float32(self.septa) * network
         return uptake.clip(-0.3, 0.3)
 
@@ -66,7 +68,7 @@ class Cirrhosis:
         ascites = float(rng.uniform(3, 12)) if rng.random() < 0.5 * severity else 0.0
         low, high = CIRRHOTIC_T1_RANGE_MS
         t1 = float(np.clip(low + (high - low) * (0.7 * severity + 0.3 * rng.random()), low, high))
-        return cls(severity, surface, Uptake(nodules, 0.05 * severity, 0.06 + 0.10 * severity), ascites, t1)
+        return cls(severity, surface, Uptake(nodules, 0.02 + 0.04 * severity, 0.04 + 0.09 * severity), ascites, t1)
 
     @property
     def right_lobe(self) -> float:

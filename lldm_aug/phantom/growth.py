@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lldm_aug.phantom.liver import LiverDepth
+from lldm_aug.phantom.tumours import Tumour
 
 STEP_MM = 6.0
 PATH_WEIGHT = 0.45
@@ -23,18 +24,21 @@ class Room:
     Args:
         depth: the liver.
         margin_mm: least depth under the liver's surface.
-        balls: (K, 4) centre and radius of what they must go around.
+        obstacles: what they must go around.
+        clearance_mm: by how much.
     """
 
     depth: LiverDepth
     margin_mm: float
-    balls: np.ndarray
+    obstacles: Sequence[Tumour]
+    clearance_mm: float
 
     def free(self, points_mm: np.ndarray) -> np.ndarray:
         """(N,) whether vessels may pass points (N, 3)."""
         free: np.ndarray = self.depth(points_mm) > self.margin_mm
-        for *centre, radius in self.balls:
-            free &= np.linalg.norm(points_mm - centre, axis=1) > radius
+        x, y, z = points_mm.T
+        for obstacle in self.obstacles:
+            free &= obstacle(x, y, z) > self.clearance_mm
         return free
 
 

@@ -13,7 +13,7 @@ from lldm_aug.phantom.tissues import LESIONS
 
 DIAMETER_RANGE_MM = (5.0, 120.0)
 MEDIAN_DIAMETER_MM = 19.0
-DIAMETER_SPREAD = 0.8
+DIAMETER_SPREAD = 0.88
 BRIGHT_SHARE = 0.13
 LARGE_MM = 22.0
 """Lesions of a larger radius displace or cut side branches; smaller ones lie between them."""
@@ -69,7 +69,7 @@ class Placement:
         places = self.depth.inside_mm
         large = radius_mm > LARGE_MM
         free = self.depth.inside_depth_mm > (0.62 if large else 0.75) * radius_mm
-        free &= _nearest(places, self.keep_clear_mm) > 1.15 * radius_mm + 10
+        free &= _nearest(places, self.keep_clear_mm) > (1.1 if large else 1.15) * radius_mm + 9
         if not large:
             free &= _nearest(places, self.branches_mm) > 1.2 * radius_mm + 10
         for other in placed:

@@ -16,6 +16,8 @@ BRANCH_CLEARANCE_MM = 4.5
 GAP_MM = 6.0
 LEAF_RADIUS_RANGE_MM = (1.2, 2.6)
 MM3_PER_BRANCH = 550.0
+LEAST_LEAVES = 5
+LEAST_SHARE = 0.22
 
 Landmark = tuple[float, float, float]
 HEPATIC_MAIN: tuple[tuple[Landmark, ...], ...] = (
@@ -43,13 +45,19 @@ class Vessels:
     portal: VesselTree
     hepatic: VesselTree
 
+    @property
+    def are_whole(self) -> bool:
+        """Whether both trees could grow: neither lacks its main branches."""
+        volumes = [tree.volume_mm3 for tree in (self.portal, self.hepatic)]
+        leaves = [sum(not c for c in tree.children()) for tree in (self.portal, self.hepatic)]
+        return min(leaves) >= LEAST_LEAVES and min(volumes) > LEAST_SHARE * sum(volumes)
+
 
 def draw_vessels(
     rng: np.random.Generator, liver: LiverShape, depth: LiverDepth, tumours: tuple[Tumour, ...]
 ) -> Vessels:
     """Grows both trees around the tumours; they fill a drawn share of the liver (median 3 %, about 40 : 60)."""
-    balls = np.array([[*t.centre_mm, t.reach_mm + BRANCH_CLEARANCE_MM] for t in tumours]).reshape(-1, 4)
-    room = Room(depth, 4.0, balls)
+    room = Room(depth, 4.0, tumours, BRANCH_CLEARANCE_MM)
     hepatic, portal = _main_branches(rng, liver, room)
     volume = depth.volume_mm3 * float(np.clip(0.03 * np.exp(rng.normal(0, 0.35)), 0.012, 0.075))
     _fill(rng, depth, portal, hepatic, round(volume / MM3_PER_BRANCH))
