@@ -9,8 +9,8 @@ import numpy as np
 from scipy.ndimage import find_objects, label, map_coordinates
 
 from lldm_aug.masks.diffeomorphism import Lattice, displacement_in
-from lldm_aug.masks.reconnect import reconnect
 from lldm_aug.masks.measures import ANY_NEIGHBOUR
+from lldm_aug.masks.reconnect import reconnect
 from lldm_aug.volume import Volume
 
 Box = tuple[slice, slice, slice]

@@ -1,0 +1,141 @@
+"""Shapes of tumours as functions of the position from their centre: irregular ellipsoids, and copies of real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.spatial.transform import Rotation
+
+from lldm_aug.masks.tumour_sizes import ball_diameter_mm, ball_volume_mm3
+from lldm_aug.phantom.implicit import Vector, Waves, ellipsoid
+
+ELONGATION = 0.15
+"""Standard deviation of the logarithm of an ellipsoid's half axes."""
+UNEVENNESS = 0.09
+"""Standard deviation of the border, as a share of the radius."""
+WAVELENGTHS = (1.2, 1.6, 2.2, 3.0, 4.0)
+"""Of the border's waves, in radii."""
+AROUND_VOXELS = 2
+"""How far around a real tumour its distance map is kept."""
+
+
+class Shape(Protocol):
+    """A tumour before it lies anywhere."""
+
+    @property
+    def diameter_mm(self) -> float:
+        """Diameter of the ball of its volume."""
+        ...
+
+    @property
+    def reach_mm(self) -> float:
+        """No part of it is further from its centre."""
+        ...
+
+    def __call__(self, offsets_mm: np.ndarray) -> np.ndarray:
+        """(x, y, z) about the distance in mm from its surface, negative inside, at (3, x, y, z) mm from its centre."""
+        ...
+
+
+@dataclass(frozen=True)
+class Blob:
+    """An ellipsoid in any direction with an uneven border.
+
+    Args:
+        diameter_mm: of the ball of its volume.
+        axes: (3, 3) rotation to the ellipsoid's own axes.
+        radii_mm: along them.
+        waves: of the border.
+    """
+
+    diameter_mm: float
+    axes: np.ndarray
+    radii_mm: Vector
+    waves: Waves
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, diameter_mm: float) -> Blob:
+        """A random shape of this size."""
+        stretch = rng.normal(0, ELONGATION, 3)
+        a, b, c = (diameter_mm / 2 * np.exp(stretch - stretch.mean())).tolist()
+        axes = Rotation.from_quat(rng.normal(size=4)).as_matrix()
+        radius = diameter_mm / 2
+        waves = Waves.draw(rng, UNEVENNESS * radius, tuple(radius * w for w in WAVELENGTHS))
+        return cls(diameter_mm, axes, (a, b, c), waves)
+
+    @property
+    def reach_mm(self) -> float:
+        """No part of it is further from its centre."""
+        return max(self.radii_mm) + 2.5 * self.waves.amplitude
+
+    def __call__(self, offsets_mm: np.ndarray) -> np.ndarray:
+        """About the distance from its surface."""
+        x, y, z = np.tensordot(self.axes.astype(np.float32), offsets_mm.astype(np.float32), axes=1)
+        surface: np.ndarray = ellipsoid(x, y, z, (0.0, 0.0, 0.0), self.radii_mm) + self.waves(x, y, z)
+        return surface
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A real tumour, scaled about its deepest point, and mirrored along the axes of its grid.
+
+    Args:
+        distance_mm: (A, B, C) distance from its surface, negative inside.
+        centre: indices of its deepest voxel in there.
+        axes_mm: (3, 3) steps of the grid in mm, one a column.
+        volume_mm3: of the real tumour.
+        scale: size relative to it.
+        mirror: (3,) 1 or -1 a grid axis.
+    """
+
+    distance_mm: np.ndarray
+    centre: np.ndarray
+    axes_mm: np.ndarray
+    volume_mm3: float
+    scale: float
+    mirror: np.ndarray
+
+    @classmethod
+    def of(cls, tumour: np.ndarray, axes_mm: np.ndarray) -> Copy:
+        """A copy of a boolean structure (A, B, C), as it is."""
+        spacing = np.linalg.norm(axes_mm, axis=0)
+        padded = np.pad(tumour, AROUND_VOXELS)
+        inner = distance_transform_edt(padded, sampling=spacing)
+        distance = distance_transform_edt(~padded, sampling=spacing) - inner
+        centre = np.array(np.unravel_index(np.argmin(distance), distance.shape))
+        volume = float(np.count_nonzero(tumour) * abs(np.linalg.det(axes_mm)))
+        return cls(distance.astype(np.float32), centre, axes_mm, volume, 1.0, np.ones(3))
+
+    @property
+    def centre_in_tumour(self) -> np.ndarray:
+        """(3,) indices of the deepest voxel in the structure that this is a copy of."""
+        return self.centre - AROUND_VOXELS
+
+    @property
+    def diameter_mm(self) -> float:
+        """Diameter of the ball of its volume."""
+        return self.scale * ball_diameter_mm(self.volume_mm3)
+
+    @property
+    def reach_mm(self) -> float:
+        """No part of it is further from its centre."""
+        ends = np.array([self.centre, np.array(self.distance_mm.shape) - 1 - self.centre]).max(axis=0) - AROUND_VOXELS
+        return self.scale * float(np.linalg.norm(np.abs(self.axes_mm) @ np.maximum(ends, 1)))
+
+    def __call__(self, offsets_mm: np.ndarray) -> np.ndarray:
+        """About the distance from its surface."""
+        steps = np.tensordot(np.linalg.inv(self.axes_mm), offsets_mm / self.scale, axes=1)
+        places = steps * self.mirror.reshape(3, 1, 1, 1) + self.centre.reshape(3, 1, 1, 1)
+        top = (np.array(self.distance_mm.shape) - 1).reshape(3, 1, 1, 1)
+        beyond = np.tensordot(self.axes_mm, places - np.clip(places, 0, top), axes=1)
+        inside = map_coordinates(self.distance_mm, places, order=1, mode="nearest")
+        surface: np.ndarray = self.scale * (inside + np.linalg.norm(beyond, axis=0))
+        return surface
+
+
+def volume_mm3(shape: Shape) -> float:
+    """A shape's volume."""
+    return ball_volume_mm3(shape.diameter_mm)
