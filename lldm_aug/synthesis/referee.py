@@ -1,0 +1,144 @@
+"""Who judges synthetic images: a segmenter of real cases that knows what it scores on real ones it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from lldm_aug.data.conform import Frame
+from lldm_aug.data.intensity import measure_scale, scales_by_dataset
+from lldm_aug.data.resample import canonical_grid, from_canonical, resample_labels
+from lldm_aug.errors import CheckpointError, LabelError
+from lldm_aug.geometry import Grid
+from lldm_aug.labels import LabelSchema
+from lldm_aug.models.segmenter import HeldoutDice, Segmenter
+from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.volume import Volume
+
+WEIGHTS = "segmenter.safetensors"
+PLACES = (".", "segmenter", "segmenter/export")
+"""Where a segmenter lies in its own folder, in a generator's and in a run's."""
+
+
+class Referee(Protocol):
+    """Segments images as real cases would be."""
+
+    @property
+    def hash(self) -> str:
+        """Its identity."""
+
+    @property
+    def schema(self) -> LabelSchema:
+        """The structures that it finds."""
+
+    @property
+    def num_channels(self) -> int:
+        """Image channels that it takes."""
+
+    @property
+    def heldout_dice(self) -> Mapping[str, HeldoutDice]:
+        """What it scores, by structure, on real cases that it was not trained on."""
+
+    @property
+    def stages(self) -> tuple[StageProvenance, ...]:
+        """What it saw: what it lets through, it has had a say in."""
+
+    def segment(self, image: np.ndarray, grid: Grid) -> np.ndarray:
+        """Labels (X, Y, Z) int16 on the grid of a (C, X, Y, Z) image in the data's own units."""
+
+
+@dataclass(frozen=True)
+class SegmenterReferee:
+    """A `Segmenter` for images of any grid.
+
+    Args:
+        segmenter: the segmenter.
+    """
+
+    segmenter: Segmenter
+
+    @property
+    def hash(self) -> str:
+        """See `Referee`."""
+        return self.segmenter.hash
+
+    @property
+    def schema(self) -> LabelSchema:
+        """See `Referee`."""
+        return self.segmenter.description.labels
+
+    @property
+    def num_channels(self) -> int:
+        """See `Referee`."""
+        return len(self.segmenter.description.dataset_json["channel_names"])
+
+    @property
+    def heldout_dice(self) -> Mapping[str, HeldoutDice]:
+        """See `Referee`."""
+        return self.segmenter.description.heldout_dice
+
+    @property
+    def stages(self) -> tuple[StageProvenance, ...]:
+        """See `Referee`."""
+        return self.segmenter.description.stages
+
+    def segment(self, image: np.ndarray, grid: Grid) -> np.ndarray:
+        """See `Referee`."""
+        description = self.segmenter.description
+        frame = self._frame(grid)
+        names = list(description.dataset_json["channel_names"].values())
+        by_dataset = scales_by_dataset(description.scaling, names)
+        scale = description.intensity.scales[0] if by_dataset else measure_scale(image, description.scaling)
+        scaled = scale.apply(frame.image_in(image), description.intensity.limit)
+        found = self.segmenter.segment(torch.from_numpy(scaled)[None])[0].cpu().numpy()
+        return from_canonical(resample_labels(found, frame.grid, canonical_grid(grid)), grid)
+
+    def _frame(self, grid: Grid) -> Frame:
+        """The segmenter's field of view around the middle of a grid, larger where that does not cover it."""
+        description = self.segmenter.description
+        extent = np.multiply(canonical_grid(grid).shape, canonical_grid(grid).spacing_mm)
+        needed = np.ceil(extent / description.spacing_mm - 0.5).astype(int)  # half a voxel may stick out
+        x, y, z = (max(int(a), b) for a, b in zip(needed, description.shape, strict=True))
+        return Frame.around(Volume(np.zeros(grid.shape, np.int16), grid), (x, y, z), description.spacing_mm)
+
+
+def load_referee(path: Path, device: torch.device | str = "cpu") -> Referee:
+    """A referee from a segmenter folder, a run or generator folder that holds one, or a trained nnU-Net model.
+
+    Args:
+        path: such a folder; of nnU-Net, ``TRAINER__PLANS__CONFIGURATION`` or a ``fold_X`` in it.
+        device: where it is to run.
+
+    Raises:
+        CheckpointError: when there is none, or it is damaged.
+        DatasetError: when it is not known what an nnU-Net model saw and scored.
+    """
+    for place in PLACES:
+        if (path / place / WEIGHTS).is_file():
+            return SegmenterReferee(Segmenter.load(path / place).to(device))
+    if (path / "plans.json").is_file() or (path.parent / "plans.json").is_file():
+        from nnunet_integration.referee import load_nnunet_referee
+
+        return load_nnunet_referee(path, torch.device(device))
+    raise CheckpointError(
+        "no segmenter",
+        where=path,
+        fix="train one with 'lldm-aug train segmenter', or point to a folder that nnU-Net trained",
+    )
+
+
+def check_referee(referee: Referee, schema: LabelSchema, num_channels: int) -> None:
+    """Raises LabelError when a referee does not find the structures, or take the channels, of a generator."""
+    if referee.schema.names != schema.names:
+        found, asked = ", ".join(referee.schema.names), ", ".join(schema.names)
+        raise LabelError(f"the referee finds {found}; the generator makes {asked}", fix="give another --referee")
+    if referee.num_channels != num_channels:
+        raise LabelError(
+            f"the referee takes {referee.num_channels} channels; the generator makes {num_channels}",
+            fix="give another --referee",
+        )
