@@ -112,7 +112,7 @@ def _draw_tumour(rng: np.random.Generator, centre: np.ndarray, radius_mm: float,
     lengths = tuple(radius_mm * w for w in (0.8, 1.1, 1.5, 2.0, 2.5, 3.5))
     waves = Waves.draw(rng, float(rng.uniform(0.03, 0.09)) * radius_mm, lengths)
     bright = rng.random() < BRIGHT_SHARE
-    t1 = liver_t1_ms * float(rng.uniform(0.75, 1.15) if bright else rng.uniform(1.9, 3.2))
+    t1 = liver_t1_ms * float(rng.uniform(0.82, 1.2) if bright else rng.uniform(1.9, 3.2))
     return Tumour(_vector(centre), _vector(radii), waves, t1, Interior.draw(rng, radius_mm, t1, liver_t1_ms))
 
 
