@@ -1,0 +1,114 @@
+"""``lldm-aug bench``: figures of a generator on held-out cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fold_option, seed_option
+
+if TYPE_CHECKING:
+    from lldm_aug.evaluation.bench_plan import BenchPlan
+    from lldm_aug.evaluation.bench_report import BenchResults
+    from lldm_aug.synthesis.referee import Referee
+
+
+@click.group()
+def bench() -> None:
+    """Measure a generator on held-out cases."""
+
+
+@bench.command()
+@click.option(
+    "--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder; the embedded one if left out."
+)
+@click.option("--data", metavar="DATASET", required=True, help="Data set with held-out cases.")
+@fold_option
+@click.option(
+    "--training", metavar="DATASET", default=None, help="Data set that it was trained on; by its name if left out."
+)
+@click.option(
+    "--referee", type=EXISTING_FOLDER, default=None, help="Segmenter or nnU-Net model; the generator's own if left out."
+)
+@click.option("--n", type=click.IntRange(min=2), default=64, help="Cases to generate, and to compare with.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
+@seed_option
+@dry_run_option
+def faithfulness(
+    model: Path | None,
+    data: str,
+    fold: int | str | None,
+    training: str | None,
+    referee: Path | None,
+    n: int,
+    out: Path,
+    seed: int,
+    dry_run: bool,
+) -> None:
+    """Compare images generated for held-out masks with real ones: masks, likeness, texture, signal, copies, speed.
+
+    With --fold the held-out cases are that fold's validation cases, without it all cases of the data set. Cases that
+    any stage has seen are refused. Run again, it goes on where it stopped.
+
+    \b
+    Example:
+      lldm-aug phantom --n 128 --seed 9001 --out Dataset701_HeldOut
+      lldm-aug bench faithfulness --data Dataset701_HeldOut --out reports/embedded
+    """
+    from lldm_aug.evaluation.bench_plan import plan_bench
+
+    plan = plan_bench(model=model, data=data, fold=fold, training=training, referee=referee, n=n, seed=seed)
+    _announce(plan)
+    if dry_run:
+        return
+    _show(_run(plan, out), out)
+
+
+def _run(plan: BenchPlan, out: Path) -> BenchResults:
+    import torch
+
+    from lldm_aug.cli.progress import progress_bar
+    from lldm_aug.evaluation.bench_report import compile_results, write_report
+    from lldm_aug.evaluation.bench_run import count_steps, run_bench
+    from lldm_aug.evaluation.features import EfficientNetLite0
+    from lldm_aug.evaluation.machine import describe_machine
+    from lldm_aug.models.generator import Generator
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = EfficientNetLite0(device)
+    generator = Generator.load(plan.generator).to(device)
+    referee = None if plan.referee is None else _referee(plan.referee)
+    with progress_bar("bench", total=count_steps(plan)) as update:
+        measured = run_bench(plan, out, generator, network, referee, update)
+    results = compile_results(plan, measured, generator.hash, network, describe_machine(device))
+    write_report(plan, results, out)
+    return results
+
+
+def _referee(folder: Path) -> Referee:
+    from lldm_aug.synthesis.referee import load_referee
+
+    return load_referee(folder)
+
+
+def _announce(plan: BenchPlan) -> None:
+    heldout = plan.heldout
+    click.echo(f"generator  {plan.generator}")
+    click.echo(f"held out   {heldout.dataset.name}: masks of {len(heldout.masks)}, {len(heldout.others)} others")
+    click.echo(f"training   {plan.training.name if plan.training else '-'}: {len(plan.training_cases)} cases")
+    click.echo(f"referee    {plan.referee or '-'}")
+    for note in plan.notes:
+        click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
+
+
+def _show(results: BenchResults, out: Path) -> None:
+    from lldm_aug.evaluation.bench_report import REPORT_FILE
+
+    marks = {True: click.style("met   ", fg="green"), False: click.style("missed", fg="red"), None: "-     "}
+    for criterion in results.criteria:
+        value = "-" if criterion.value is None else f"{criterion.value:.3f}"
+        name = criterion.figure + (f": {criterion.structure}" if criterion.structure else "")
+        click.echo(f"{marks[criterion.passed]} {name:66} {value:>8}  ({criterion.goal})")
+    click.echo(f"{out / REPORT_FILE}")

@@ -1,0 +1,129 @@
+"""What ``lldm-aug bench faithfulness`` is to measure: resolved and refused before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.splits import Fold
+from lldm_aug.errors import DatasetError
+from lldm_aug.evaluation.heldout import HeldOut, check_kind, choose_heldout, refuse_seen
+from lldm_aug.models.description import Description, read_description
+from lldm_aug.resources import pretrained_dir
+from lldm_aug.synthesis.plan import MaskRequest, generator_folder
+
+SEGMENTER = "segmenter"
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """A resolved bench.
+
+    Args:
+        generator: its folder.
+        description: of the generator.
+        heldout: the real cases to compare with.
+        training: the data set that the generator was trained on; None leaves the search for copies out.
+        training_cases: its cases that the generator saw.
+        referee: folder of the referee; None leaves faithfulness out.
+        sampling: of the generator.
+        seed: of the run.
+        notes: what was left out or changed, in words.
+    """
+
+    generator: Path
+    description: Description
+    heldout: HeldOut
+    training: RawDataset | None
+    training_cases: tuple[str, ...]
+    referee: Path | None
+    sampling: SamplingSettings
+    seed: int
+    notes: tuple[str, ...]
+
+    @property
+    def masks(self) -> MaskRequest:
+        """The masks of set A, each once."""
+        return MaskRequest("real", self.heldout.dataset, self.heldout.split)
+
+
+def plan_bench(
+    *,
+    model: Path | None,
+    data: str,
+    fold: Fold | None,
+    training: str | None,
+    referee: Path | None,
+    n: int,
+    seed: int,
+) -> BenchPlan:
+    """Finds everything and fills in what was left open.
+
+    Args:
+        model: generator or run folder; None for the embedded one.
+        data: data set with the held-out cases.
+        fold: its fold whose validation cases are held out; None for all its cases.
+        training: data set that the generator was trained on; None to look for it by its name.
+        referee: segmenter; None for the generator's own.
+        n: cases to generate.
+        seed: decides every random number.
+
+    Raises:
+        CheckpointError: without a generator.
+        DatasetError, LabelError: when data are missing or do not suit the generator.
+        LeakageError: when a stage has seen a held-out case.
+    """
+    folder = generator_folder(model if model is not None else pretrained_dir())
+    description = read_description(folder)
+    dataset = RawDataset.find(data)
+    check_kind(dataset, description)
+    heldout = choose_heldout(dataset, fold, n)
+    refuse_seen(heldout, description.stages, "the generator", folder)
+    notes = _heldout_notes(heldout)
+    seen, training_cases, missing = _training(description, training)
+    own = folder / SEGMENTER
+    if referee is None and own.is_dir():
+        referee = own
+    if referee is None:
+        notes.append(f"faithfulness was not measured: the generator has no {SEGMENTER}/ of its own, and no --referee")
+    if missing:
+        notes.append(f"copies were not looked for: {missing}")
+    return BenchPlan(
+        folder, description, heldout, seen, training_cases, referee, description.sampling, seed, tuple(notes)
+    )
+
+
+def _heldout_notes(heldout: HeldOut) -> list[str]:
+    notes = []
+    if len(heldout.masks) < heldout.asked:
+        notes.append(
+            f"fewer than {2 * heldout.asked} held-out cases: they were split into halves of {len(heldout.masks)}, "
+            f"and n is {len(heldout.masks)} instead of {heldout.asked}"
+        )
+    if heldout.unusable:
+        listed = "; ".join(f"{case_id} ({why})" for case_id, why in heldout.unusable.items())
+        notes.append(f"held-out cases left out for their masks: {listed}")
+    return notes
+
+
+def _training(description: Description, name: str | None) -> tuple[RawDataset | None, tuple[str, ...], str]:
+    """The training data set, the ids that the last stage's data set lent to any stage, and why there are none."""
+    last = description.stages[-1].dataset
+    hashes = {case: sha for stage in description.stages if stage.dataset == last for case, sha in stage.cases.items()}
+    try:
+        dataset = RawDataset.find(last if name is None else name)
+    except DatasetError as error:
+        if name is not None:
+            raise
+        return None, (), f"{last} is not at hand ({error.what}); give --training"
+    unknown = sorted(case for case, sha in hashes.items() if not _same(dataset, case, sha))
+    if unknown:
+        found = f"{len(unknown)} of {len(hashes)} cases that the generator saw are missing or differ: {unknown[0]}"
+        raise DatasetError(found, where=dataset.folder, fix="give the very data set that it was trained on")
+    return dataset, tuple(sorted(hashes)), ""
+
+
+def _same(dataset: RawDataset, case_id: str, sha256: str) -> bool:
+    return case_id in dataset.case_ids and dataset.label_hash(case_id) == sha256

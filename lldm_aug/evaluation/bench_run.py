@@ -1,0 +1,140 @@
+"""Generating for held-out masks, and measuring: real, synthetic and pure-noise images one after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lldm_aug.data.raw import Case
+from lldm_aug.evaluation.bench_plan import BenchPlan
+from lldm_aug.evaluation.conformed import conform, conform_to
+from lldm_aug.evaluation.control import NoiseLatents
+from lldm_aug.evaluation.feature_cache import CaseFeatures, FeatureCache
+from lldm_aug.evaluation.features import FeatureNetwork
+from lldm_aug.evaluation.measurement import Fingerprint, Measurement, Meter
+from lldm_aug.io.atomic import append_json_line, read_json_lines
+from lldm_aug.models.generator import Generator
+from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.manifest import PoolCase
+from lldm_aug.pool.writer import case_name, open_pool
+from lldm_aug.synthesis.case import make_case
+from lldm_aug.synthesis.generate import generate, missing_indices
+from lldm_aug.synthesis.plan import describe_pool
+
+if TYPE_CHECKING:
+    from lldm_aug.synthesis.referee import Referee
+
+POOL = "pool"
+FEATURES = "features"
+SECONDS_FILE = "seconds.jsonl"
+Progress = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that figures are made of; the first three lists are parallel, one entry a mask.
+
+    Args:
+        real: the held-out cases whose masks were used (set A).
+        synthetic: images generated for those masks.
+        control: images decoded from pure noise for those masks.
+        others: features of the other held-out cases (set B).
+        training: fingerprints of the training cases; empty if they are not at hand.
+        seconds: that each generated pair took.
+    """
+
+    real: list[Measurement]
+    synthetic: list[Measurement]
+    control: list[Measurement]
+    others: list[CaseFeatures]
+    training: list[Fingerprint]
+    seconds: list[float]
+
+
+def count_steps(plan: BenchPlan) -> int:
+    """Steps that `run_bench` reports."""
+    return 2 * len(plan.heldout.masks) + len(plan.heldout.others) + len(plan.training_cases)
+
+
+def run_bench(
+    plan: BenchPlan,
+    out: Path,
+    generator: Generator,
+    network: FeatureNetwork,
+    referee: Referee | None,
+    progress: Progress = lambda done, note: None,
+) -> Measured:
+    """Generates what is missing in the report folder's pool, then measures.
+
+    Args:
+        plan: what to do.
+        out: the report folder; it keeps pool and features, so that a second call goes on.
+        generator: the plan's, on its device.
+        network: for features.
+        referee: who segments; None leaves faithfulness out.
+        progress: is told the number of steps done and what is going on.
+
+    Raises:
+        IncompatibleResume: when the folder was begun with other settings.
+    """
+    n = len(plan.heldout.masks)
+    _generate(plan, out, generator, progress)
+    meter = Meter(plan.description.labels, FeatureCache(out / FEATURES, network), referee)
+    sets = _measure_sets(plan, out, generator, meter, progress)
+    others, training = [], []
+    for number, case_id in enumerate(plan.heldout.others, 2 * n + 1):
+        others.append(meter.features(conform(plan.heldout.dataset.load(case_id), plan.description)))
+        progress(number, "other held-out cases")
+    for number, case_id in enumerate(plan.training_cases, 2 * n + len(others) + 1):
+        assert plan.training is not None
+        training.append(meter.fingerprint(conform(plan.training.load(case_id), plan.description)))
+        progress(number, "training cases")
+    return Measured(*sets, others, training, _seconds(out, plan))
+
+
+def _generate(plan: BenchPlan, out: Path, generator: Generator, progress: Progress) -> None:
+    pool, n = out / POOL, len(plan.heldout.masks)
+    open_pool(pool, describe_pool(plan.description, generator.hash, plan.masks, plan.seed, plan.sampling))
+    todo = missing_indices(pool, n, plan.seed)
+    start = time.perf_counter()
+    made = generate(generator, plan.masks.source(plan.description), pool, plan.seed, todo, plan.sampling)
+    for number, case in enumerate(made, n - len(todo) + 1):
+        now = time.perf_counter()
+        append_json_line(out / SECONDS_FILE, {"case": case.case_id, "seconds": now - start})
+        start = now
+        progress(number, "generating")
+
+
+def _seconds(out: Path, plan: BenchPlan) -> list[float]:
+    by_case = {line["case"]: float(line["seconds"]) for line in read_json_lines(out / SECONDS_FILE)}
+    names = [case_name(plan.seed, index) for index in range(len(plan.heldout.masks))]
+    return [by_case[name] for name in names if name in by_case]
+
+
+def _measure_sets(
+    plan: BenchPlan, out: Path, generator: Generator, meter: Meter, progress: Progress
+) -> tuple[list[Measurement], list[Measurement], list[Measurement]]:
+    real, synthetic, control = [], [], []
+    n, pool, noise = len(plan.heldout.masks), PoolDataset(out / POOL), NoiseLatents.of(generator)
+    for number, case in enumerate(pool.cases, n + 1):
+        truth = conform(plan.heldout.dataset.load(_source(case)), plan.description)
+        real.append(meter.measure(truth))
+        synthetic.append(meter.measure(conform_to(pool.read(case), truth, plan.description)))
+        control.append(meter.measure(conform_to(_control_case(plan, noise, case), truth, plan.description)))
+        progress(number, "measuring")
+    return real, synthetic, control
+
+
+def _control_case(plan: BenchPlan, noise: NoiseLatents, case: PoolCase) -> Case:
+    made = make_case(noise, plan.masks.source(plan.description), plan.seed, case.index, plan.sampling)
+    return Case(case.case_id, made.image.astype(np.float32), made.label, made.grid)
+
+
+def _source(case: PoolCase) -> str:
+    assert case.mask.source_case is not None  # masks of kind real come from a case
+    return case.mask.source_case

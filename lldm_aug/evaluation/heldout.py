@@ -1,0 +1,102 @@
+"""The held-out cases that a generator is judged by: half lend their masks, the other half is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lldm_aug.blending.leakage import find_leaks
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.splits import Fold, Split, load_split
+from lldm_aug.errors import DatasetError, LabelError, LeakageError
+from lldm_aug.masks.validity import mask_problems
+from lldm_aug.models.description import Description
+from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
+
+FEWEST = 4
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Two sets of real cases that no stage saw.
+
+    Args:
+        dataset: where they are.
+        fold: the fold whose validation cases they are; ``all`` for a data set of held-out cases alone.
+        masks: ids of set A, whose masks are used.
+        others: ids of set B, as many, which are independent of those masks.
+        asked: how many were asked for; more than there are if the cases were split in halves.
+        unusable: cases left out for their masks, with the reason.
+    """
+
+    dataset: RawDataset
+    fold: Fold
+    masks: tuple[str, ...]
+    others: tuple[str, ...]
+    asked: int
+    unusable: dict[str, str]
+
+    @property
+    def split(self) -> Split:
+        """Set A as the cases that masks may be drawn from."""
+        return Split(self.fold, self.masks, ())
+
+
+def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
+    """The first ``n`` cases and the ``n`` after them, or two halves where there are not so many.
+
+    Raises:
+        DatasetError: for fewer than 4 cases with anatomically valid masks, or a fold that is missing or ``all``.
+    """
+    case_ids = dataset.case_ids if fold is None else load_split(dataset, fold, write=False).val
+    usable: list[str] = []
+    unusable: dict[str, str] = {}
+    for case_id in sorted(case_ids):
+        if len(usable) == 2 * n:
+            break
+        problems = mask_problems(dataset.load_label(case_id).data, dataset.schema)
+        if problems:
+            unusable[case_id] = "; ".join(problems)
+        else:
+            usable.append(case_id)
+    if len(usable) < FEWEST:
+        raise DatasetError(
+            f"{len(usable)} held-out cases with valid masks; at least {FEWEST} are needed",
+            where=dataset.folder,
+            fix="give more held-out cases with --data, or another --fold",
+        )
+    half = min(n, len(usable) // 2)
+    fold = "all" if fold is None else fold
+    return HeldOut(dataset, fold, tuple(usable[:half]), tuple(usable[half : 2 * half]), n, unusable)
+
+
+def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str, where: object) -> None:
+    """Makes sure that nothing which is judged, or judges, has seen a held-out case, by its id or its mask's hash.
+
+    Raises:
+        LeakageError: names each stage and its cases.
+    """
+    dataset = heldout.dataset
+    validation = {case_id: dataset.label_hash(case_id) for case_id in (*heldout.masks, *heldout.others)}
+    leaks = find_leaks(GeneratorProvenance(hash="", stages=stages), (), dataset=dataset.name, validation=validation)
+    if leaks:
+        raise LeakageError(
+            f"{who} has seen held-out cases: {'; '.join(map(str, leaks))}",
+            where=where,
+            fix=f"give cases of {dataset.name} that no stage was trained on, such as the fold's own with --fold",
+        )
+
+
+def check_kind(dataset: RawDataset, description: Description) -> None:
+    """Raises LabelError or DatasetError when a data set's structures or channels are not the generator's."""
+    schema = description.labels
+    if dataset.schema != schema:
+        raise LabelError(
+            f"the generator knows {', '.join(schema.names)}, not {', '.join(dataset.schema.names)}",
+            where=dataset.folder,
+            fix="give a data set of the same structures",
+        )
+    if len(dataset.channel_names) != description.num_channels:
+        raise DatasetError(
+            f"{len(dataset.channel_names)} channels; the generator makes {description.num_channels}",
+            where=dataset.folder,
+        )
