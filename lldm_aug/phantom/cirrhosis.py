@@ -64,7 +64,7 @@ class Cirrhosis:
             return cls(0.0, None, None, 0.0, float(rng.uniform(*LIVER_T1_RANGE_MS)))
         severity = float(rng.uniform(0.3, 1))
         nodules = Waves.draw(rng, 1.0, NODULES_MM)
-        surface = Waves.draw(rng, 0.7 + 1.0 * severity, SURFACE_MM)
+        surface = Waves.draw(rng, 0.6 + 0.9 * severity, SURFACE_MM)
         ascites = float(rng.uniform(3, 12)) if rng.random() < 0.5 * severity else 0.0
         low, high = CIRRHOTIC_T1_RANGE_MS
         t1 = float(np.clip(low + (high - low) * (0.7 * severity + 0.3 * rng.random()), low, high))

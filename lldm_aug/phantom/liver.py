@@ -74,9 +74,9 @@ class LiverShape:
         x0, y0, z0 = _vector(self.place(0, 0, -76))
         visceral = (z0 - self.slope * (x - x0) - z + 0.15 * (y - y0)) / float(np.hypot(1, self.slope))
         waves = self.waves(x, y, z)
-        if self.cirrhosis.surface is not None:
-            waves = waves + self.cirrhosis.surface(x, y, z)
         shape = smooth_intersection(self.raw(x, y, z) + waves, visceral + 1.4 * waves, 14 * s)
+        if self.cirrhosis.surface is not None:
+            shape = shape + self.cirrhosis.surface(x, y, z)
         shape = smooth_intersection(shape, body.cavity(x, y) + 3, 8)
         for organ in (organs.right_kidney.outline, organs.stomach, organs.gallbladder.outline):
             shape = smooth_intersection(shape, 2 - organ(x, y, z), 8)
