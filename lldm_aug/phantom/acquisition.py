@@ -47,16 +47,16 @@ class Protocol:
         """A scan as one meets it: VIBE-like at 3 T, flip angle raised for the hepatobiliary phase in many centres."""
         return cls(
             repetition_ms=float(rng.uniform(3.3, 4.8)),
-            flip_degrees=float(rng.uniform(15, 25)),
-            blood_t1_ms=float(rng.uniform(1350, 1600)),
+            flip_degrees=float(rng.uniform(18, 28)),
+            blood_t1_ms=float(rng.uniform(1450, 1650)),
             gain=float(rng.uniform(420, 760)),
             noise=float(rng.uniform(0.012, 0.045)),
             shading=Waves.draw(rng, float(rng.uniform(0.06, 0.16)), (340, 420, 520, 700)),
             flare=float(rng.uniform(0.0, 0.35)),
             texture=float(rng.uniform(0.02, 0.05)),
-            slice_width=float(rng.uniform(1.0, 1.4)),
+            slice_width=float(rng.uniform(1.0, 1.35)),
             drift_mm=float(rng.uniform(0.3, 0.9)) * (rng.random() < 0.3),
-            resolution=(float(rng.uniform(0.9, 1.0)), float(rng.uniform(0.8, 1.0))),
+            resolution=(float(rng.uniform(0.92, 1.0)), float(rng.uniform(0.85, 1.0))),
             ghost=float(rng.uniform(0.01, 0.045)) * (rng.random() < 0.35),
             ghost_shift=float(rng.uniform(0.12, 0.5)),
         )

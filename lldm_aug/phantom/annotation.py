@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import label, maximum
+from scipy.ndimage import label, maximum, maximum_filter
 
 from lldm_aug.labels import HBP
+from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS
 from lldm_aug.masks.reconnect import reconnect
-from lldm_aug.masks.validity import ANY_NEIGHBOUR
 from lldm_aug.phantom.frame import Factors
 from lldm_aug.phantom.scanner import block_mean
 
 HALF = 0.5 - 1e-6
-SPECK_VOXELS = 3
-"""Pieces of a vessel of fewer voxels that touch no other piece are not seen as a vessel."""
 LIVER, PORTAL, HEPATIC, TUMOUR = (HBP.value(name) for name in ("liver", "portal_vein", "hepatic_vein", "hcc"))
 
 
@@ -22,7 +20,7 @@ def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
 
     The liver with all in it is what fills half a voxel, in one piece; vessels and tumours likewise. A tumour too small
     to fill half of any voxel is drawn to half of the most that it fills. Thin branches that fall apart are joined along
-    the voxels of which they fill most.
+    the voxels of which they fill most. There are no specks.
 
     Args:
         fine: labels of the parts, in the schema `lldm_aug.labels.HBP`.
@@ -34,6 +32,8 @@ def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
     labels[_tumours(share[TUMOUR])] = TUMOUR
     for vein, rival in ((HEPATIC, PORTAL), (PORTAL, HEPATIC)):
         labels[_branches(share[vein], (share[rival] >= HALF) | (labels > LIVER))] = vein
+    lost = _specks(labels == LIVER, SPECK_VOXELS)
+    labels[lost] = maximum_filter(labels, 3)[lost]  # parenchyma walled in by a lesion or a vessel becomes part of it
     return labels
 
 
@@ -43,15 +43,22 @@ def _tumours(share: np.ndarray) -> np.ndarray:
     fullest = np.zeros(count + 1, dtype=np.float32)
     fullest[1:] = maximum(share, pieces, np.arange(1, count + 1))
     drawn: np.ndarray = (share > 0) & (share >= fullest[pieces] * HALF)
-    return drawn
+    splinters = _specks(drawn, 2) & (share < fullest[pieces])
+    return drawn & ~splinters
 
 
 def _branches(share: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """Half-filled voxels, joined over less filled ones that nothing else has taken; one piece."""
     free = np.where(taken, 0, share)
-    pieces, _ = label(free >= HALF, ANY_NEIGHBOUR)
-    sizes = np.bincount(pieces.ravel())
-    return _largest_piece(reconnect((pieces > 0) & (sizes[pieces] >= SPECK_VOXELS), free), ANY_NEIGHBOUR)
+    filled = free >= HALF
+    return _largest_piece(reconnect(filled & ~_specks(filled, SPECK_VOXELS), free), ANY_NEIGHBOUR)
+
+
+def _specks(mask: np.ndarray, least: int) -> np.ndarray:
+    """The pieces of fewer voxels than that."""
+    pieces, _ = label(mask, ANY_NEIGHBOUR)
+    small: np.ndarray = mask & (np.bincount(pieces.ravel())[pieces] < least)
+    return small
 
 
 def _largest_piece(mask: np.ndarray, neighbours: np.ndarray | None = None) -> np.ndarray:

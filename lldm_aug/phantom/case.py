@@ -11,7 +11,7 @@ from lldm_aug.phantom.acquisition import Protocol
 from lldm_aug.phantom.anatomy import Anatomy, draw_anatomy, tissue_density, tissue_t1
 from lldm_aug.phantom.annotation import annotate
 from lldm_aug.phantom.frame import Frame
-from lldm_aug.phantom.paint import tissue_map
+from lldm_aug.phantom.paint import paint_liver, tissue_map
 from lldm_aug.phantom.scanner import receive, sample
 from lldm_aug.phantom.signal import spoiled_gradient_echo
 from lldm_aug.phantom.tissues import LABEL_OF_TISSUE, Tissue
@@ -66,7 +66,9 @@ def _labels(anatomy: Anatomy, frame: Frame) -> np.ndarray:
     labels = np.zeros(frame.grid.shape, dtype=np.int16)
     slices, box = frame.crop(*anatomy.liver_box_mm)
     fine, factors = box.refined(FINE_MM)
-    labels[slices] = annotate(LABEL_OF_TISSUE[tissue_map(anatomy, fine)], factors)
+    tissues = np.zeros(fine.grid.shape, dtype=np.uint8)
+    paint_liver(tissues, anatomy, fine)
+    labels[slices] = annotate(LABEL_OF_TISSUE[tissues], factors)
     return labels
 
 
