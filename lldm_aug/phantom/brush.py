@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lldm_aug.phantom.frame import Frame
+from lldm_aug.phantom.implicit import Box
 from lldm_aug.phantom.tube import Tube
 
 Shape = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-Box = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)

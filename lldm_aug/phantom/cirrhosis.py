@@ -12,7 +12,7 @@ SHARE = 0.3
 NODULES_MM = (9, 10, 11, 12, 13, 15, 17, 20, 24, 30)
 SURFACE_MM = (17, 20, 24, 28, 33, 40)
 LIVER_T1_RANGE_MS = (230.0, 380.0)
-CIRRHOTIC_T1_RANGE_MS = (320.0, 440.0)
+CIRRHOTIC_T1_RANGE_MS = (300.0, 400.0)
 SEPTUM = 0.45
 """Width of the septa in standard deviations of what makes the nodules."""
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 Vector = tuple[float, float, float]
+Box = tuple[np.ndarray, np.ndarray]
+"""Opposite corners (3,)."""
 
 
 def ellipsoid(x: np.ndarray, y: np.ndarray, z: np.ndarray, centre: Vector, radii: Vector) -> np.ndarray:

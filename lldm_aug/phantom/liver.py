@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from lldm_aug.geometry import Grid
 from lldm_aug.phantom.body import Body
@@ -14,7 +13,6 @@ from lldm_aug.phantom.frame import Frame
 from lldm_aug.phantom.implicit import Vector, Waves, ellipsoid, smooth_intersection, smooth_union
 from lldm_aug.phantom.surroundings import Surroundings
 
-WORKING_SPACING_MM = 4.0
 VOLUME_RANGE_ML = (1000.0, 3400.0)
 
 
@@ -98,34 +96,8 @@ class LiverShape:
 
     def volume_ml(self) -> float:
         """Volume, sampled every 6 mm."""
-        frame = _working_frame(6.0)
+        frame = working_frame(6.0)
         return float(np.count_nonzero(self(*frame.positions()) < 0) * frame.grid.voxel_volume_mm3 / 1000)
-
-
-class LiverDepth:
-    """Distance to the liver's surface from points inside it, looked up in a table of 4 mm steps."""
-
-    def __init__(self, liver: LiverShape) -> None:
-        self.frame = _working_frame(WORKING_SPACING_MM)
-        inside = np.broadcast_to(liver(*self.frame.positions()) < 0, self.frame.grid.shape)
-        spacing = self.frame.grid.spacing_mm
-        outside = distance_transform_edt(~inside, sampling=spacing)
-        self.table = (distance_transform_edt(inside, sampling=spacing) - outside).astype(np.float32)
-        self.inside_mm = self.frame.grid.to_mm(np.argwhere(inside)) - self.frame.origin_mm
-        self.inside_depth_mm = self.table[inside]
-        self.volume_mm3 = len(self.inside_mm) * self.frame.grid.voxel_volume_mm3
-
-    def __call__(self, points_mm: np.ndarray) -> np.ndarray:
-        """(N,) depth in mm of points (N, 3); negative outside."""
-        voxels = self.frame.grid.to_voxels(points_mm + self.frame.origin_mm)
-        depth: np.ndarray = map_coordinates(self.table, voxels.T, order=1, mode="nearest")
-        return depth
-
-    @property
-    def box_mm(self) -> tuple[np.ndarray, np.ndarray]:
-        """Opposite corners of a box that holds the liver."""
-        margin = 2 * WORKING_SPACING_MM
-        return self.inside_mm.min(axis=0) - margin, self.inside_mm.max(axis=0) + margin
 
 
 def draw_liver(
@@ -149,7 +121,8 @@ def draw_volume_ml(rng: np.random.Generator) -> float:
     return float(np.clip(1600 * np.exp(rng.normal(0, 0.24)), *VOLUME_RANGE_ML))
 
 
-def _working_frame(spacing_mm: float) -> Frame:
+def working_frame(spacing_mm: float) -> Frame:
+    """A grid of this spacing that holds any liver."""
     x, y, z = (int(np.ceil(extent / spacing_mm)) for extent in (320, 260, 260))
     return Frame.centred(Grid.regular((x, y, z), (spacing_mm, spacing_mm, spacing_mm)))
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.phantom.depth import LiverDepth
 from lldm_aug.phantom.implicit import Vector, Waves, ellipsoid
 from lldm_aug.phantom.interior import Interior
-from lldm_aug.phantom.liver import LiverDepth
 from lldm_aug.phantom.tissues import LESIONS
 
 DIAMETER_RANGE_MM = (5.0, 120.0)

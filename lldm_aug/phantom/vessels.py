@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.phantom.depth import LiverDepth
 from lldm_aug.phantom.growth import GrowingTree, Room
-from lldm_aug.phantom.liver import LiverDepth, LiverShape
+from lldm_aug.phantom.liver import LiverShape
 from lldm_aug.phantom.tree import VesselTree, murray_radii, segment_lengths, without_subtrees
 from lldm_aug.phantom.tumours import Tumour
 
