@@ -13,7 +13,7 @@ from lldm_aug.processes import PATIENCE
 
 
 @click.command(no_args_is_help=True)
-@click.option("--n", type=click.IntRange(min=1), required=True, help="Cases that the pool shall have.")
+@click.option("--n", type=click.IntRange(min=1), required=True, help="Pairs to make, rejected ones included.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="The pool's folder.")
 @click.option(
     "--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder; the embedded one if left out."
@@ -24,6 +24,10 @@ from lldm_aug.processes import PATIENCE
 @seed_option
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Steps of the solver.")
 @click.option("--guidance", type=click.FloatRange(0, 20), default=None, help="Classifier-free guidance on the mask.")
+@click.option("--gate", is_flag=True, help="Keep only pairs that the generator's own segmenter and statistics confirm.")
+@click.option(
+    "--referee", type=EXISTING_FOLDER, default=None, help="Gate with this segmenter, run or nnU-Net model folder."
+)
 @click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Share the work by hand: number of parts.")
 @click.option("--part-id", type=click.IntRange(min=0), default=0, help="Which part this call makes, from 0.")
 @dry_run_option
@@ -37,6 +41,8 @@ def generate(
     seed: int,
     steps: int | None,
     guidance: float | None,
+    gate: bool,
+    referee: Path | None,
     num_parts: int,
     part_id: int,
     dry_run: bool,
@@ -45,22 +51,26 @@ def generate(
 
     Run the same command again to go on after an interruption; a larger --n adds cases. Case k of a seed is the
     same whatever the number of parts, processes or restarts. Without --masks they are deformed ones of the training
-    cases, or procedural ones for the embedded generator.
+    cases, or procedural ones for the embedded generator. Pairs that the gate rejects are counted and kept apart, in
+    OUT/rejected; they are not made anew.
 
     \b
     Examples:
       lldm-aug generate --n 500 --out pools/x
       lldm-aug generate --n 100 --out pools/y --model runs/x --masks deformed --data 801 --fold 0
+      lldm-aug generate --n 100 --out pools/z --model runs/x --gate
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
     from lldm_aug.models.description import read_description
     from lldm_aug.resources import pretrained_dir
-    from lldm_aug.synthesis.plan import choose_sampling, describe_pool, generator_folder, request_masks
+    from lldm_aug.synthesis.plan import choose_sampling, describe_pool, generator_folder, make_gate, request_masks
 
     folder = generator_folder(model if model is not None else pretrained_dir())
     description = read_description(folder)
     kind = masks or ("procedural" if model is None and data is None else "deformed")
-    request = request_masks(description, kind, data, fold, write_split=not dry_run)
+    request = request_masks(
+        description, kind, data, fold, model=model if model is not None else pretrained_dir(), write_split=not dry_run
+    )
     sampling = choose_sampling(description, steps, guidance)
     if dry_run:
         click.echo(f"generator  {folder}\nmasks      {request.kind} {request.dataset.name if request.dataset else ''}")
@@ -70,20 +80,26 @@ def generate(
     from accelerate.utils import parse_flag_from_env
 
     from lldm_aug.models.generator import Generator
-    from lldm_aug.pool.manifest import read_cases
     from lldm_aug.pool.mosaic import draw_pool
+    from lldm_aug.pool.rejected import RejectedCase, count_reasons, read_rejected
     from lldm_aug.pool.writer import open_pool
     from lldm_aug.synthesis import generate as synthesis
 
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
     generator = Generator.load(folder).to(state.device)
     source = request.source(description)
-    open_pool(out, describe_pool(description, generator.hash, request, seed, sampling))
+    judge = make_gate(description, referee or folder, state.device) if gate or referee else None
+    open_pool(out, describe_pool(description, generator.hash, request, seed, sampling, judge))
     parts, part = num_parts * state.num_processes, part_id * state.num_processes + state.process_index
     todo = synthesis.missing_indices(out, n, seed, parts, part)
-    for _ in track(synthesis.generate(generator, source, out, seed, todo, sampling), "generate", len(todo)):
-        pass
+    made = synthesis.generate(generator, source, out, seed, todo, sampling, judge)
+    kept = sum(not isinstance(case, RejectedCase) for case in track(made, "generate", len(todo)))
     state.wait_for_everyone()
     if state.is_main_process and part_id == 0:
         draw_pool(out)
-        click.echo(f"{out}: {len(read_cases(out))} cases, {len(todo)} of them new here; see {out / 'mosaic.png'}")
+        rejected = read_rejected(out)
+        if rejected:
+            reasons = ", ".join(f"{name} {count}" for name, count in count_reasons(rejected.values()).items())
+            click.echo(f"{out / 'rejected'}: {len(rejected)} pairs that the gate rejected ({reasons})")
+        cases = synthesis.kept_cases(out)
+        click.echo(f"{out}: {cases} cases, {kept} of them new here; see {out / 'mosaic.png'}")

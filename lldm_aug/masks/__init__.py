@@ -34,10 +34,11 @@ def make_mask_source(
         dataset: where real masks come from; procedural masks need none.
         cases: ids of the cases of it that may be used: training cases only.
         grid: the generator's grid, for procedural masks.
-        model: folder of the generator or run whose mask model draws learned masks.
+        model: a mask model's folder, or that of the generator or run that holds it, for learned masks.
 
     Raises:
-        ConfigError: for an unknown kind, or learned masks without a mask model.
+        ConfigError: for an unknown kind, or learned masks without a folder.
+        CheckpointError: when the folder holds no mask model, or a damaged one.
         DatasetError: when real masks are asked for without a data set or cases.
         LabelError: when this kind of mask does not exist for the schema.
     """
@@ -51,10 +52,20 @@ def make_mask_source(
     if kind == "procedural":
         return ProceduralMasks(schema, grid)
     if kind == "learned":
-        raise ConfigError("there is no mask model", where=model, fix="use another kind of masks")
+        return _learned(schema, model)
     if dataset is None or not cases:
         raise DatasetError(f"masks of kind {kind!r} need a data set with training cases", fix="give --data and --fold")
     real = RealCases(dataset, tuple(cases))
     sources: dict[str, Callable[[RealCases], MaskSource]]
     sources = {"real": RealMasks, "deformed": DeformedMasks, "edited": EditedMasks}
     return sources[kind](real)
+
+
+def _learned(schema: LabelSchema, model: Path | None) -> MaskSource:
+    from lldm_aug.masks.learned import LearnedMasks
+    from lldm_aug.models.mask_description import mask_model_folder
+    from lldm_aug.models.mask_model import MaskModel
+
+    if model is None:
+        raise ConfigError("masks of kind 'learned' need a mask model", fix="run 'lldm-aug train masks' first")
+    return LearnedMasks(MaskModel.load(mask_model_folder(model)), schema)

@@ -17,11 +17,15 @@ from lldm_aug.config.schema import (
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.limits import Limits
 from lldm_aug.models.description import CONFIG_FILE, Side
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 
 FORMAT_VERSION = 1
+DENOISER_FILE = "mask_denoiser.safetensors"
+PLACES = (".", "masks", "masks/export", "generator/masks")
+"""Where a mask model lies in its own folder, in that of a generator, and in that of a run."""
 
 
 class MaskDescription(Record):
@@ -41,6 +45,7 @@ class MaskDescription(Record):
         sampling: how it is sampled.
         latent_mean: mean of each latent channel over the training masks.
         latent_std: standard deviation likewise.
+        limits: what its masks may look like: the defaults, widened to the training masks.
         reconstruction_dice: mean Dice of whole training masks after a pass through the autoencoder, by structure.
         stages: what each stage saw; a mask model without a history is refused.
     """
@@ -58,6 +63,7 @@ class MaskDescription(Record):
     sampling: SamplingSettings
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
+    limits: Limits
     reconstruction_dice: dict[str, float]
     stages: Annotated[tuple[StageProvenance, ...], Field(min_length=1)]
 
@@ -105,3 +111,17 @@ def read_mask_description(folder: Path) -> MaskDescription:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "invalid"
         raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+
+
+def mask_model_folder(path: Path) -> Path:
+    """A mask model's folder, given it or the generator's or run's folder that holds it.
+
+    Raises:
+        CheckpointError: when there is none.
+    """
+    for place in PLACES:
+        if (path / place / DENOISER_FILE).is_file():
+            return path / place
+    raise CheckpointError(
+        "no mask model", where=path, fix="run 'lldm-aug train masks' with the run's --out, or give another --model"
+    )

@@ -9,18 +9,15 @@ import torch
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 
 from lldm_aug.diffusion.sampler import sample
-from lldm_aug.errors import CheckpointError
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.models.description import CONFIG_FILE
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
-from lldm_aug.models.mask_description import MaskDescription, read_mask_description
+from lldm_aug.models.mask_description import DENOISER_FILE, MaskDescription, read_mask_description
+from lldm_aug.models.onednn import prefer_onednn
 
 AUTOENCODER_FILE = "mask_autoencoder.safetensors"
-DENOISER_FILE = "mask_denoiser.safetensors"
-PLACES = (".", "masks", "masks/export", "generator/masks")
-"""Where a mask model lies in its own folder, in that of a generator, and in that of a run."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,8 @@ class MaskModel:
             empty = cls.untrained(read_mask_description(folder))
         load_weights(empty.autoencoder, folder / AUTOENCODER_FILE)
         load_weights(empty.denoiser, folder / DENOISER_FILE)
+        prefer_onednn(empty.autoencoder)
+        prefer_onednn(empty.denoiser)
         return cls(empty.description, empty.autoencoder.eval(), empty.denoiser.eval(), identity)
 
     def save(self, folder: Path, dtype: torch.dtype | None = None) -> None:
@@ -73,6 +72,11 @@ class MaskModel:
             save_tensors(temporary / DENOISER_FILE, self.denoiser.state_dict(), dtype)
             write_sums(temporary)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.autoencoder.parameters()).device
+
     @torch.inference_mode()
     def depths_mm(self, noise: torch.Tensor, rng: torch.Generator | None = None) -> torch.Tensor:
         """Depth fields (B, S, X, Y, Z) in millimetres for standard normal noise (B, L, x, y, z).
@@ -85,17 +89,3 @@ class MaskModel:
         latent = sample(self.denoiser, noise, d.objective, d.sampling, rng)
         mean, std = (torch.tensor(v, device=latent.device).view(1, -1, 1, 1, 1) for v in (d.latent_mean, d.latent_std))
         return self.autoencoder.decode(latent * std + mean) * d.reach_mm
-
-
-def mask_model_folder(path: Path) -> Path:
-    """A mask model's folder, given it or the generator's or run's folder that holds it.
-
-    Raises:
-        CheckpointError: when there is none.
-    """
-    for place in PLACES:
-        if (path / place / DENOISER_FILE).is_file():
-            return path / place
-    raise CheckpointError(
-        "no mask model", where=path, fix="run 'lldm-aug train masks' with the run's --out, or give another --model"
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lldm_aug import __version__
 from lldm_aug.config.schema import SamplingSettings, check_sampling
@@ -12,13 +12,20 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, LabelError
 from lldm_aug.io.hashing import sha256_json
+from lldm_aug.io.weights import check_sums
 from lldm_aug.masks import make_mask_source
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.description import CONFIG_FILE, Description
+from lldm_aug.models.mask_description import mask_model_folder, read_mask_description
 from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance
 
-WITHOUT_DATA = ("procedural",)
+if TYPE_CHECKING:
+    import torch
+
+    from lldm_aug.synthesis.gate import Gate
+
+WITHOUT_DATA = ("learned", "procedural")
 
 
 @dataclass(frozen=True)
@@ -26,14 +33,16 @@ class MaskRequest:
     """Which masks to draw.
 
     Args:
-        kind: ``real``, ``deformed`` or ``procedural``.
-        dataset: data set whose training masks are the source; None for procedural masks.
+        kind: one of `lldm_aug.masks.KINDS`.
+        dataset: data set whose training masks are the source; None for learned and procedural masks.
         split: the fold of it whose training cases may be used.
+        model: folder of the mask model, for learned masks.
     """
 
     kind: str
     dataset: RawDataset | None
     split: Split | None
+    model: Path | None = None
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -53,7 +62,9 @@ class MaskRequest:
                 where=self.dataset.folder,
                 fix="use masks of the same structures, or a generator trained on this data set",
             )
-        return make_mask_source(self.kind, schema, dataset=self.dataset, cases=self.cases, grid=description.grid)
+        return make_mask_source(
+            self.kind, schema, dataset=self.dataset, cases=self.cases, grid=description.grid, model=self.model
+        )
 
 
 def generator_folder(path: Path) -> Path:
@@ -84,13 +95,28 @@ def choose_sampling(description: Description, steps: int | None, guidance: float
 
 
 def request_masks(
-    description: Description, kind: str, data: str | None, fold: Fold | None, *, write_split: bool = True
+    description: Description,
+    kind: str,
+    data: str | None,
+    fold: Fold | None,
+    *,
+    model: Path | None = None,
+    write_split: bool = True,
 ) -> MaskRequest:
     """Fills in what the user left open with the data set and fold that the generator was trained on.
+
+    Args:
+        description: of the generator.
+        kind: one of `lldm_aug.masks.KINDS`.
+        data: the user's data set, if any.
+        fold: the user's fold, if any.
+        model: the generator's or run's folder, which may hold a mask model.
+        write_split: whether a split that the data set lacks is made and written.
 
     Raises:
         DatasetError: when real masks are asked for and the data set or fold cannot be found.
         ConfigError: when a data set is given for masks that come from none.
+        CheckpointError: when learned masks are asked for and there is no mask model.
     """
     trained = description.stages[-1]
     if kind in WITHOUT_DATA:
@@ -98,7 +124,8 @@ def request_masks(
             raise ConfigError(
                 f"masks of kind {kind!r} come from no data set", where="--data", fix="leave one of them out"
             )
-        return MaskRequest(kind, None, None)
+        folder = mask_model_folder(model) if kind == "learned" and model is not None else None
+        return MaskRequest(kind, None, None, folder)
     dataset = RawDataset.find(data if data is not None else trained.dataset)
     if fold is None:
         if trained.dataset != dataset.name:
@@ -107,11 +134,29 @@ def request_masks(
     return MaskRequest(kind, dataset, load_split(dataset, fold, write=write_split))
 
 
+def make_gate(description: Description, referee: Path, device: torch.device | str = "cpu") -> Gate:
+    """The gate of a generator with the referee in a folder (see `load_referee`).
+
+    Raises:
+        CheckpointError: when there is no referee, or the generator says nothing of real cases.
+        LabelError: when they do not fit each other.
+    """
+    from lldm_aug.synthesis.gate import Gate
+    from lldm_aug.synthesis.referee import load_referee
+
+    return Gate.of(description, load_referee(referee, device))
+
+
 def describe_pool(
-    description: Description, generator_hash: str, masks: MaskRequest, seed: int, sampling: SamplingSettings
+    description: Description,
+    generator_hash: str,
+    masks: MaskRequest,
+    seed: int,
+    sampling: SamplingSettings,
+    gate: Gate | None = None,
 ) -> PoolInfo:
-    """The pool's ``pool.json``."""
-    dataset, split = masks.dataset, masks.split
+    """The pool's ``pool.json``; what a mask model or the gate's referee saw counts as seen by the generator."""
+    dataset, split, stages = masks.dataset, masks.split, description.stages
     settings: dict[str, Any] = {
         "generator": generator_hash,
         "seed": seed,
@@ -120,6 +165,12 @@ def describe_pool(
         "mask_cases": {c: dataset.label_hash(c) for c in masks.cases} if dataset else {},
         "sampling": sampling.model_dump(mode="json"),
     }
+    if masks.model is not None:
+        settings["mask_model"] = check_sums(masks.model)
+        stages += read_mask_description(masks.model).stages
+    if gate is not None:
+        settings["gate"] = gate.settings
+        stages += gate.referee.stages
     return PoolInfo(
         lldm_aug_version=__version__,
         seed=seed,
@@ -128,7 +179,7 @@ def describe_pool(
         fold=None if split is None else split.fold,
         split_hash=None if split is None else split.hash,
         dataset_json={**description.dataset_json, "file_ending": ".nii.gz"},
-        generator=GeneratorProvenance(hash=generator_hash, stages=description.stages),
+        generator=GeneratorProvenance(hash=generator_hash, stages=stages),
         settings_hash=sha256_json(settings),
         settings=settings,
     )

@@ -39,7 +39,7 @@ class Deformation:
 
 
 def draw_deformation(rng: np.random.Generator, shape: Shape, spacing_mm: Spacing, strength: float) -> Deformation:
-    """A random diffeomorphism, then a random rotation, scaling and shift; ``strength`` 1 goes as far as the constants."""
+    """A random diffeomorphism, then a random rotation, scaling and shift; ``strength`` 1 goes up to the constants."""
     lattice = Lattice.over(shape, spacing_mm, NODE_MM)
     smooth = flow(draw_velocity(rng, lattice, strength * PEAK_MM * rng.uniform()), lattice)
     nodes = np.indices(lattice.shape).reshape(3, -1) * np.asarray(lattice.spacing_mm)[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from lldm_aug.config.schema import Config
 from lldm_aug.config.schema import MasksDiffusionStage as Settings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.masks.assemble import assemble
+from lldm_aug.masks.limits import DEFAULT_LIMITS, Limits
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
 from lldm_aug.models.mask_description import MaskDescription
@@ -50,6 +52,11 @@ class MasksDiffusionStage:
         noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
         return ((model(noisy, times) - target) ** 2).mean(), {}
 
+    @cached_property
+    def _limits(self) -> Limits:
+        labels = (self.cases.load_label(case_id).numpy() for case_id in self.cases.case_ids)
+        return DEFAULT_LIMITS.widened(labels, self.cases.schema)
+
     def _mask_model(self) -> MaskModel:
         record, masks = self.cases.record, self.config.masks
         description = MaskDescription(
@@ -65,6 +72,7 @@ class MasksDiffusionStage:
             sampling=masks.sampling,
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
+            limits=self._limits,
             reconstruction_dice=self.first.record.facts["reconstruction_dice"],
             stages=(*self.first.record.stages, self.cases.provenance(self.name)),
         )
