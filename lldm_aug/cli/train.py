@@ -9,7 +9,7 @@ import click
 from lldm_aug.cli.options import FOLD, NEW_FOLDER, config_option, dry_run_option, set_option
 from lldm_aug.cli.progress import progress_bar
 
-STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet")
+STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet", "masks")
 
 
 @click.command(no_args_is_help=True)
@@ -34,6 +34,8 @@ def train(
     """Train one STAGE of a generator: autoencoder, then diffusion, then controlnet, all with the same --out.
 
     Run the same command again to go on after an interruption. After the last stage OUT/generator holds the generator.
+    Two stages stand alone and come at any time before controlnet, whose generator then carries what they made:
+    segmenter, which judges images, and masks, which draws new masks.
 
     \b
     Examples:
@@ -55,9 +57,10 @@ def train(
         return
     from accelerate import PartialState
 
+    from lldm_aug.training.run import number_of_steps
     from lldm_aug.training.run import train as train_stage
 
-    with progress_bar(stage, getattr(settings.train, stage).steps) as update:
+    with progress_bar(stage, number_of_steps(stage, settings)) as update:
         result = train_stage(
             stage,
             settings,

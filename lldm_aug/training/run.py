@@ -74,6 +74,11 @@ def train(
     return _result(name, out)
 
 
+def number_of_steps(name: str, config: Config) -> int:
+    """Optimiser steps of a stage, all its passes together."""
+    return sum(getattr(config.train, part).steps for part in PASSES.get(name, (name,)))
+
+
 def _counting_on(on_step: OnStep, done: int) -> OnStep:
     return lambda step, figures: on_step(done + step, figures)
 
