@@ -123,7 +123,8 @@ def scored_config() -> Config:
     tree = tiny_config().model_dump(mode="json")
     tree["train"]["controlnet"] |= {"score_every": 2, "score_cases": 2}
     tree["segmenter"] |= {"filters": 8, "blocks": [1, 1], "norm_groups": 8}
-    tree["train"]["segmenter"] |= {"steps": 40, "patch": None, "checkpoint_every": 100, "learning_rate": 1e-2, "warmup_steps": 5, "preview_every": 0}
+    few = {"steps": 40, "checkpoint_every": 100, "learning_rate": 1e-2, "warmup_steps": 5}
+    tree["train"]["segmenter"] |= few
     return Config.model_validate(tree)
 
 
@@ -207,7 +208,8 @@ def test_scores_are_relative_to_real_images(run: Path, dataset: RawDataset, case
         MaskFaithfulness(dataset, cases, scored_config(), Constant(1), {"liver": real, "hcc": 0.01}).score(generator)
         for real in (0.5, 1.0)
     )
-    assert half is not None and full is not None
+    assert half is not None
+    assert full is not None
     assert half.value == pytest.approx(2 * full.value) == pytest.approx(2 * full.figures["dice.liver"])
     assert half.figures["dice.hcc"] == 0
     assert "relative.hcc" not in half.figures  # the segmenter does not find it in real images either

@@ -19,6 +19,7 @@ STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet", "masks")
 @click.option("--out", type=NEW_FOLDER, required=True, help="Run folder, the same for all stages.")
 @config_option
 @set_option
+@click.option("--init", "source", metavar="pretrained|DIR", help="Generator or run folder to start from.")
 @click.option("--log-with", multiple=True, metavar="TRACKER", help="Tracker of Accelerate, such as tensorboard.")
 @dry_run_option
 def train(
@@ -28,6 +29,7 @@ def train(
     out: Path,
     config: str | None,
     overrides: tuple[str, ...],
+    source: str | None,
     log_with: tuple[str, ...],
     dry_run: bool,
 ) -> None:
@@ -50,6 +52,12 @@ def train(
 
     settings = load_config(config, overrides)
     dataset = RawDataset.find(data)
+    initial = None
+    if source is not None:
+        from lldm_aug.training.initial import Initial
+
+        initial = Initial.load(source)
+        settings = initial.sized(settings)
     if dry_run:
         split = load_split(dataset, fold, write=False)
         click.echo(resolved_yaml(settings))
@@ -67,6 +75,7 @@ def train(
             dataset,
             fold,
             out,
+            initial=initial,
             log_with=log_with,
             on_step=lambda step, figures: update(step, f"loss {figures['loss']:.4f}"),
         )

@@ -18,6 +18,7 @@ from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import write_export
+from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.losses import structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.texture import measure_texture
@@ -30,18 +31,23 @@ class AutoencoderStage:
 
     The loss is a weighted L1 error, plus cross-entropy on exact zeros, plus a slight pull of the latent towards a
     standard normal.
+
+    Args:
+        initial: generator to start from.
     """
 
     name = NAME
 
-    def __init__(self, cases: CaseSet, config: Config) -> None:
-        self.cases = cases
+    def __init__(self, cases: CaseSet, config: Config, initial: Initial | None = None) -> None:
+        self.cases, self.initial = cases, initial
         self.seed = config.seed
         self.settings: Settings = config.train.autoencoder
         self.sizes = config.autoencoder
         record = cases.record
         channels = len(record.dataset_json["channel_names"])
         self.module = Autoencoder(channels, len(cases.schema.names), record.compression, config.autoencoder)
+        if initial is not None:
+            initial.fill_autoencoder(self.module, cases)
         self.case_ids = cases.case_ids
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
@@ -91,9 +97,10 @@ class AutoencoderStage:
     def export(self, folder: Path) -> None:
         """Weights, the texture that they lose, and what they saw."""
         texture = measure_texture(self.cases, self.module)
-        write_export(
-            folder,
-            {"autoencoder": self.module},
-            {"autoencoder": self.sizes.model_dump(mode="json"), "texture": [g.model_dump(mode="json") for g in texture]},
-            (self.cases.provenance(self.name),),
-        )
+        facts = {
+            "autoencoder": self.sizes.model_dump(mode="json"),
+            "texture": [grain.model_dump(mode="json") for grain in texture],
+            "initial": initial_hash(self.initial),
+        }
+        before = () if self.initial is None else self.initial.stages
+        write_export(folder, {"autoencoder": self.module}, facts, (*before, self.cases.provenance(self.name)))

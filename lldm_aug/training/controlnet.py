@@ -23,10 +23,12 @@ from lldm_aug.training.diffusion import network_facts, noised_latents
 from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.faithfulness import MaskFaithfulness
+from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder, write_samples
+from lldm_aug.training.signal import measure_cases
 
 NAME = "controlnet"
 PARTS = ("segmenter", "masks")
@@ -38,6 +40,8 @@ class ControlNetStage:
 
     Args:
         judge: measures by what the exported weights are chosen; None exports the last averaged ones.
+        initial: generator whose mask control it starts from, that of the other stages; None starts it as a copy of the
+            denoiser's encoder.
     """
 
     name = NAME
@@ -50,12 +54,14 @@ class ControlNetStage:
         second: Export,
         latents: LatentCache,
         judge: MaskFaithfulness | None = None,
+        initial: Initial | None = None,
     ) -> None:
         self.judge = judge
         self.cases, self.config, self.first, self.second, self.latents = cases, config, first, second, latents
         for name, value in network_facts(config).items():
             second.require(name, value)
         second.require("autoencoder_hash", first.hash)
+        second.require("initial", initial_hash(initial))
         self.settings: Settings = config.train.controlnet
         self.objective = make_objective(config.objective)
         denoiser = build_denoiser(config.autoencoder.latent_channels, config.denoiser)
@@ -64,6 +70,8 @@ class ControlNetStage:
             config.autoencoder.latent_channels, len(cases.schema.names), cases.record.compression, config.denoiser
         )
         copy_encoder(denoiser, control)
+        if initial is not None:
+            initial.fill_control(control, cases)
         denoiser.requires_grad_(self.settings.train_denoiser)
         self.module = ControlledDenoiser(denoiser, control)
         self.case_ids = cases.case_ids
@@ -117,6 +125,7 @@ class ControlNetStage:
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
             texture=self.first.record.facts.get("texture", ()),
+            real_signal=measure_cases(self.cases),
             stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )
 

@@ -14,6 +14,7 @@ from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export, write_export
+from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import write_samples
@@ -22,15 +23,25 @@ NAME = "diffusion"
 
 
 class DiffusionStage:
-    """Trains the denoiser on normalised latents with a plain squared error."""
+    """Trains the denoiser on normalised latents with a plain squared error.
+
+    Args:
+        initial: generator to start from, that of the first stage.
+    """
 
     name = NAME
 
-    def __init__(self, cases: CaseSet, config: Config, first: Export, latents: LatentCache) -> None:
+    def __init__(
+        self, cases: CaseSet, config: Config, first: Export, latents: LatentCache, initial: Initial | None = None
+    ) -> None:
+        self.initial = initial
+        first.require("initial", initial_hash(initial))
         self.cases, self.config, self.first, self.latents = cases, config, first, latents
         self.settings: Settings = config.train.diffusion
         self.objective = make_objective(config.objective)
         self.module = build_denoiser(config.autoencoder.latent_channels, config.denoiser)
+        if initial is not None:
+            initial.fill_denoiser(self.module)
         self.case_ids = cases.case_ids
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
@@ -50,7 +61,11 @@ class DiffusionStage:
         write_export(
             folder,
             {"denoiser": self.module},
-            {**network_facts(self.config), "autoencoder_hash": self.first.hash},
+            {
+                **network_facts(self.config),
+                "autoencoder_hash": self.first.hash,
+                "initial": initial_hash(self.initial),
+            },
             (*self.first.record.stages, self.cases.provenance(self.name)),
         )
 

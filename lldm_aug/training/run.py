@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from lldm_aug.training.faithfulness import MaskFaithfulness
+    from lldm_aug.training.initial import Initial
     from lldm_aug.training.latents import LatentCache
     from lldm_aug.training.loop import OnStep
     from lldm_aug.training.stage import Stage
@@ -46,6 +47,7 @@ def train(
     fold: Fold,
     out: Path,
     *,
+    initial: Initial | None = None,
     log_with: Sequence[str] = (),
     on_step: OnStep = lambda step, figures: None,
 ) -> Path:
@@ -58,6 +60,7 @@ def train(
         dataset: real cases.
         fold: only this fold's training cases are ever read.
         out: the run folder; after the last stage ``out/generator`` holds the generator.
+        initial: generator to start from (fine-tuning), the same for all stages of a run.
         log_with: trackers of Accelerate, such as ``tensorboard``.
         on_step: called after each step with its number (passes count on) and figures.
 
@@ -67,9 +70,13 @@ def train(
     Raises:
         LldmAugError: see `prepare_cases`, `read_export` and `train_stage`.
     """
+    if initial is not None:
+        if name not in STAGES:
+            raise ConfigError(f"stage '{name}' always starts anew", where="--init", fix="leave it out for this stage")
+        config = initial.sized(config)
     done = 0
     for part in PASSES.get(name, (name,)):
-        _train(part, config, dataset, fold, out, log_with, _counting_on(on_step, done))
+        _train(part, config, dataset, fold, out, initial, log_with, _counting_on(on_step, done))
         done += getattr(config.train, part).steps
     return _result(name, out)
 
@@ -84,7 +91,14 @@ def _counting_on(on_step: OnStep, done: int) -> OnStep:
 
 
 def _train(
-    name: str, config: Config, dataset: RawDataset, fold: Fold, out: Path, log_with: Sequence[str], on_step: OnStep
+    name: str,
+    config: Config,
+    dataset: RawDataset,
+    fold: Fold,
+    out: Path,
+    initial: Initial | None,
+    log_with: Sequence[str],
+    on_step: OnStep,
 ) -> None:
     """One network."""
     from lldm_aug.training.loop import train_stage
@@ -93,12 +107,12 @@ def _train(
     accelerator = _accelerator(config, log_with, folder)
     with accelerator.main_process_first():
         cases = prepare_cases(dataset, fold, config, out / "cases")
-        _begin(name, config, cases, folder, accelerator.num_processes)
+        _begin(name, config, cases, folder, accelerator.num_processes, initial)
     if (folder / "export").is_dir() and _result(name, out).is_dir():
         return
     if log_with:
         accelerator.init_trackers("lldm_aug")
-    stage = _make_stage(name, config, dataset, cases, out, accelerator)
+    stage = _make_stage(name, config, dataset, cases, out, accelerator, initial)
     train_stage(stage, accelerator, folder, config.seed, on_step)
     accelerator.end_training()
 
@@ -137,12 +151,14 @@ def _accelerator(config: Config, log_with: Sequence[str], folder: Path) -> Accel
     return accelerator
 
 
-def _begin(name: str, config: Config, cases: CaseSet, folder: Path, processes: int) -> None:
+def _begin(name: str, config: Config, cases: CaseSet, folder: Path, processes: int, initial: Initial | None) -> None:
     """Writes ``run.json``, or refuses to go on with a stage that has got somewhere with other settings."""
     path = folder / "run.json"
     binding = _binding(name, config)
     if name == "controlnet" and config.train.controlnet.score_every and _segmenter(folder.parent).is_dir():
         binding["segmenter"] = check_sums(_segmenter(folder.parent))  # it chooses the weights
+    if initial is not None:
+        binding["initial"] = initial.hash
     if path.exists() and ((folder / "export").is_dir() or any((folder / "checkpoints").glob("step_*"))):
         before = _read_binding(path)
         keys = sorted({*before, *binding})
@@ -164,6 +180,7 @@ def _begin(name: str, config: Config, cases: CaseSet, folder: Path, processes: i
         "cases": list(cases.case_ids),
         "binding": binding,
         "config": config.model_dump(mode="json"),
+        "initial_stages": [stage.model_dump(mode="json") for stage in initial.stages] if initial else [],
     }
     write_json(path, record)
 
@@ -201,7 +218,13 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _make_stage(
-    name: str, config: Config, dataset: RawDataset, cases: CaseSet, out: Path, accelerator: Accelerator
+    name: str,
+    config: Config,
+    dataset: RawDataset,
+    cases: CaseSet,
+    out: Path,
+    accelerator: Accelerator,
+    initial: Initial | None,
 ) -> Stage:
     import torch
 
@@ -215,7 +238,7 @@ def _make_stage(
     with torch.random.fork_rng():  # initial weights: the one thing that torch draws from its global generator
         torch.manual_seed(derive_seed(config.seed, name, "initial weights"))
         if name == "autoencoder":
-            return AutoencoderStage(cases, config)
+            return AutoencoderStage(cases, config, initial)
         if name == "segmenter":
             return SegmenterStage(cases, config)
         if name in PASSES["masks"]:
@@ -224,10 +247,10 @@ def _make_stage(
         first.require("autoencoder", config.autoencoder.model_dump(mode="json"))
         latents = _latents(config, cases, first, out, accelerator)
         if name == "diffusion":
-            return DiffusionStage(cases, config, first, latents)
+            return DiffusionStage(cases, config, first, latents, initial)
         second = read_export(out / "diffusion" / "export", name)
         judge = _judge(config, dataset, cases, out, accelerator)
-        return ControlNetStage(cases, config, first, second, latents, judge)
+        return ControlNetStage(cases, config, first, second, latents, judge, initial)
 
 
 def _judge(

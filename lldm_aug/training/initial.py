@@ -1,0 +1,122 @@
+"""Fine-tuning: a generator whose weights a run starts from, whatever its own data's labels, channels and spacing."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from lldm_aug.config.schema import Config
+from lldm_aug.errors import ConfigError
+from lldm_aug.models.adapt import Layout, Weights, adapt_autoencoder, adapt_control
+from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.models.denoiser import MaskControl
+from lldm_aug.models.generator import Generator
+from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.resources import pretrained_dir
+from lldm_aug.synthesis.plan import generator_folder
+from lldm_aug.training.cases import CaseSet
+
+EMBEDDED = "pretrained"
+SECTIONS = ("autoencoder", "denoiser", "objective")
+OWN = ("compression",)
+"""Of these sections, what the new data decide for themselves."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Initial:
+    """A finished generator to start from.
+
+    Args:
+        generator: its weights and description.
+    """
+
+    generator: Generator
+
+    @classmethod
+    def load(cls, source: str) -> Initial:
+        """The embedded generator for ``pretrained``, else that of a generator or run folder.
+
+        Raises:
+            CheckpointError: when there is none, or it is damaged.
+        """
+        return cls(Generator.load(generator_folder(pretrained_dir() if source == EMBEDDED else Path(source))))
+
+    @property
+    def hash(self) -> str:
+        """Identity of the generator."""
+        return self.generator.hash
+
+    @property
+    def stages(self) -> tuple[StageProvenance, ...]:
+        """What it has seen: a generator that starts from it has seen this too."""
+        return self.generator.description.stages
+
+    def sized(self, config: Config) -> Config:
+        """Settings with the networks' sizes and the objective of this generator.
+
+        Raises:
+            ConfigError: when the settings ask for others.
+        """
+        sections = {name: self._sized(name, getattr(config, name)) for name in SECTIONS}
+        return config.model_copy(update=sections)
+
+    def _sized(self, name: str, wanted: BaseModel) -> BaseModel:
+        here: BaseModel = getattr(self.generator.description, name)
+        for key in sorted(wanted.model_fields_set - {*OWN}):
+            if getattr(wanted, key) != getattr(here, key):
+                raise ConfigError(
+                    f"{name}.{key} is {getattr(wanted, key)}, but {getattr(here, key)} in the initial generator",
+                    where="--init",
+                    fix="leave it out (--config finetune sets no sizes): sizes are the initial generator's",
+                )
+        return here.model_copy(update={key: getattr(wanted, key) for key in OWN if key in type(wanted).model_fields})
+
+    def fill_autoencoder(self, module: Autoencoder, cases: CaseSet) -> None:
+        """Starts a new data set's autoencoder from this one's weights."""
+        old, new = self._layouts(cases, self.generator.autoencoder.stem, module.stem)
+        carry_over("autoencoder", module, adapt_autoencoder(self.generator.autoencoder.state_dict(), old, new))
+
+    def fill_denoiser(self, module: nn.Module) -> None:
+        """Starts the denoiser from this one's; it depends on no data set."""
+        carry_over("denoiser", module, self.generator.network.denoiser.state_dict())
+
+    def fill_control(self, module: MaskControl, cases: CaseSet) -> None:
+        """Starts a new data set's mask control from this one's weights."""
+        old, new = self._layouts(cases, self.generator.description.compression, cases.record.compression)
+        carry_over("controlnet", module, adapt_control(self.generator.network.control.state_dict(), old, new))
+
+    def _layouts(self, cases: CaseSet, old: tuple[int, int, int], new: tuple[int, int, int]) -> tuple[Layout, Layout]:
+        known, record = self.generator.description, cases.record
+        return (
+            Layout(tuple(known.dataset_json["channel_names"].values()), known.labels.names, old),
+            Layout(tuple(record.dataset_json["channel_names"].values()), cases.schema.names, new),
+        )
+
+
+def initial_hash(initial: Initial | None) -> str | None:
+    """Identity of the generator that a run starts from; all its stages must start from the same."""
+    return None if initial is None else initial.hash
+
+
+@torch.no_grad()
+def carry_over(title: str, module: nn.Module, weights: Weights) -> list[str]:
+    """Copies what has the same name and shape; logs and returns the names of the module's other weights."""
+    own = module.state_dict()
+    left = sorted(name for name, t in own.items() if name not in weights or weights[name].shape != t.shape)
+    module.load_state_dict({name: t if name in left else weights[name] for name, t in own.items()})
+    if left:
+        log.warning(
+            "%s: %d of %d weights start anew, the initial generator's have another shape: %s",
+            title,
+            len(left),
+            len(own),
+            ", ".join(left[:8]) + (", ..." if len(left) > 8 else ""),
+        )
+    return left
