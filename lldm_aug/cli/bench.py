@@ -12,7 +12,6 @@ from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fo
 if TYPE_CHECKING:
     from lldm_aug.evaluation.bench_plan import BenchPlan
     from lldm_aug.evaluation.bench_report import BenchResults
-    from lldm_aug.synthesis.referee import Referee
 
 
 @click.group()
@@ -71,7 +70,7 @@ def _run(plan: BenchPlan, out: Path) -> BenchResults:
 
     from lldm_aug.cli.progress import progress_bar
     from lldm_aug.evaluation.bench_report import compile_results, write_report
-    from lldm_aug.evaluation.bench_run import count_steps, run_bench
+    from lldm_aug.evaluation.bench_run import count_steps, open_referee, run_bench
     from lldm_aug.evaluation.features import EfficientNetLite0
     from lldm_aug.evaluation.machine import describe_machine
     from lldm_aug.models.generator import Generator
@@ -79,18 +78,12 @@ def _run(plan: BenchPlan, out: Path) -> BenchResults:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = EfficientNetLite0(device)
     generator = Generator.load(plan.generator).to(device)
-    referee = None if plan.referee is None else _referee(plan.referee)
+    referee = open_referee(plan, device)
     with progress_bar("bench", total=count_steps(plan)) as update:
         measured = run_bench(plan, out, generator, network, referee, update)
     results = compile_results(plan, measured, generator.hash, network, describe_machine(device))
     write_report(plan, results, out)
     return results
-
-
-def _referee(folder: Path) -> Referee:
-    from lldm_aug.synthesis.referee import load_referee
-
-    return load_referee(folder)
 
 
 def _announce(plan: BenchPlan) -> None:

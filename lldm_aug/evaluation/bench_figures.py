@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -107,28 +108,31 @@ def texture_figures(measured: Measured) -> Figures:
         "of_medians": ratio(_median(values["synthetic"]), _median(values["real"])),
         "control": ratio(means["control"], means["real"]),
     }
-    note = "" if np.isfinite(values["real"]).any() else "no structure called liver"
+    note = "" if np.isfinite(values["real"]).any() else "too little parenchyma away from other structures"
     return [judge("parenchyma texture over real", goals.TEXTURE, value, beside=beside, note=note)], detail
 
 
 def signal_figures(measured: Measured, schema: LabelSchema) -> Figures:
-    """Differences of mean and deviation by structure, in deviations of the real voxels."""
-    criteria, detail = [], {}
+    """Differences of mean and deviation by structure and channel, in deviations of the real voxels."""
     real, synthetic, control = (
-        [m.signals for m in cases] for cases in (measured.real, measured.synthetic, measured.control)
+        [m.signal for m in cases] for cases in (measured.real, measured.synthetic, measured.control)
     )
-    for name in schema.names:
-        shift, noise = signal_shift(real, synthetic, name), signal_shift(real, control, name)
-        detail[name] = {"synthetic": _json(asdict(shift)), "control": _json(asdict(noise))}
+    channels = max((len(means) for case in real for means in case.mean.values()), default=1)
+    criteria, detail = [], {}
+    for channel, name in product(range(channels), schema.names):
+        shift = signal_shift(real, synthetic, name, channel)
+        noise = signal_shift(real, control, name, channel)
+        structure = name if channels == 1 else f"{name}, channel {channel}"
+        detail[structure] = {"synthetic": _json(asdict(shift)), "control": _json(asdict(noise))}
         note = "" if shift.real_cases else "no held-out mask holds it"
-        mean_beside = {"in_deviations_between_cases": shift.mean_between_cases, "control": noise.mean}
+        of_mean = {"in_deviations_between_cases": shift.mean_between_cases, "control": noise.mean}
         criteria += [
-            judge("signal mean", goals.SIGNAL, shift.mean, structure=name, beside=mean_beside, note=note),
+            judge("signal mean", goals.SIGNAL, shift.mean, structure=structure, beside=of_mean, note=note),
             judge(
                 "signal deviation",
                 goals.SIGNAL,
                 shift.deviation,
-                structure=name,
+                structure=structure,
                 beside={"control": noise.deviation},
                 note=note,
             ),

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from lldm_aug.evaluation.conformed import conform, conform_to
 from lldm_aug.evaluation.control import NoiseLatents
 from lldm_aug.evaluation.feature_cache import CaseFeatures, FeatureCache
 from lldm_aug.evaluation.features import FeatureNetwork
+from lldm_aug.evaluation.heldout import refuse_seen
 from lldm_aug.evaluation.measurement import Fingerprint, Measurement, Meter
 from lldm_aug.io.atomic import append_json_line, read_json_lines
 from lldm_aug.models.generator import Generator
@@ -25,9 +25,7 @@ from lldm_aug.pool.writer import case_name, open_pool
 from lldm_aug.synthesis.case import make_case
 from lldm_aug.synthesis.generate import generate, missing_indices
 from lldm_aug.synthesis.plan import describe_pool
-
-if TYPE_CHECKING:
-    from lldm_aug.synthesis.referee import Referee
+from lldm_aug.synthesis.referee import Referee, check_referee, load_referee
 
 POOL = "pool"
 FEATURES = "features"
@@ -59,6 +57,22 @@ class Measured:
 def count_steps(plan: BenchPlan) -> int:
     """Steps that `run_bench` reports."""
     return 2 * len(plan.heldout.masks) + len(plan.heldout.others) + len(plan.training_cases)
+
+
+def open_referee(plan: BenchPlan, device: str) -> Referee | None:
+    """The plan's referee, if it has one.
+
+    Raises:
+        CheckpointError: when there is no segmenter in its folder.
+        LabelError: when it finds other structures than the generator makes, or takes other channels.
+        LeakageError: when it has seen a held-out case.
+    """
+    if plan.referee is None:
+        return None
+    referee = load_referee(plan.referee, device)
+    check_referee(referee, plan.description.labels, plan.description.num_channels)
+    refuse_seen(plan.heldout, referee.stages, "the referee", plan.referee)
+    return referee
 
 
 def run_bench(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lldm_aug.evaluation.conformed import ConformedCase
 from lldm_aug.evaluation.dice import dice
 from lldm_aug.labels import LabelSchema
-
-if TYPE_CHECKING:
-    from lldm_aug.synthesis.referee import Referee
+from lldm_aug.synthesis.referee import Referee
 
 
 @dataclass(frozen=True)

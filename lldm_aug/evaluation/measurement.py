@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lldm_aug.data.intensity import background
+from lldm_aug.data.signal import CaseSignal, case_signal
 from lldm_aug.evaluation.conformed import ConformedCase
 from lldm_aug.evaluation.copies import thumbnail
 from lldm_aug.evaluation.faithfulness import RefereeScore, referee_score
 from lldm_aug.evaluation.feature_cache import CaseFeatures, FeatureCache, pooled
-from lldm_aug.evaluation.signal import Signal, liver_to_vessel, structure_signals
+from lldm_aug.evaluation.signal import liver_to_vessel
 from lldm_aug.evaluation.slices import slices_of
 from lldm_aug.evaluation.texture import parenchyma_texture
 from lldm_aug.labels import LabelSchema
-
-if TYPE_CHECKING:
-    from lldm_aug.synthesis.referee import Referee
+from lldm_aug.synthesis.referee import Referee
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Measurement:
         features: of its slices, by plane.
         score: the referee's, if there is one.
         texture: of liver parenchyma; NaN without a liver.
-        signals: by structure, scaled intensities.
+        signal: of each structure, scaled intensities.
         liver_to_vessel: ratio of signals in the data's own units; NaN where either is missing.
     """
 
@@ -52,7 +51,7 @@ class Measurement:
     features: CaseFeatures
     score: RefereeScore | None
     texture: float
-    signals: dict[str, Signal]
+    signal: CaseSignal
     liver_to_vessel: float
 
 
@@ -78,7 +77,7 @@ class Meter:
             features=features,
             score=None if self.referee is None else referee_score(self.referee, case, self.schema),
             texture=parenchyma_texture(case.scaled, case.label, self.schema),
-            signals=structure_signals(case.scaled, case.label, self.schema),
+            signal=case_signal(case.scaled, case.label, background(case.raw), self.schema),
             liver_to_vessel=liver_to_vessel(case.raw, case.label, self.schema),
         )
 

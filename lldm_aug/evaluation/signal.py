@@ -1,4 +1,4 @@
-"""Signal of structures: mean and spread, how far synthetic lie from real ones, and liver against vessels."""
+"""How far the signal of synthetic structures lies from that of real ones, and liver against vessels."""
 
 from __future__ import annotations
 
@@ -7,21 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.data.signal import CaseSignal
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.validity import LIVER, VESSELS
-
-
-@dataclass(frozen=True)
-class Signal:
-    """One structure in one image, first channel.
-
-    Args:
-        mean: over its voxels.
-        deviation: standard deviation over its voxels.
-    """
-
-    mean: float
-    deviation: float
 
 
 @dataclass(frozen=True)
@@ -32,7 +20,7 @@ class SignalShift:
         mean: difference of the mean, in standard deviations of the real voxels within a case.
         deviation: difference of the voxels' standard deviation, in the same unit.
         mean_between_cases: difference of the mean, in standard deviations of the real cases' means.
-        real_cases: real cases that hold the structure.
+        real_cases: real cases that show the structure.
         synthetic_cases: synthetic ones.
     """
 
@@ -43,29 +31,25 @@ class SignalShift:
     synthetic_cases: int
 
 
-def structure_signals(image: np.ndarray, label: np.ndarray, schema: LabelSchema) -> dict[str, Signal]:
-    """Signal of each structure that an (X, Y, Z) label holds, in the first channel of a (C, X, Y, Z) image."""
-    found = {}
-    for name, value in schema.values.items():
-        voxels = image[0][label == value]
-        if voxels.size:
-            found[name] = Signal(float(voxels.mean()), float(voxels.std()))
-    return found
-
-
 def signal_shift(
-    real: Sequence[dict[str, Signal]], synthetic: Sequence[dict[str, Signal]], structure: str
+    real: Sequence[CaseSignal], synthetic: Sequence[CaseSignal], structure: str, channel: int = 0
 ) -> SignalShift:
-    """Synthetic minus real for one structure, cases counting alike; NaN where either side lacks it."""
-    r, s = ([case[structure] for case in cases if structure in case] for cases in (real, synthetic))
-    if not r or not s:
-        return SignalShift(float("nan"), float("nan"), float("nan"), len(r), len(s))
-    real_means, real_deviations = np.array([x.mean for x in r]), np.array([x.deviation for x in r])
-    unit = float(np.sqrt((real_deviations**2).mean())) or float("nan")
-    between = float(real_means.std(ddof=1)) if len(r) > 1 else 0.0
-    shift = float(np.mean([x.mean for x in s]) - real_means.mean())
-    deviation = float(np.sqrt(np.mean([x.deviation**2 for x in s])))
-    return SignalShift(shift / unit, deviation / unit - 1, shift / (between or float("nan")), len(r), len(s))
+    """Synthetic minus real for one structure in one channel, cases counting alike; NaN where either side lacks it."""
+    real_means, real_deviations = _series(real, structure, channel)
+    means, deviations = _series(synthetic, structure, channel)
+    if not len(real_means) or not len(means):
+        nan = float("nan")
+        return SignalShift(nan, nan, nan, len(real_means), len(means))
+    unit = _root_mean_square(real_deviations) or float("nan")
+    between = float(real_means.std(ddof=1)) if len(real_means) > 1 else 0.0
+    shift = float(means.mean() - real_means.mean())
+    return SignalShift(
+        mean=shift / unit,
+        deviation=_root_mean_square(deviations) / unit - 1,
+        mean_between_cases=shift / (between or float("nan")),
+        real_cases=len(real_means),
+        synthetic_cases=len(means),
+    )
 
 
 def liver_to_vessel(image: np.ndarray, label: np.ndarray, schema: LabelSchema) -> float:
@@ -80,3 +64,14 @@ def liver_to_vessel(image: np.ndarray, label: np.ndarray, schema: LabelSchema) -
     if not bright.size or not dark.size or dark.mean() <= 0:
         return float("nan")
     return float(bright.mean() / dark.mean())
+
+
+def _series(cases: Sequence[CaseSignal], structure: str, channel: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means and deviations of the cases that show a structure."""
+    shown = [case for case in cases if structure in case.mean]
+    means = np.array([case.mean[structure][channel] for case in shown])
+    return means, np.array([case.deviation[structure][channel] for case in shown])
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt((values**2).mean()))

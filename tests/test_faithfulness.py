@@ -1,0 +1,73 @@
+"""Mask faithfulness: what a referee scores, and the empty structures that no mean may hide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from pools import blob_case
+
+from lldm_aug.evaluation.conformed import ConformedCase
+from lldm_aug.evaluation.faithfulness import referee_score, structure_score
+from lldm_aug.geometry import Grid
+from lldm_aug.labels import LabelSchema
+
+SCHEMA = LabelSchema(("liver", "hcc"))
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A referee that gives one answer whatever it sees."""
+
+    answer: np.ndarray
+
+    def segment(self, image: np.ndarray, grid: Grid) -> np.ndarray:
+        """The answer."""
+        assert image.shape[1:] == grid.shape
+        return self.answer
+
+
+def case(index=0, label=None):
+    image, drawn = blob_case(0, index)
+    label = drawn if label is None else label
+    return ConformedCase("c", image[None], image[None], label, Grid.regular(label.shape, (2, 2, 3)))
+
+
+def test_perfect_referee_scores_one():
+    cases = [case(i) for i in range(3)]
+    scores = [referee_score(Painted(c.label), c, SCHEMA) for c in cases]
+    for name in SCHEMA.names:
+        found = structure_score(scores, name)
+        assert (found.mean, found.cases, found.absent, found.false_alarms) == (1.0, 3, 0, 0)
+
+
+def test_missed_structure_scores_zero():
+    c = case()
+    found = structure_score([referee_score(Painted(np.minimum(c.label, 1)), c, SCHEMA)], "hcc")
+    assert (found.mean, found.cases) == (0.0, 1)
+
+
+def test_half_of_a_structure():
+    c = case()
+    half = c.label.copy()
+    half[: half.shape[0] // 2] = 0
+    kept = (half == 1).sum() / (c.label == 1).sum()
+    found = structure_score([referee_score(Painted(half), c, SCHEMA)], "liver")
+    assert found.mean == pytest.approx(2 * kept / (1 + kept))
+
+
+def test_absent_structures_are_counted_and_false_alarms_too():
+    healthy = np.minimum(case().label, 1)
+    scores = [
+        referee_score(Painted(case().label), case(label=healthy), SCHEMA),  # sees a tumour that is not there
+        referee_score(Painted(healthy), case(label=healthy), SCHEMA),
+        referee_score(Painted(case().label), case(), SCHEMA),
+    ]
+    found = structure_score(scores, "hcc")
+    assert (found.mean, found.cases, found.absent, found.false_alarms) == (1.0, 1, 2, 1)
+
+
+def test_structure_that_no_mask_holds_has_no_mean():
+    healthy = np.minimum(case().label, 1)
+    assert np.isnan(structure_score([referee_score(Painted(healthy), case(label=healthy), SCHEMA)], "hcc").mean)
