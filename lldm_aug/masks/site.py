@@ -68,15 +68,21 @@ class Site:
 
     @cached_property
     def trunks(self) -> np.ndarray:
-        """(X, Y, Z) large vessels with the roots of their branches, and a voxel around them."""
+        """(X, Y, Z) the trunks and a voxel around them."""
+        around: np.ndarray = binary_dilation(self.trunks_alone, ANY_NEIGHBOUR)
+        return around
+
+    @cached_property
+    def trunks_alone(self) -> np.ndarray:
+        """(X, Y, Z) vessels of at least `TRUNK_MM`, with the roots of their branches."""
         vessels = np.isin(self.labels, list(self.vessels.values()))
         # A box that fits into the tube: the square in a circle has 0.7 of its diameter.
         size = tuple(int(np.ceil(TRUNK_MM / np.sqrt(2) / s)) for s in self.grid.spacing_mm)
         thick = grey_opening(vessels.astype(np.uint8), size) > 0
         for _ in range(max(size) // 2):
             thick = binary_dilation(thick, mask=vessels)
-        around: np.ndarray = binary_dilation(thick, ANY_NEIGHBOUR)
-        return around
+        trunks: np.ndarray = thick
+        return trunks
 
     @cached_property
     def tumours(self) -> tuple[RealTumour, ...]:

@@ -69,6 +69,8 @@ def _occupied(mask: np.ndarray) -> tuple[slice, ...] | None:
 def _changes(mask: np.ndarray, values: dict[str, int], source: np.ndarray) -> list[str]:
     problems = []
     for name, value in values.items():
+        if np.array_equal(mask == value, source == value):
+            continue
         before = piece_sizes(source == value)
         after = piece_sizes(mask == value)
         if len(before) and not len(after):
