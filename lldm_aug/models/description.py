@@ -15,6 +15,7 @@ from lldm_aug.config.schema import (
     check_sampling,
 )
 from lldm_aug.data.intensity import IntensityModel
+from lldm_aug.data.signal import RealSignal
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
@@ -45,6 +46,7 @@ class Description(Record):
         latent_mean: mean of each latent channel over the training cases.
         latent_std: standard deviation likewise; latents are normalised channel by channel.
         texture: what the autoencoder smoothed away in some training cases; put back into generated images.
+        real_signal: what the training cases look like, by which the gate judges; unknown to older generators.
         stages: what each stage saw; a generator without a history is refused.
     """
 
@@ -62,6 +64,7 @@ class Description(Record):
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
     texture: tuple[Grain, ...] = ()
+    real_signal: RealSignal | None = None
     stages: Annotated[tuple[StageProvenance, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -128,6 +128,9 @@ class PoolInfo(Record):
     settings: dict[str, Any]
 
 
+Line = TypeVar("Line", bound=PoolCase)
+
+
 def append_case(pool: Path, case: PoolCase) -> None:
     """Adds a case whose files are already on disk; many processes may add to one pool."""
     append_json_line(pool / MANIFEST_FILE, case.model_dump(mode="json"))
@@ -139,11 +142,15 @@ def read_cases(pool: Path) -> dict[str, PoolCase]:
     Raises:
         PoolError: when a line is no valid record, or two lines of one case differ.
     """
-    path = pool / MANIFEST_FILE
-    cases: dict[str, PoolCase] = {}
+    return read_lines(pool / MANIFEST_FILE, PoolCase)
+
+
+def read_lines(path: Path, kind: type[Line]) -> dict[str, Line]:
+    """The records of a file of cases by id, sorted; arguments and errors as `read_cases`."""
+    cases: dict[str, Line] = {}
     try:
         for line in read_json_lines(path):
-            case = PoolCase.model_validate(line)
+            case = kind.model_validate(line)
             # Two runs that made the same case at once have each written its line; the same seed gave the same files.
             if cases.setdefault(case.case_id, case) != case:
                 raise PoolError(f"two different lines for case {case.case_id}", where=path, fix="remove the wrong one")

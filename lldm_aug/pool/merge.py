@@ -11,6 +11,8 @@ from lldm_aug.errors import IncompatibleResume, PoolError
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.pool.manifest import POOL_FILE, PoolCase, PoolInfo, append_case, read_cases, read_info
+from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
+from lldm_aug.pool.rejected import RejectedCase, append_rejected, read_rejected
 from lldm_aug.pool.verify import check_case, file_record
 
 MIXED = "mixed"
@@ -18,6 +20,8 @@ MIXED = "mixed"
 
 def merge_pools(out: Path, pools: Sequence[Path]) -> Iterator[str]:
     """Copies the cases of several pools into a new one, each checked by its hashes; yields the id of each copied case.
+
+    Pairs that a gate rejected come along, as rejected ones.
 
     A merge that was interrupted goes on when it is run again.
 
@@ -33,7 +37,7 @@ def merge_pools(out: Path, pools: Sequence[Path]) -> Iterator[str]:
     merged = merged_info(infos)
     cases = _all_cases(pools)
     _begin(out, merged)
-    done = read_cases(out)
+    done = {*read_cases(out), *read_rejected(out)}
     for case_id, (pool, case) in cases.items():
         if case_id not in done:
             _copy_case(out, pool, case)
@@ -50,7 +54,9 @@ def merged_info(infos: dict[Path, PoolInfo]) -> PoolInfo:
         raise PoolError("no pools to merge")
     first, *others = infos.values()
     for pool, info in infos.items():
-        for name in ("generator", "dataset_json", "format_version", "mask_dataset", "fold", "split_hash"):
+        if info.generator.hash != first.generator.hash:
+            raise PoolError(f"its generator differs from that of {next(iter(infos))}", where=pool)
+        for name in ("dataset_json", "format_version", "mask_dataset", "fold", "split_hash"):
             if getattr(info, name) != getattr(first, name):
                 raise PoolError(f"its {name} differs from that of {next(iter(infos))}", where=pool)
     if all(info.settings_hash == first.settings_hash for info in others):
@@ -58,14 +64,24 @@ def merged_info(infos: dict[Path, PoolInfo]) -> PoolInfo:
     settings: dict[str, Any] = {"merged": [info.settings for info in infos.values()]}
     sources = {info.mask_source for info in infos.values()}
     mask_source = first.mask_source if len(sources) == 1 else MIXED
-    changed = {"mask_source": mask_source, "settings": settings, "settings_hash": sha256_json(settings)}
+    # Referees and mask models may differ: what any of them saw, the merged pool has seen.
+    stages = list(dict.fromkeys(stage.model_dump_json() for info in infos.values() for stage in info.generator.stages))
+    generator = GeneratorProvenance(
+        hash=first.generator.hash, stages=tuple(map(StageProvenance.model_validate_json, stages))
+    )
+    changed = {
+        "generator": generator,
+        "mask_source": mask_source,
+        "settings": settings,
+        "settings_hash": sha256_json(settings),
+    }
     return first.model_copy(update=changed)
 
 
 def _all_cases(pools: Sequence[Path]) -> dict[str, tuple[Path, PoolCase]]:
     cases: dict[str, tuple[Path, PoolCase]] = {}
     for pool in pools:
-        for case_id, case in read_cases(pool).items():
+        for case_id, case in {**read_cases(pool), **read_rejected(pool)}.items():
             if case_id in cases:
                 fix = "merge pools of different seeds or parts"
                 raise PoolError(f"case {case_id} is also in {cases[case_id][0]}", where=pool, fix=fix)
@@ -90,4 +106,7 @@ def _copy_case(out: Path, pool: Path, case: PoolCase) -> None:
             shutil.copyfile(pool / name, temporary)
             if file_record(temporary) != record:  # of the copy: a fault of either disk shows
                 raise PoolError("differs from its manifest line", where=pool / name, fix="generate the case again")
-    append_case(out, case)
+    if isinstance(case, RejectedCase):
+        append_rejected(out, case)
+    else:
+        append_case(out, case)

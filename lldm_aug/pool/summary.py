@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from lldm_aug.labels import LabelSchema
 from lldm_aug.pool.manifest import read_cases, read_info
+from lldm_aug.pool.rejected import count_reasons, read_rejected
 from lldm_aug.record import Record
 
 
@@ -22,6 +24,9 @@ class PoolSummary(Record):
         mask_dataset: the data set that masks were drawn from, if any.
         fold: its fold, if any.
         rejected_masks: masks refused for their anatomy.
+        rejected_pairs: pairs that the gate refused.
+        rejected_for: how many for which reason; a pair may have several.
+        referees: hashes of the segmenters that judged, if any did.
         seed: the run's seed.
         generator: the generator's hash.
         generator_saw: data set and fold of each training stage.
@@ -36,6 +41,9 @@ class PoolSummary(Record):
     mask_dataset: str | None
     fold: int | str | None
     rejected_masks: int
+    rejected_pairs: int
+    rejected_for: dict[str, int]
+    referees: tuple[str, ...]
     seed: int
     generator: str
     generator_saw: tuple[str, ...]
@@ -49,6 +57,7 @@ def summarise(pool: Path) -> PoolSummary:
         PoolError: when either is missing or invalid.
     """
     info, cases = read_info(pool), read_cases(pool).values()
+    rejected = read_rejected(pool)
     size = sum(record.size for case in cases for record in case.files.values())
     return PoolSummary(
         cases=len(cases),
@@ -59,8 +68,17 @@ def summarise(pool: Path) -> PoolSummary:
         mask_dataset=info.mask_dataset,
         fold=info.fold,
         rejected_masks=sum(case.mask.rejected for case in cases),
+        rejected_pairs=len(rejected),
+        rejected_for=count_reasons(rejected.values()),
+        referees=tuple(sorted(_referees(info.settings))),
         seed=info.seed,
         generator=info.generator.hash,
         generator_saw=tuple(f"{s.stage}: {s.dataset} fold {s.fold}" for s in info.generator.stages),
         made_by=f"lldm_aug {info.lldm_aug_version}",
     )
+
+
+def _referees(settings: dict[str, Any]) -> set[str]:
+    if "merged" in settings:
+        return {referee for part in settings["merged"] for referee in _referees(part)}
+    return {settings["gate"]["referee"]} if "gate" in settings else set()

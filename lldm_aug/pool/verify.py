@@ -7,6 +7,7 @@ from pathlib import Path
 from lldm_aug.errors import PoolError
 from lldm_aug.io.hashing import sha256_file
 from lldm_aug.pool.manifest import FileRecord, PoolCase, PoolInfo, read_cases, read_info
+from lldm_aug.pool.rejected import read_rejected
 
 
 def file_record(path: Path) -> FileRecord:
@@ -25,7 +26,8 @@ def check_case(pool: Path, case: PoolCase, *, full: bool = True) -> None:
         if not path.resolve().is_relative_to(pool.resolve()):
             raise PoolError(f"file {name!r} lies outside the pool", where=pool)
         if not path.is_file():
-            fix = "restore it, or delete the line of its case in manifest.jsonl and generate again"
+            lines = "rejected.jsonl" if name.startswith("rejected/") else "manifest.jsonl"
+            fix = f"restore it, or delete the line of its case in {lines} and generate again"
             raise PoolError("missing", where=path, fix=fix)
         if path.stat().st_size != record.size or (full and sha256_file(path) != record.sha256):
             fix = "delete it and its line, then generate again"
@@ -40,7 +42,7 @@ def case_files(info: PoolInfo, case_id: str) -> set[str]:
 
 
 def verify_pool(pool: Path) -> int:
-    """Checks every file of a pool by its hash; returns the number of cases.
+    """Checks every file of a pool by its hash, those of rejected pairs too; returns the number of cases.
 
     Raises:
         PoolError: as `check_case`, when a case lacks an image or its mask, or ``pool.json`` or the manifest is invalid.
@@ -52,4 +54,6 @@ def verify_pool(pool: Path) -> int:
         if missing:
             raise PoolError(f"the line of case {case.case_id} lacks {missing[0]}", where=pool)
         check_case(pool, case)
+    for rejected in read_rejected(pool).values():
+        check_case(pool, rejected)
     return len(cases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.pool.manifest import POOL_FILE, MaskOrigin, PoolCase, PoolInfo, append_case, read_info
+from lldm_aug.pool.rejected import REJECTED_FOLDER, Reason, RejectedCase, append_rejected
 from lldm_aug.pool.verify import file_record
 from lldm_aug.volume import Volume
 
@@ -51,8 +53,9 @@ def write_case(
     label: np.ndarray,
     grid: Grid,
     origin: MaskOrigin,
+    reasons: Sequence[Reason] = (),
 ) -> PoolCase:
-    """Writes the files of a case, each atomically, then its manifest line.
+    """Writes the files of a case, each atomically, then its line: of the manifest, or of ``rejected.jsonl``.
 
     Args:
         pool: the pool's folder.
@@ -63,12 +66,20 @@ def write_case(
         label: (X, Y, Z) integers.
         grid: grid of both.
         origin: the mask's origin.
+        reasons: why the gate rejected it, if it did.
     """
-    volumes = {f"images/{case_id}_{i:04d}{FILE_ENDING}": channel for i, channel in enumerate(image)}
-    volumes[f"labels/{case_id}{FILE_ENDING}"] = label.astype(np.uint8 if label.max(initial=0) < 256 else np.int16)
+    folder = REJECTED_FOLDER if reasons else ""
+    volumes = {f"{folder}images/{case_id}_{i:04d}{FILE_ENDING}": channel for i, channel in enumerate(image)}
+    volumes[f"{folder}labels/{case_id}{FILE_ENDING}"] = label.astype(
+        np.uint8 if label.max(initial=0) < 256 else np.int16
+    )
     for name, data in volumes.items():
         write_nifti(pool / name, Volume(data, grid))
     files = {name: file_record(pool / name) for name in volumes}
     case = PoolCase(case_id=case_id, index=index, seed=seed, mask=origin, files=files)
+    if reasons:
+        rejected = RejectedCase(**dict(case), reasons=tuple(reasons))
+        append_rejected(pool, rejected)
+        return rejected
     append_case(pool, case)
     return case

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lldm_aug.config.schema import SamplingSettings
-from lldm_aug.errors import ConfigError
+from lldm_aug.errors import ConfigError, PoolError
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.manifest import PoolCase, read_cases
+from lldm_aug.pool.rejected import read_rejected
 from lldm_aug.pool.verify import check_case
 from lldm_aug.pool.writer import case_name, write_case
 from lldm_aug.synthesis.case import make_case
+from lldm_aug.synthesis.gate import Gate
 
 
 def missing_indices(pool: Path, n: int, seed: int, num_parts: int = 1, part_id: int = 0) -> list[int]:
-    """Numbers below ``n`` that belong to a part and are not in the pool yet.
+    """Numbers below ``n`` that belong to a part and were not made yet; a rejected pair counts as made.
 
     Raises:
         ConfigError: for a part that is not in 0..num_parts - 1.
@@ -24,16 +26,22 @@ def missing_indices(pool: Path, n: int, seed: int, num_parts: int = 1, part_id: 
     """
     if not 0 <= part_id < num_parts:
         raise ConfigError(f"part {part_id} is not in 0..{num_parts - 1}", where="--part-id")
-    done = read_cases(pool)
+    done: dict[str, PoolCase] = {**read_cases(pool), **read_rejected(pool)}
     for case in done.values():
         check_case(pool, case, full=False)
     return [i for i in range(part_id, n, num_parts) if case_name(seed, i) not in done]
 
 
 def generate(
-    generator: Generator, source: MaskSource, pool: Path, seed: int, indices: list[int], sampling: SamplingSettings
+    generator: Generator,
+    source: MaskSource,
+    pool: Path,
+    seed: int,
+    indices: list[int],
+    sampling: SamplingSettings,
+    gate: Gate | None = None,
 ) -> Iterator[PoolCase]:
-    """Makes cases and adds each to the pool; yields their records.
+    """Makes cases and adds each to the pool, or to those that the gate rejected; yields their records.
 
     Args:
         generator: a loaded generator.
@@ -42,7 +50,25 @@ def generate(
         seed: of the run.
         indices: numbers of the cases to make.
         sampling: solver, steps and guidance.
+        gate: judges each case; without one all are kept.
     """
     for index in indices:
         case = make_case(generator, source, seed, index, sampling)
-        yield write_case(pool, case_name(seed, index), index, case.seed, case.image, case.label, case.grid, case.origin)
+        name, reasons = case_name(seed, index), () if gate is None else gate.judge(case)
+        yield write_case(pool, name, index, case.seed, case.image, case.label, case.grid, case.origin, reasons)
+
+
+def kept_cases(pool: Path) -> int:
+    """How many cases a pool has.
+
+    Raises:
+        PoolError: when the gate let none of those that were made through.
+    """
+    kept, rejected = read_cases(pool), read_rejected(pool)
+    if rejected and not kept:
+        raise PoolError(
+            f"the gate rejected all {len(rejected)} pairs",
+            where=pool,
+            fix="look at those in rejected/, train the generator for longer, or generate without --gate elsewhere",
+        )
+    return len(kept)

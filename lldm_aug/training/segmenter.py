@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -13,6 +14,7 @@ from lldm_aug.config.schema import Config
 from lldm_aug.config.schema import SegmenterStage as Settings
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.dice import dice
+from lldm_aug.labels import LabelSchema
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.segmenter import (
     SegmentationNet,
@@ -81,12 +83,11 @@ class SegmenterStage:
         write_mosaic(path, rows, title="Held-out cases: true and found", schema=self.cases.schema)
 
     def export(self, folder: Path) -> None:
-        """The segmenter with its Dice on the held-out cases; what it saw names them too, for they chose nothing but
-        were looked at."""
+        """The segmenter with its Dice on the held-out cases, which count as seen: the gate is set by them."""
         scores = []
         for case_id in self.heldout:
             case = self.cases.load(case_id)
-            scores.append(dice(self._segment(case.image).numpy(), case.label.numpy(), self.cases.schema))
+            scores.append(shown_dice(self._segment(case.image).numpy(), case.label.numpy(), self.cases.schema))
         record = self.cases.record
         description = SegmenterDescription(
             lldm_aug_version=__version__,
@@ -106,6 +107,12 @@ class SegmenterStage:
     def _segment(self, image: torch.Tensor) -> torch.Tensor:
         device = next(self.module.parameters()).device
         return predict_labels(self.module, image[None].to(device), self.settings.patch)[0].cpu()
+
+
+def shown_dice(found: np.ndarray, truth: np.ndarray, schema: LabelSchema) -> dict[str, float]:
+    """As `dice`, but NaN for structures that the truth lacks: a false alarm is no low overlap."""
+    scores = dice(found, truth, schema)
+    return {name: scores[name] if (truth == v).any() else float("nan") for name, v in schema.values.items()}
 
 
 def soft_dice_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

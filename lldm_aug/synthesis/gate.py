@@ -1,0 +1,136 @@
+"""The gate: a synthetic pair is kept only if it looks like the real cases and shows what its mask says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lldm_aug.config.schema import IntensitySettings
+from lldm_aug.data.conform import Frame
+from lldm_aug.data.intensity import background, measure_scale
+from lldm_aug.data.signal import CaseSignal, Range, RealSignal, case_signal
+from lldm_aug.errors import CheckpointError
+from lldm_aug.evaluation.dice import dice
+from lldm_aug.models.description import Description
+from lldm_aug.pool.rejected import Reason
+from lldm_aug.synthesis.case import SyntheticCase
+from lldm_aug.synthesis.referee import Referee, check_referee
+from lldm_aug.volume import Volume
+
+DICE_SHARE = 0.8
+"""A structure has to reach this share of the 5th percentile of the referee's Dice on held-out real cases."""
+INVENTED_SHARE = 0.02
+"""A structure that the mask lacks may be seen in a volume of at most this share of all labelled voxels."""
+RANGE_MARGIN = 0.5
+"""Ranges of real cases are widened on either side by this share of their width: there are more cases than were seen."""
+MEAN_MARGIN = 0.15
+"""Mean intensities may at least leave the real range by this much (scaled intensities span about 2)."""
+DEVIATION_FACTOR = 1.5
+"""Standard deviations may be this many times smaller than the smallest real one, or larger than the largest."""
+ZERO_MARGIN = 0.05
+"""The share of exact zeros may at least leave the real range by this much."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Judges pairs by a referee and by what the generator's training cases look like.
+
+    A decoder that sees the mask can paint it, so that even images of pure noise score a fair Dice: that is why signal
+    and background are asked about too.
+
+    Args:
+        referee: re-segments the images.
+        description: of the generator, with its real cases' signal.
+        real: that signal.
+    """
+
+    referee: Referee
+    description: Description
+    real: RealSignal
+
+    @classmethod
+    def of(cls, description: Description, referee: Referee) -> Gate:
+        """The gate of a generator.
+
+        Raises:
+            LabelError: when the referee finds other structures than the generator makes.
+            CheckpointError: when the generator does not say what its training cases look like.
+        """
+        check_referee(referee, description.labels, description.num_channels)
+        if description.real_signal is None:
+            raise CheckpointError(
+                "the generator does not say what its training cases look like",
+                fix="run 'lldm-aug train controlnet' anew with this version, or generate without --gate",
+            )
+        return cls(referee, description, description.real_signal)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides what passes, besides the generator."""
+        return {
+            "referee": self.referee.hash,
+            "dice_share": DICE_SHARE,
+            "invented_share": INVENTED_SHARE,
+            "range_margin": RANGE_MARGIN,
+            "mean_margin": MEAN_MARGIN,
+            "deviation_factor": DEVIATION_FACTOR,
+            "zero_margin": ZERO_MARGIN,
+        }
+
+    def judge(self, case: SyntheticCase) -> tuple[Reason, ...]:
+        """Why a pair is rejected; nothing for one that is kept."""
+        signal = self._signal(case)
+        return (*self._zeros(signal), *self._signals(signal), *self._segmentation(case))
+
+    def _signal(self, case: SyntheticCase) -> CaseSignal:
+        """Measures a pair by the way that the real cases went: as it is written, scaled by its own percentiles."""
+        description = self.description
+        frame = Frame.around(Volume(case.label, case.grid), description.shape, description.spacing_mm)
+        scales = description.intensity.scales
+        scale = scales[0] if len(scales) == 1 else measure_scale(case.image, IntensitySettings())
+        image = scale.apply(frame.image_in(case.image), description.intensity.limit)
+        zeros = frame.share_in(background(case.image))
+        return case_signal(image, frame.label_in(case.label), zeros, description.labels)
+
+    def _zeros(self, signal: CaseSignal) -> list[Reason]:
+        reasons = []
+        share = _widened(self.real.zero_share, ZERO_MARGIN)
+        if not share.low <= signal.zero_share <= share.high:
+            reasons.append(Reason(check="background", value=signal.zero_share, low=share.low, high=share.high))
+        allowed = self.real.zeros_inside.high * (1 + RANGE_MARGIN)  # none at all if real cases have none
+        if signal.zeros_inside > allowed:
+            reasons.append(Reason(check="zeros inside structures", value=signal.zeros_inside, low=0, high=allowed))
+        return reasons
+
+    def _signals(self, signal: CaseSignal) -> list[Reason]:
+        reasons = []
+        for name, means in signal.mean.items():
+            for channel, value in enumerate(means if name in self.real.mean else ()):
+                mean = _widened(self.real.mean[name][channel], MEAN_MARGIN)
+                if not mean.low <= value <= mean.high:
+                    reasons.append(Reason(check="mean", structure=name, value=value, low=mean.low, high=mean.high))
+                real, spread = self.real.deviation[name][channel], signal.deviation[name][channel]
+                low, high = real.low / DEVIATION_FACTOR, real.high * DEVIATION_FACTOR
+                if not low <= spread <= high:
+                    reasons.append(Reason(check="deviation", structure=name, value=spread, low=low, high=high))
+        return reasons
+
+    def _segmentation(self, case: SyntheticCase) -> list[Reason]:
+        schema, reasons = self.description.labels, []
+        found = self.referee.segment(case.image, case.grid)
+        scores = dice(found, case.label, schema)
+        labelled = int(((case.label > 0) & (case.label != schema.ignore)).sum())
+        for name, value in schema.values.items():
+            known = self.referee.heldout_dice.get(name)
+            if (case.label == value).any():
+                least = DICE_SHARE * known.low if known is not None else 0.0
+                if scores[name] < least:
+                    reasons.append(Reason(check="dice", structure=name, value=scores[name], low=least, high=1))
+            elif (share := int((found == value).sum()) / max(labelled, 1)) > INVENTED_SHARE:
+                reasons.append(Reason(check="invented", structure=name, value=share, low=0, high=INVENTED_SHARE))
+        return reasons
+
+
+def _widened(real: Range, least: float) -> Range:
+    margin = max(RANGE_MARGIN * (real.high - real.low), least)
+    return Range(low=real.low - margin, high=real.high + margin)

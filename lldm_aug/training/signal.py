@@ -1,0 +1,16 @@
+"""What the prepared cases of a run look like, structure by structure: the gate's measure of synthetic ones."""
+
+from __future__ import annotations
+
+from lldm_aug.data.signal import RealSignal, case_signal, real_signal
+from lldm_aug.training.cases import CaseSet
+
+
+def measure_cases(cases: CaseSet) -> RealSignal:
+    """The range of signal over all cases of a run."""
+    found = []
+    for case_id in cases.case_ids:
+        case = cases.load(case_id)
+        zeros = 1 - case.foreground.numpy()
+        found.append(case_signal(case.image.numpy(), case.label.numpy(), zeros, cases.schema))
+    return real_signal(found)
