@@ -99,5 +99,6 @@ def _surface(depth: torch.Tensor, share: torch.Tensor, most: float) -> float:
     wanted = round(float(share.sum()))
     if not 0 < wanted < depth.numel():
         return 0.0
-    level = torch.topk(depth.flatten(), wanted + 1, sorted=False).values.min()
+    deepest = torch.topk(depth.flatten(), wanted + 1, sorted=False).values
+    level = deepest.topk(2, largest=False).values.mean()  # between the last voxel inside and the first outside
     return float(level.clamp(-most, most))
