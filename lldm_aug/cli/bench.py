@@ -32,6 +32,9 @@ def bench() -> None:
     "--referee", type=EXISTING_FOLDER, default=None, help="Segmenter or nnU-Net model; the generator's own if left out."
 )
 @click.option("--n", type=click.IntRange(min=2), default=64, help="Cases to generate, and to compare with.")
+@click.option(
+    "--masks", "new_masks", type=click.Choice(["learned"]), default=None, help="Measure pairs with new masks too."
+)
 @click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
 @seed_option
 @dry_run_option
@@ -42,6 +45,7 @@ def faithfulness(
     training: str | None,
     referee: Path | None,
     n: int,
+    new_masks: str | None,
     out: Path,
     seed: int,
     dry_run: bool,
@@ -58,7 +62,16 @@ def faithfulness(
     """
     from lldm_aug.evaluation.bench_plan import plan_bench
 
-    plan = plan_bench(model=model, data=data, fold=fold, training=training, referee=referee, n=n, seed=seed)
+    plan = plan_bench(
+        model=model,
+        data=data,
+        fold=fold,
+        training=training,
+        referee=referee,
+        n=n,
+        seed=seed,
+        new_masks=new_masks,
+    )
     _announce(plan)
     if dry_run:
         return

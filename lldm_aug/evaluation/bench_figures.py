@@ -36,6 +36,7 @@ def all_figures(measured: Measured, schema: LabelSchema) -> Figures:
         "signal": signal_figures(measured, schema),
         "liver_to_vessel": ratio_figures(measured),
         "copies": copy_figures(measured),
+        "learned": learned_figures(measured, schema),
         "seconds": speed_figures(measured),
     }
     return [c for criteria, _ in parts.values() for c in criteria], {name: d for name, (_, d) in parts.items()}
@@ -162,25 +163,58 @@ def ratio_figures(measured: Measured) -> Figures:
 
 def copy_figures(measured: Measured) -> Figures:
     """Mean distance to the nearest training case, synthetic over held-out real, in two spaces."""
-    spaces: dict[str, Callable[[Sequence[Fingerprint]], Neighbours]] = {
-        "features": lambda f: nearest(euclidean([x.pooled for x in f], [t.pooled for t in measured.training])),
-        "image": lambda f: nearest(decorrelation([x.thumbnail for x in f], [t.thumbnail for t in measured.training])),
+    figure = "distance to nearest training case over held-out"
+    return _image_copies(figure, measured, measured.synthetic)
+
+
+def learned_figures(measured: Measured, schema: LabelSchema) -> Figures:
+    """Pairs with learned masks: referee's Dice, adequate phase, copies of masks and of images."""
+    learned = measured.learned
+    if learned is None:
+        return [], {}
+    criteria = []
+    for name in schema.names:
+        real, found = _score(measured.real, name), _score(learned.cases, name)
+        value = None if real is None or found is None else ratio(found.mean, real.mean)
+        note = f"{found.cases} cases" if found is not None else "no referee"
+        criteria.append(judge("learned masks: faithfulness", goals.FAITHFULNESS, value, structure=name, note=note))
+    ratios = _known([m.liver_to_vessel for m in learned.cases])
+    share = _mean(ratios > goals.ADEQUATE_RATIO)
+    criteria.append(judge("learned masks: share with adequate liver : vessel", goals.ADEQUATE_SHARE, share))
+    figure, copies = "learned masks: distance to nearest training mask over held-out", learned.copies
+    if copies is None:
+        criteria.append(judge(figure, goals.COPIES, None, note="no training data at hand"))
+    else:
+        beside = {"learned": float(copies.candidates.mean()), "real": float(copies.heldout.mean())}
+        note = f"{copies.too_close} closer than any held-out mask"
+        criteria.append(judge(figure, goals.COPIES, copies.ratio, beside=beside, note=note))
+    of_images, detail = _image_copies("learned masks: image distance over held-out", measured, learned.cases)
+    return [*criteria, *of_images], {"rejected_masks": learned.rejected, "pairs": len(learned.cases), **detail}
+
+
+def _image_copies(figure: str, measured: Measured, cases: Sequence[Measurement]) -> Figures:
+    spaces: dict[str, Callable[[Sequence[Measurement]], Neighbours]] = {
+        "features": lambda m: nearest(
+            euclidean([x.fingerprint.pooled for x in m], [t.pooled for t in measured.training])
+        ),
+        "image": lambda m: nearest(
+            decorrelation([x.fingerprint.thumbnail for x in m], [t.thumbnail for t in measured.training])
+        ),
     }
     criteria, detail = [], {}
     for name, search in spaces.items():
-        figure = f"distance to nearest training case over held-out ({name})"
         if not measured.training:
-            criteria.append(judge(figure, goals.COPIES, None, note="no training data at hand"))
+            criteria.append(judge(f"{figure} ({name})", goals.COPIES, None, note="no training data at hand"))
             continue
-        synthetic = [m.fingerprint for m in measured.synthetic]
-        found, real = search(synthetic), search([m.fingerprint for m in measured.real])
-        criterion, detail[name] = _copies(figure, measured, found, real)
+        found, real = search(cases), search(measured.real)
+        criterion, numbers = _copies(f"{figure} ({name})", found, real)
         criteria.append(criterion)
+        detail[name] = {**numbers, "closest": _closest(found, cases, measured.training)}
     return criteria, detail
 
 
-def _copies(figure: str, measured: Measured, found: Neighbours, real: Neighbours) -> tuple[Criterion, dict[str, Any]]:
-    n = len(found.distances)
+def _copies(figure: str, found: Neighbours, real: Neighbours) -> tuple[Criterion, dict[str, Any]]:
+    n = min(len(found.distances), len(real.distances))
     leaving_out = [
         ratio(float(np.delete(found.distances, i).mean()), float(np.delete(real.distances, i).mean()))
         for i in range(n)
@@ -193,17 +227,21 @@ def _copies(figure: str, measured: Measured, found: Neighbours, real: Neighbours
         "nearest_real": float(real.distances.min()),
         "standard_error": jackknife_error(leaving_out),
     }
+    return judge(figure, goals.COPIES, ratio(beside["synthetic"], beside["real"]), beside=beside), _json(beside)
+
+
+def _closest(
+    found: Neighbours, cases: Sequence[Measurement], training: Sequence[Fingerprint]
+) -> list[dict[str, str | float]]:
     order = np.argsort(found.distances, kind="stable")[:SUSPICIOUS]
-    closest = [
+    return [
         {
-            "synthetic": measured.synthetic[i].fingerprint.case_id,
-            "training": measured.training[int(found.nearest[i])].case_id,
+            "synthetic": cases[i].fingerprint.case_id,
+            "training": training[int(found.nearest[i])].case_id,
             "distance": float(found.distances[i]),
         }
         for i in order
     ]
-    detail = {**_json(beside), "closest": closest}
-    return judge(figure, goals.COPIES, ratio(beside["synthetic"], beside["real"]), beside=beside), detail
 
 
 def speed_figures(measured: Measured) -> Figures:

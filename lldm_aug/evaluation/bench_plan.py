@@ -11,8 +11,9 @@ from lldm_aug.data.splits import Fold
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.heldout import HeldOut, check_kind, choose_heldout, refuse_seen
 from lldm_aug.models.description import Description, read_description
+from lldm_aug.models.mask_description import read_mask_description
 from lldm_aug.resources import pretrained_dir
-from lldm_aug.synthesis.plan import MaskRequest, generator_folder
+from lldm_aug.synthesis.plan import MaskRequest, generator_folder, request_masks
 
 SEGMENTER = "segmenter"
 
@@ -30,6 +31,7 @@ class BenchPlan:
         referee: folder of the referee; None leaves faithfulness out.
         sampling: of the generator.
         seed: of the run.
+        learned: request for new masks, if pairs with them are to be measured too.
         notes: what was left out or changed, in words.
     """
 
@@ -41,6 +43,7 @@ class BenchPlan:
     referee: Path | None
     sampling: SamplingSettings
     seed: int
+    learned: MaskRequest | None
     notes: tuple[str, ...]
 
     @property
@@ -58,6 +61,7 @@ def plan_bench(
     referee: Path | None,
     n: int,
     seed: int,
+    new_masks: str | None = None,
 ) -> BenchPlan:
     """Finds everything and fills in what was left open.
 
@@ -69,9 +73,10 @@ def plan_bench(
         referee: segmenter; None for the generator's own.
         n: cases to generate.
         seed: decides every random number.
+        new_masks: ``learned`` to measure pairs with masks of the generator's mask model too.
 
     Raises:
-        CheckpointError: without a generator.
+        CheckpointError: without a generator, or without a mask model where one is asked for.
         DatasetError, LabelError: when data are missing or do not suit the generator.
         LeakageError: when a stage has seen a held-out case.
     """
@@ -90,9 +95,28 @@ def plan_bench(
         notes.append(f"faithfulness was not measured: the generator has no {SEGMENTER}/ of its own, and no --referee")
     if missing:
         notes.append(f"copies were not looked for: {missing}")
+    source = model if model is not None else folder
     return BenchPlan(
-        folder, description, heldout, seen, training_cases, referee, description.sampling, seed, tuple(notes)
+        generator=folder,
+        description=description,
+        heldout=heldout,
+        training=seen,
+        training_cases=training_cases,
+        referee=referee,
+        sampling=description.sampling,
+        seed=seed,
+        learned=_learned(new_masks, heldout, description, source),
+        notes=tuple(notes),
     )
+
+
+def _learned(kind: str | None, heldout: HeldOut, description: Description, model: Path) -> MaskRequest | None:
+    if kind is None:
+        return None
+    request = request_masks(description, kind, None, None, model=model)
+    if request.model is not None:
+        refuse_seen(heldout, read_mask_description(request.model).stages, "the mask model", request.model)
+    return request
 
 
 def _heldout_notes(heldout: HeldOut) -> list[str]:

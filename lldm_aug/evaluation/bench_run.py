@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lldm_aug.data.raw import Case
+from lldm_aug.evaluation.bench_learned import LearnedPairs, run_learned
 from lldm_aug.evaluation.bench_plan import BenchPlan
 from lldm_aug.evaluation.conformed import conform, conform_to
 from lldm_aug.evaluation.control import NoiseLatents
@@ -44,6 +45,7 @@ class Measured:
         others: features of the other held-out cases (set B).
         training: fingerprints of the training cases; empty if they are not at hand.
         seconds: that each generated pair took.
+        learned: pairs with learned masks, if asked for.
     """
 
     real: list[Measurement]
@@ -52,11 +54,13 @@ class Measured:
     others: list[CaseFeatures]
     training: list[Fingerprint]
     seconds: list[float]
+    learned: LearnedPairs | None = None
 
 
 def count_steps(plan: BenchPlan) -> int:
     """Steps that `run_bench` reports."""
-    return 2 * len(plan.heldout.masks) + len(plan.heldout.others) + len(plan.training_cases)
+    sets = 2 if plan.learned is None else 4
+    return sets * len(plan.heldout.masks) + len(plan.heldout.others) + len(plan.training_cases)
 
 
 def open_referee(plan: BenchPlan, device: str) -> Referee | None:
@@ -108,7 +112,12 @@ def run_bench(
         assert plan.training is not None
         training.append(meter.fingerprint(conform(plan.training.load(case_id), plan.description)))
         progress(number, "training cases")
-    return Measured(*sets, others, training, _seconds(out, plan))
+    done, learned = 2 * n + len(others) + len(training), None
+    if plan.learned is not None:
+        learned = run_learned(
+            plan, plan.learned, out, generator, meter, lambda number, note: progress(done + number, note)
+        )
+    return Measured(*sets, others, training, _seconds(out, plan), learned)
 
 
 def _generate(plan: BenchPlan, out: Path, generator: Generator, progress: Progress) -> None:

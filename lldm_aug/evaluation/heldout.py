@@ -53,7 +53,8 @@ def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
     for case_id in sorted(case_ids):
         if len(usable) == 2 * n:
             break
-        problems = mask_problems(dataset.load_label(case_id).data, dataset.schema)
+        mask = dataset.load_label(case_id).data
+        problems = mask_problems(mask, dataset.schema, mask)  # as masks of kind real are judged
         if problems:
             unusable[case_id] = "; ".join(problems)
         else:
