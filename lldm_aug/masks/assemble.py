@@ -60,14 +60,17 @@ def _put_parts(mask: np.ndarray, depth_mm: np.ndarray, schema: LabelSchema, part
     organ = mask == schema.value(LIVER)
     owner = np.where(organ, _deepest(depth_mm, parts), np.int16(0))
     trees = [value for value in parts if schema.names[value - 1] in VESSELS]
-    for value in set(parts) - set(trees):
+    for value in [value for value in parts if value not in trees]:
         mask[_pieces(owner == value, 0.0, SPECK_VOXELS)] = value
-    seeds = {value: _uncontested(owner, depth_mm, value, trees) for value in trees}
+    claims = np.zeros_like(owner)
     for value in trees:
-        others = np.isin(mask, trees) | np.logical_or.reduce([organ & False, *(seeds[v] for v in trees if v != value)])
-        free = organ & ~binary_dilation(others, ANY_NEIGHBOUR)
-        seeds[value] = _tree(seeds[value] & free, depth_mm[value - 1], free)
-        mask[seeds[value]] = value
+        claims[_uncontested(owner, depth_mm, value, trees)] = value
+    for value in trees:
+        free = organ & ~binary_dilation((claims > 0) & (claims != value), ANY_NEIGHBOUR)
+        tree = _tree((claims == value) & free, depth_mm[value - 1], free)
+        claims[claims == value] = 0
+        claims[tree] = value
+    mask[claims > 0] = claims[claims > 0]
 
 
 def _uncontested(owner: np.ndarray, depth_mm: np.ndarray, value: int, trees: list[int]) -> np.ndarray:
