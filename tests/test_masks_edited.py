@@ -6,9 +6,11 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pools
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from phantoms import labels
 from scipy.ndimage import binary_dilation, label
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
@@ -29,8 +31,9 @@ from lldm_aug.masks.source import MAX_DRAWS, DrawnMask, MaskSource
 from lldm_aug.masks.tumour_shapes import Blob, Copy, volume_mm3
 from lldm_aug.masks.tumour_sizes import HCC_SIZES, ball_diameter_mm
 from lldm_aug.masks.validity import mask_problems
-from lldm_aug.phantom import DEFAULT_GRID, write_phantom_dataset
-from lldm_aug.pool.manifest import MaskOrigin
+from lldm_aug.phantom import DEFAULT_GRID
+from lldm_aug.pool.manifest import MaskOrigin, TumourEdit
+from lldm_aug.pool.summary import summarise
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.volume import Volume
 
@@ -44,8 +47,10 @@ def _source(dataset: RawDataset) -> MaskSource:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
-    folder = tmp_path_factory.mktemp("edited") / "Dataset700_HBPPhantom"
-    write_phantom_dataset(folder, 5, 3, DEFAULT_GRID)
+    cases = tuple(f"case_{seed}" for seed in range(5))
+    folder = write_dataset(tmp_path_factory.mktemp("edited") / "Dataset700_Masks", cases)
+    for seed, case in enumerate(cases):
+        write_nifti(folder / "labelsTr" / f"{case}.nii.gz", Volume(labels(seed).astype(np.uint8), DEFAULT_GRID))
     return RawDataset(folder)
 
 
@@ -124,7 +129,7 @@ def test_a_draw_depends_on_index_and_seed_alone(draws: list[DrawnMask], dataset:
 def test_sizes_follow_the_distribution() -> None:
     low, high = map(HCC_SIZES.quantile, HCC_SIZES.range_mm)
     drawn = [HCC_SIZES.draw(numpy_rng(seed)) for seed in range(800)]
-    assert kstest(drawn, lambda d: [(HCC_SIZES.quantile(x) - low) / (high - low) for x in d]).pvalue > 0.01
+    assert kstest([(HCC_SIZES.quantile(d) - low) / (high - low) for d in drawn], "uniform").pvalue > 0.01
     assert HCC_SIZES.range_mm[0] <= min(drawn) < max(drawn) <= HCC_SIZES.range_mm[1]
     assert np.median(drawn) == pytest.approx(25, abs=2)
     assert min(HCC_SIZES.draw(numpy_rng(seed), least_mm=20.0) for seed in range(100)) >= 20
@@ -161,17 +166,15 @@ def test_any_grid(seed: int, spacing: tuple, axes: list[int], flips: tuple, tilt
     affine[:3, 3] = -matrix @ (np.array([x, y, z]) - 1) / 2
     mask = _liver(Grid((x, y, z), affine))
     site = Site(mask, HBP)
-    labels, edits, problems = _edited(site, seed)
-    if problems:
-        return
+    edited, edits, problems = _edited(site, seed)
+    assume(not problems)
     after = mask.data.copy()
-    after[site.box] = labels
+    after[site.box] = edited
     assert np.array_equal(after > 0, mask.data > 0)
-    kept = {e.kind for e in edits} == {"added"}
-    new = (labels == 4) & (site.labels != 4)
+    new = (edited == 4) & (site.labels != 4)
     assert not (new & binary_dilation(site.trunks_alone, ANY_NEIGHBOUR)).any()
-    tumours = sum(e.kind != "removed" for e in edits) + kept
-    assert len(piece_sizes(labels == 4)) == tumours
+    still_there = {e.kind for e in edits} == {"added"}
+    assert len(piece_sizes(edited == 4)) == sum(e.kind != "removed" for e in edits) + still_there
     assert not (after == 4)[mask.data == 0].any()
 
 
@@ -181,19 +184,19 @@ def test_a_moved_tumour_keeps_its_voxels() -> None:
     copy = Copy.of(tumour.voxels, site.grid.affine[:3, :3])
     assert volume_mm3(copy) == pytest.approx(tumour.voxels.sum() * site.grid.voxel_volume_mm3)
     plan = [Planned("moved", 4, replace(copy, mirror=np.array([-1.0, 1.0, 1.0])), tumour)]
-    labels, (edit,), problems = make_edits(numpy_rng(1), site, plan)
+    after, (edit,), problems = make_edits(numpy_rng(1), site, plan)
     assert problems == []
-    assert (labels == 4).sum() == tumour.voxels.sum()
-    assert not ((labels == 4)[tumour.box] & tumour.voxels).all()
+    assert (after == 4).sum() == tumour.voxels.sum()
+    assert not ((after == 4)[tumour.box] & tumour.voxels).all()
     assert edit.diameter_mm == edit.was_mm
 
 
 def test_a_removed_tumour_becomes_liver() -> None:
     site = Site(_liver(), HBP)
     (tumour,) = site.tumours
-    labels, (edit,), problems = make_edits(numpy_rng(0), site, [Planned("removed", 4, None, tumour)])
+    after, (edit,), problems = make_edits(numpy_rng(0), site, [Planned("removed", 4, None, tumour)])
     assert (edit.kind, problems) == ("removed", [])
-    assert np.array_equal(labels, np.where(site.labels == 4, 1, site.labels))
+    assert np.array_equal(after, np.where(site.labels == 4, 1, site.labels))
 
 
 def test_a_trunk_is_a_thick_vessel() -> None:
@@ -225,8 +228,8 @@ def test_a_liver_without_room_ends_in_an_error(tmp_path) -> None:
 
 @pytest.mark.parametrize("names", [("liver", "portal_vein"), ("liver", "spleen"), ("kidney", "tumour")])
 def test_structures_without_liver_or_lesion_are_refused(names: tuple[str, ...], tmp_path) -> None:
-    labels = {"background": 0, **LabelSchema(names).values}
-    folder = write_dataset(tmp_path / "Dataset702_Other", ("a",), labels=labels)
+    values = {"background": 0, **LabelSchema(names).values}
+    folder = write_dataset(tmp_path / "Dataset702_Other", ("a",), labels=values)
     with pytest.raises(LabelError, match=r"tumours are edited in masks of 'liver' and one of.*'real' or 'deformed'"):
         _source(RawDataset(folder))
 
@@ -247,3 +250,10 @@ def test_a_real_ct_with_seven_tumours() -> None:
     assert all(edit.structure == "tumour" for edit in drawn.origin.edits)
     assert np.array_equal(drawn.label.data > 0, before > 0)
     assert mask_problems(drawn.label.data, dataset.schema, before, made=frozenset({"tumour"})) == []
+
+
+def test_a_pool_counts_refused_masks_and_edits(tmp_path) -> None:
+    edits = (TumourEdit(kind="added", structure="hcc", diameter_mm=20.0),)
+    pools.write_pool(tmp_path / "pool", cases=2, origin=MaskOrigin(kind="edited", rejected=3, edits=edits * 2))
+    summary = summarise(tmp_path / "pool")
+    assert (summary.rejected_masks, summary.tumour_edits) == (6, {"added": 4})

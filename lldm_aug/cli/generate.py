@@ -82,6 +82,7 @@ def generate(
     from lldm_aug.models.generator import Generator
     from lldm_aug.pool.mosaic import draw_pool
     from lldm_aug.pool.rejected import RejectedCase, count_reasons, read_rejected
+    from lldm_aug.pool.summary import summarise
     from lldm_aug.pool.writer import open_pool
     from lldm_aug.synthesis import generate as synthesis
 
@@ -102,4 +103,6 @@ def generate(
             reasons = ", ".join(f"{name} {count}" for name, count in count_reasons(rejected.values()).items())
             click.echo(f"{out / 'rejected'}: {len(rejected)} pairs that the gate rejected ({reasons})")
         cases = synthesis.kept_cases(out)
-        click.echo(f"{out}: {cases} cases, {kept} of them new here; see {out / 'mosaic.png'}")
+        redrawn = summarise(out).rejected_masks
+        again = f"; {redrawn} masks were refused for their anatomy and drawn again" if redrawn else ""
+        click.echo(f"{out}: {cases} cases, {kept} of them new here{again}; see {out / 'mosaic.png'}")

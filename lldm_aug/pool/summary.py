@@ -23,7 +23,8 @@ class PoolSummary(Record):
         masks: how many cases of each kind of mask.
         mask_dataset: the data set that masks were drawn from, if any.
         fold: its fold, if any.
-        rejected_masks: masks refused for their anatomy.
+        rejected_masks: masks refused for their anatomy, and drawn again.
+        tumour_edits: how many tumours were added, moved, grown, shrunk and removed in real masks.
         rejected_pairs: pairs that the gate refused.
         rejected_for: how many for which reason; a pair may have several.
         referees: hashes of the segmenters that judged, if any did.
@@ -41,6 +42,7 @@ class PoolSummary(Record):
     mask_dataset: str | None
     fold: int | str | None
     rejected_masks: int
+    tumour_edits: dict[str, int]
     rejected_pairs: int
     rejected_for: dict[str, int]
     referees: tuple[str, ...]
@@ -68,6 +70,7 @@ def summarise(pool: Path) -> PoolSummary:
         mask_dataset=info.mask_dataset,
         fold=info.fold,
         rejected_masks=sum(case.mask.rejected for case in cases),
+        tumour_edits=dict(sorted(Counter(edit.kind for case in cases for edit in case.mask.edits).items())),
         rejected_pairs=len(rejected),
         rejected_for=count_reasons(rejected.values()),
         referees=tuple(sorted(_referees(info.settings))),
