@@ -15,6 +15,10 @@ from lldm_aug.seeds import torch_rng
 from lldm_aug.volume import Volume
 
 
+DRAWS = 32
+"""More than for other kinds: a network errs more often than a deformation, and has no second case to turn to."""
+
+
 class LearnedMasks:
     """New masks from a mask model, on its grid, each computed alone.
 
@@ -50,7 +54,7 @@ class LearnedMasks:
             mask = self._mask(torch_rng(seed, "learned mask", index, number))
             return mask, mask_problems(mask.data, self.schema, limits=self.model.description.limits)
 
-        mask, rejected = first_valid(attempt, "masks of kind 'learned'")
+        mask, rejected = first_valid(attempt, "masks of kind 'learned'", DRAWS)
         return DrawnMask(mask, MaskOrigin(kind=self.kind, rejected=rejected))
 
     def _mask(self, rng: torch.Generator) -> Volume:

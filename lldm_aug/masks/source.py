@@ -42,22 +42,27 @@ class MaskSource(Protocol):
         ...
 
 
-def first_valid(attempt: Callable[[int], tuple[T, list[str]]], where: object) -> tuple[T, int]:
+def first_valid(attempt: Callable[[int], tuple[T, list[str]]], where: object, draws: int = MAX_DRAWS) -> tuple[T, int]:
     """Calls ``attempt`` with 0, 1, ... until it reports no problems.
+
+    Args:
+        attempt: draws something, and says what is wrong with it.
+        where: named in the error.
+        draws: most attempts.
 
     Returns:
         What it gave, and how many attempts were rejected before.
 
     Raises:
-        LabelError: after `MAX_DRAWS` rejections, with the last problems.
+        LabelError: after so many rejections, with the last problems.
     """
     problems: list[str] = []
-    for rejected in range(MAX_DRAWS):
+    for rejected in range(draws):
         drawn, problems = attempt(rejected)
         if not problems:
             return drawn, rejected
     raise LabelError(
-        f"no valid mask in {MAX_DRAWS} draws; the last had: {'; '.join(problems)}",
+        f"no valid mask in {draws} draws; the last had: {'; '.join(problems)}",
         where=where,
         fix="look at the masks of the data set, or use another kind of masks",
     )
