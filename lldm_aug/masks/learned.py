@@ -14,7 +14,6 @@ from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.seeds import torch_rng
 from lldm_aug.volume import Volume
 
-
 DRAWS = 32
 """More than for other kinds: a network errs more often than a deformation, and has no second case to turn to."""
 
