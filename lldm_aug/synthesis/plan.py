@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lldm_aug import __version__
 from lldm_aug.config.schema import SamplingSettings, check_sampling
+from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, LabelError
@@ -46,8 +47,18 @@ class MaskRequest:
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """Ids of the cases whose masks may be used."""
-        return () if self.split is None else self.split.train
+        """Ids of the cases whose masks may be used: those of the fold that lack no structure.
+
+        Raises:
+            DatasetError: when there are none.
+        """
+        if self.split is None or self.dataset is None:
+            return ()
+        partial = read_partial_labels(self.dataset)
+        whole = tuple(case_id for case_id in self.split.train if case_id not in partial)
+        if not whole:
+            raise DatasetError(f"{PARTIAL_FILE} leaves no mask with all structures", where=self.dataset.folder)
+        return whole
 
     def source(self, description: Description) -> MaskSource:
         """The source itself, for a generator.

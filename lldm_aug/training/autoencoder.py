@@ -12,7 +12,7 @@ from torch import nn
 from lldm_aug.config.schema import AutoencoderStage as Settings
 from lldm_aug.config.schema import Config
 from lldm_aug.models.autoencoder import Autoencoder
-from lldm_aug.models.condition import drop_structures, encode_mask
+from lldm_aug.models.condition import drop_structures
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
@@ -54,7 +54,8 @@ class AutoencoderStage:
         """See `Stage.loss`."""
         crops = [self._crop(self.cases.load(row.case_id), row) for row in rows]
         image = torch.stack([c.image for c in crops]).to(device)
-        condition = encode_mask(torch.stack([c.label for c in crops]).to(device), self.cases.schema)
+        labels = torch.stack([c.label for c in crops]).to(device)
+        condition = self.cases.condition([row.case_id for row in rows], labels)
         foreground = torch.stack([c.foreground for c in crops]).to(device)
         noise = torch.stack([self._noise(row, image.shape[2:]) for row in rows]).to(device)
         kept = kept_structures(len(self.cases.schema.names), self.settings, self.seed, self.name, rows)
@@ -88,7 +89,7 @@ class AutoencoderStage:
         rows = []
         for case_id in self.case_ids[:3]:
             case = self.cases.load(case_id)
-            condition = encode_mask(case.label[None].to(device), self.cases.schema)
+            condition = self.cases.condition([case_id], case.label[None].to(device))
             image, _ = self.module.decode(self.module.encode(case.image[None].to(device))[0], condition)
             for caption, shown in ((case_id, case.image), ("reconstructed", image[0].cpu())):
                 rows.append(MosaicRow(shown[0].numpy(), case.label.numpy(), self.cases.record.spacing_mm, caption))

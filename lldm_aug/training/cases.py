@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import Frame, compression_for, fitting_spacing
@@ -22,6 +22,7 @@ from lldm_aug.data.intensity import (
     measure_scale,
     scales_by_dataset,
 )
+from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
@@ -30,6 +31,7 @@ from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.labels import LabelSchema
+from lldm_aug.models.condition import encode_mask
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 from lldm_aug.volume import Volume
@@ -55,6 +57,7 @@ class CaseSetRecord(Record):
         spacing_mm: its voxel size.
         compression: voxels per latent cell.
         intensity: scaling and its inverse.
+        unknown: structures that were not annotated, by id of the cases that lack any.
     """
 
     request: str
@@ -67,6 +70,7 @@ class CaseSetRecord(Record):
     spacing_mm: tuple[float, float, float]
     compression: tuple[int, int, int]
     intensity: IntensityModel
+    unknown: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,23 @@ class CaseSet:
         """The label of one prepared case alone: a fifth of its bytes."""
         return load_tensors(_case_file(self.folder, case_id), ("label",))["label"]
 
+    def condition(self, case_ids: Sequence[str], labels: torch.Tensor) -> torch.Tensor:
+        """The condition (B, S, X, Y, Z) of cases with (B, X, Y, Z) labels: what was not annotated is unknown."""
+        unknown = self.record.unknown
+        rows = zip(case_ids, labels, strict=True)
+        return torch.cat([encode_mask(label[None], self.schema, unknown.get(name, ())) for name, label in rows])
+
+    def fully_annotated(self) -> CaseSet:
+        """The cases that lack no structure.
+
+        Raises:
+            DatasetError: when there are none.
+        """
+        whole = {name: digest for name, digest in self.record.cases.items() if name not in self.record.unknown}
+        if not whole:
+            raise DatasetError(f"{PARTIAL_FILE} leaves no case with all structures", where=self.folder)
+        return CaseSet(self.folder, self.record.model_copy(update={"cases": whole}))
+
     def provenance(self, stage: str) -> StageProvenance:
         """What a stage that is trained on these cases has seen."""
         r = self.record
@@ -128,7 +149,9 @@ def prepare_cases(dataset: RawDataset, fold: Fold, config: Config, folder: Path)
     if not case_ids:
         raise DatasetError(f"fold {fold} has no training cases", where=dataset.folder, fix="choose another --fold")
     hashes = dict(zip(case_ids, _each(dataset.label_hash, case_ids), strict=True))
-    request = _request(dataset, split, hashes, config)
+    partial = read_partial_labels(dataset)
+    unknown = {case_id: partial[case_id] for case_id in case_ids if case_id in partial}
+    request = _request(dataset, split, hashes, config, unknown)
     path = folder / "cases.json"
     if path.exists():
         record = _read_record(path)
@@ -140,7 +163,7 @@ def prepare_cases(dataset: RawDataset, fold: Fold, config: Config, folder: Path)
             )
         _check_grid(record.shape, record.compression, config)
         return CaseSet(folder, record)
-    record = _measure(dataset, split, hashes, config, request)
+    record = _measure(dataset, split, hashes, config, request).model_copy(update={"unknown": unknown})
     _each(lambda case_id: _prepare(dataset, case_id, record, folder), case_ids)
     write_json(path, record.model_dump(mode="json"))
     return CaseSet(folder, record)
@@ -155,7 +178,9 @@ def _read_record(path: Path) -> CaseSetRecord:
         ) from error
 
 
-def _request(dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config) -> str:
+def _request(
+    dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config, unknown: dict[str, tuple[str, ...]]
+) -> str:
     images = _each(lambda case_id: [sha256_file(p) for p in dataset.image_paths(case_id) if p.is_file()], hashes)
     return sha256_json(
         {
@@ -168,6 +193,7 @@ def _request(dataset: RawDataset, split: Split, hashes: dict[str, str], config: 
             "grid": config.grid.model_dump(mode="json"),
             "intensity": config.intensity.model_dump(mode="json"),
             "compression": config.autoencoder.compression,
+            **({"unknown": unknown} if unknown else {}),
         }
     )
 
@@ -227,6 +253,13 @@ def _facts(case: Case, config: Config) -> _Facts:
 
 def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: Path) -> None:
     case = dataset.load(case_id)
+    for name in record.unknown.get(case_id, ()):
+        if (case.label == dataset.schema.value(name)).any():
+            raise DatasetError(
+                f"{name!r} is said not to be annotated, but the mask has it",
+                where=dataset.label_path(case_id),
+                fix=f"correct {PARTIAL_FILE}",
+            )
     frame = Frame.around(Volume(case.label, case.grid), record.shape, record.spacing_mm)
     scales = record.intensity.scales
     scale = scales[0] if len(scales) == 1 else scales[sorted(record.cases).index(case_id)]

@@ -13,7 +13,7 @@ from lldm_aug.config.schema import Config
 from lldm_aug.config.schema import ControlNetStage as Settings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.card import model_card
-from lldm_aug.models.condition import drop_structures, encode_mask
+from lldm_aug.models.condition import drop_structures
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser, copy_encoder
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
@@ -80,7 +80,7 @@ class ControlNetStage:
         """See `Stage.loss`."""
         noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
         labels = torch.stack([self.cases.load_label(row.case_id) for row in rows])
-        condition = encode_mask(labels.to(device), self.cases.schema)
+        condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
         kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
         seen = drop_structures(condition, kept.to(device))
         error = (model(noisy, times, seen) - target) ** 2

@@ -44,7 +44,7 @@ class MaskFaithfulness:
     well as good ones. So the score is that of images decoded with the mask withheld, which show what the denoiser has
     put into the latent. The Dice of images as they will be generated is recorded beside it (``with_mask``).
 
-    The masks are deformed ones of the training cases, the same each time, and so is the noise.
+    The masks are deformed ones of the training cases that lack no structure, the same each time, and so is the noise.
 
     Args:
         dataset: what the masks are drawn from.
@@ -69,7 +69,7 @@ class MaskFaithfulness:
     def masks(self) -> tuple[torch.Tensor, ...]:
         """The masks (X, Y, Z) on the run's grid."""
         count = self.config.train.controlnet.score_cases
-        source = DeformedMasks(RealCases(self.dataset, self.cases.case_ids))
+        source = DeformedMasks(RealCases(self.dataset, self.cases.fully_annotated().case_ids))
         return tuple(self._mask(source, index) for index in range(count))
 
     def _mask(self, source: DeformedMasks, index: int) -> torch.Tensor:

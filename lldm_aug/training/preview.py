@@ -11,7 +11,6 @@ import torch
 from lldm_aug.config.schema import Config
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.models.autoencoder import Autoencoder
-from lldm_aug.models.condition import encode_mask
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet
@@ -49,7 +48,7 @@ def write_samples(
         case = cases.load(case_id)
         generator = torch_rng(config.seed, "preview", case_id)
         noise = torch.randn(latents.draw(case_id, generator)[None].shape, generator=generator)
-        condition = encode_mask(case.label[None], cases.schema)
+        condition = cases.condition([case_id], case.label[None])
         steered = functools.partial(_steered, predict, condition.to(device))
         latent = sample(steered, noise.to(device), config.objective, config.sampling, generator).cpu()
         image, _ = autoencoder.decode(latent * std + mean, condition)

@@ -240,9 +240,9 @@ def _make_stage(
         if name == "autoencoder":
             return AutoencoderStage(cases, config, initial)
         if name == "segmenter":
-            return SegmenterStage(cases, config)
+            return SegmenterStage(cases.fully_annotated(), config)
         if name in PASSES["masks"]:
-            return make_mask_stage(name, config, cases, out / "masks", accelerator)
+            return make_mask_stage(name, config, cases.fully_annotated(), out / "masks", accelerator)
         first = read_export(out / "autoencoder" / "export", name)
         first.require("autoencoder", config.autoencoder.model_dump(mode="json"))
         latents = _latents(config, cases, first, out, accelerator)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from lldm_aug.models.autoencoder import Autoencoder
-from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.texture import Grain, measure_grain
 from lldm_aug.training.cases import CaseSet
 
@@ -21,7 +20,7 @@ def measure_texture(cases: CaseSet, autoencoder: Autoencoder) -> tuple[Grain, ..
     grains = []
     for case_id in chosen:
         case = cases.load(case_id)
-        condition = encode_mask(case.label[None].to(device), cases.schema)
+        condition = cases.condition([case_id], case.label[None].to(device))
         mean, _ = autoencoder.encode(case.image[None].to(device))
         reconstruction = autoencoder.decode(mean, condition)[0][0].float().cpu().numpy()
         foreground = case.foreground.numpy() > 0.5
