@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lldm_aug.labels import HBP, LabelSchema
+from lldm_aug.masks.limits import DEFAULT_LIMITS
 from lldm_aug.masks.measures import piece_sizes
 from lldm_aug.masks.validity import is_liver_schema, mask_problems
 
@@ -101,3 +102,59 @@ def test_piece_sizes_count_neighbours_by_corners() -> None:
     pieces[0, 0, 0] = pieces[1, 1, 1] = pieces[4, 4, 4] = True
     assert piece_sizes(pieces).tolist() == [2, 1]
     assert piece_sizes(~np.ones((3, 3, 3), bool)).tolist() == []
+
+
+def test_a_speck_is_a_problem_only_without_a_real_source() -> None:
+    mask = _mask()
+    mask[8, 18, 18] = 2
+    assert mask_problems(mask, HBP) == ["portal_vein has specks"]
+    assert mask_problems(mask, HBP, mask) == []
+
+
+def test_a_small_lesion_is_none() -> None:
+    mask = _mask()
+    mask[8:10, 18, 18] = 4
+    assert mask_problems(mask, HBP) == []
+    mask[15, 18, 18] = 4
+    assert mask_problems(mask, HBP) == ["hcc has specks"]
+
+
+def test_a_broken_vessel() -> None:
+    mask = _mask()
+    mask[14:16, 6:8, 6:8] = 1
+    assert mask_problems(mask, HBP) == ["only 71 % of portal_vein hangs together"]
+
+
+def test_veins_that_touch() -> None:
+    mask = _mask()
+    mask[4:12, 8:14, 6:8] = 2
+    assert mask_problems(mask, HBP) == []
+    mask[4:12, 8:14, 8:14] = 3
+    (problem,) = [p for p in mask_problems(mask, HBP) if "touch" in p]
+    assert problem.startswith("portal_vein and hepatic_vein touch along")
+
+
+def test_a_lesion_outside() -> None:
+    mask = _mask()
+    mask[22:26, 10:14, 10:14] = 4
+    assert mask_problems(mask, HBP) == ["83 % of the surface of hcc lies outside the liver"]
+
+
+def test_real_masks_widen_the_limits() -> None:
+    rough = _mask()
+    rough[14:16, 6:8, 6:8] = 1
+    rough[8, 18, 18] = 2
+    limits = DEFAULT_LIMITS.widened([_mask(), rough], HBP)
+    assert mask_problems(rough, HBP)
+    assert mask_problems(rough, HBP, limits=limits) == []
+    assert (limits.touching, limits.exposed) == (DEFAULT_LIMITS.touching, DEFAULT_LIMITS.exposed)
+    assert DEFAULT_LIMITS.widened([_mask()], HBP) == DEFAULT_LIMITS
+
+
+def test_tumours_made_for_a_real_mask_are_judged_by_themselves() -> None:
+    mask = _mask()
+    mask[10:13, 16:19, 4:7] = 4
+    assert mask_problems(mask, HBP, _mask()) == ["hcc has 2 pieces instead of 1"]
+    assert mask_problems(mask, HBP, _mask(), made=frozenset({"hcc"})) == []
+    mask[8, 18, 18] = 4
+    assert mask_problems(mask, HBP, _mask(), made=frozenset({"hcc"})) == ["hcc has specks"]

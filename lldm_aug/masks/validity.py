@@ -62,8 +62,9 @@ def is_liver_schema(schema: LabelSchema) -> bool:
 
 
 def _occupied(mask: np.ndarray) -> tuple[slice, ...] | None:
+    """A box around all structures, with a voxel of background where the grid has one."""
     (box,) = find_objects((mask > 0).astype(np.uint8)) or (None,)
-    return box
+    return None if box is None else tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
 
 
 def _changes(mask: np.ndarray, values: dict[str, int], source: np.ndarray) -> list[str]:
