@@ -196,7 +196,7 @@ class MaskSettings(Section):
     autoencoder: MaskAutoencoderSettings = MaskAutoencoderSettings()
     denoiser: DenoiserSettings = DenoiserSettings()
     sampling: SamplingSettings = SamplingSettings()
-    reach_mm: Annotated[float, Field(ge=2, le=100)] = 12.0
+    reach_mm: Annotated[float, Field(ge=2, le=100)] = 6.0
     examples: Annotated[int, Field(ge=1, le=100000)] = 1000
     deformation: Annotated[float, Field(ge=0, le=2)] = 1.0
 

@@ -18,7 +18,7 @@ from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.mask_deformation import Box, deform_fields, draw_deformation
 
 LEVELS = 127
-"""Fields are kept in steps of this part of the reach, a byte a voxel: 0.1 mm of 12."""
+"""Fields are kept in steps of this part of the reach, a byte a voxel: 0.05 mm of 6."""
 
 
 class MaskFields:
