@@ -16,6 +16,8 @@ from lldm_aug.pool.rejected import RejectedCase, append_rejected, read_rejected
 from lldm_aug.pool.verify import check_case, file_record
 
 MIXED = "mixed"
+BESIDE = ("segmenter", "masks_autoencoder", "masks_diffusion")
+"""Stages of a referee or a mask model; what they saw is listed with the generator's own."""
 
 
 def merge_pools(out: Path, pools: Sequence[Path]) -> Iterator[str]:
@@ -54,7 +56,7 @@ def merged_info(infos: dict[Path, PoolInfo]) -> PoolInfo:
         raise PoolError("no pools to merge")
     first, *others = infos.values()
     for pool, info in infos.items():
-        if info.generator.hash != first.generator.hash:
+        if _itself(info.generator) != _itself(first.generator):
             raise PoolError(f"its generator differs from that of {next(iter(infos))}", where=pool)
         for name in ("dataset_json", "format_version", "mask_dataset", "fold", "split_hash"):
             if getattr(info, name) != getattr(first, name):
@@ -76,6 +78,12 @@ def merged_info(infos: dict[Path, PoolInfo]) -> PoolInfo:
         "settings_hash": sha256_json(settings),
     }
     return first.model_copy(update=changed)
+
+
+def _itself(generator: GeneratorProvenance) -> GeneratorProvenance:
+    """A generator without those that drew masks for it or judged its images, which may differ from pool to pool."""
+    own = tuple(stage for stage in generator.stages if stage.stage not in BESIDE)
+    return generator.model_copy(update={"stages": own})
 
 
 def _all_cases(pools: Sequence[Path]) -> dict[str, tuple[Path, PoolCase]]:
