@@ -290,7 +290,7 @@ class SegmenterStage(StageSettings):
     Args:
         patch: side lengths of the windows that it is trained on, and later used with; None for whole volumes.
         centre_on_structure: share of windows around a voxel of a structure, each structure alike.
-        structure_weight: extra weight of voxels with a label in the cross-entropy, shared evenly between the structures.
+        structure_weight: extra weight of voxels with a label in the cross-entropy, shared between the structures alike.
     """
 
     steps: PositiveInt = 600
