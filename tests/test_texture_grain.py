@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from lldm_aug.models.texture import Grain, high_pass, measure_grain
+from lldm_aug.models.texture import Grain, high_pass_within, measure_grain
 from lldm_aug.seeds import numpy_rng
 
 SHAPE = (40, 36, 32)
@@ -45,8 +45,27 @@ def test_grain_restores_the_high_pass_deviation_of_a_smoothed_image() -> None:
     blurred = gaussian_filter(real, (0, 2, 2, 2))
     grain = measure_grain(real, blurred, label, label > 0, 1)
     again = blurred + grain.draw(numpy_rng(5), label)
-    assert high_pass(blurred[0]).std() < 0.2 * high_pass(real[0]).std()
-    assert high_pass(again[0]).std() == pytest.approx(high_pass(real[0]).std(), rel=0.05)
+    fine = [float(high_pass_within(x[0], label > 0).std()) for x in (real, blurred, again)]
+    assert fine[1] < 0.2 * fine[0]
+    assert fine[2] == pytest.approx(fine[0], rel=0.05)
+
+
+def test_texture_that_the_decoder_makes_up_is_not_replaced_twice() -> None:
+    """A reconstruction as lively as the image needs no grain, though none of its texture is the image's."""
+    label = np.ones(SHAPE, dtype=np.int16)
+    image, reconstruction = (numpy_rng(seed).standard_normal((1, *SHAPE)) * 0.1 for seed in (7, 8))
+    assert max(measure_grain(image, reconstruction, label, label > 0, 1).deviation[0]) < 0.03
+    halved = measure_grain(image, reconstruction / 2, label, label > 0, 1)
+    assert halved.deviation[0][1] == pytest.approx(0.1 * 0.75**0.5, rel=0.05)
+
+
+def test_edges_that_a_reconstruction_missed_are_no_grain() -> None:
+    """A blurred border of a structure adds nothing to its inside."""
+    label = np.zeros(SHAPE, dtype=np.int16)
+    label[tuple(slice(n // 4, -n // 4) for n in SHAPE)] = 1
+    image = np.where(label > 0, 1.0, -1.0)[None]
+    blurred = gaussian_filter(image, (0, 0.7, 0.7, 0.7))
+    assert measure_grain(image, blurred, label, label >= 0, 1).deviation[0][1] < 0.02
 
 
 def test_regions_without_voxels_take_the_common_strength() -> None:

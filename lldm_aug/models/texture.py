@@ -1,26 +1,26 @@
 """Grain: the noise and fine unevenness that an autoencoder smooths away, measured on its residuals and put back.
 
 A decoder trained with L1 gives the median of all images that fit a latent, which is smoother than any of them. What is
-missing is close to noise, correlated between neighbours where the data were resampled. Its strength is taken from the
-high-pass part of the residuals, since slow errors of the reconstruction are no noise.
+missing is close to noise, correlated between neighbours where the data were resampled. Its strength is what the
+high-pass part of the reconstruction lacks of the image's, since slow errors of the reconstruction are no noise.
 """
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
-from scipy.ndimage import convolve1d, gaussian_filter
+from scipy.ndimage import binary_erosion, convolve1d, find_objects, gaussian_filter
 
 from lldm_aug.record import Record
+from lldm_aug.seeds import numpy_rng
 
 FEWEST_VOXELS = 64
 """A smaller region takes the strength of all structures together."""
 LARGEST_CORRELATION = 0.6
 SLOW_VOXELS = 2.0
-REACH = 8
-NORMAL_MAD = 0.6744898
-"""Median absolute deviation of a standard normal."""
+SMOOTHING_VOXELS = 1.0
+KERNEL_VOXELS = 4
+"""Half width of the smoothing's kernel."""
+EDGE_VOXELS = 2
 Correlation = tuple[float, float, float]
 
 
@@ -43,9 +43,22 @@ class Grain(Record):
         return np.asarray(_correlated(white, self.correlation) * strength, dtype=np.float32)
 
 
-def high_pass(image: np.ndarray) -> np.ndarray:
-    """An (X, Y, Z) image minus its Gaussian smoothing over one voxel."""
-    fine: np.ndarray = image - gaussian_filter(image, 1.0, truncate=3.0)
+def high_pass_within(image: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """(N,) high-pass values of the voxels of a region: the image minus its Gaussian smoothing over one voxel.
+
+    Only the region takes part in the smoothing (normalised convolution). Otherwise a dark neighbour two voxels away
+    would lend it an edge that outweighs its texture.
+
+    Args:
+        image: (X, Y, Z).
+        region: (X, Y, Z) booleans, some of them True.
+    """
+    (tight,) = find_objects(region.astype(np.uint8))
+    box = tuple(slice(max(0, s.start - KERNEL_VOXELS), s.stop + KERNEL_VOXELS) for s in tight)
+    part, inside = image[box], region[box]
+    weight = gaussian_filter(inside.astype(np.float32), SMOOTHING_VOXELS)
+    smooth = gaussian_filter(np.where(inside, part, 0).astype(np.float32), SMOOTHING_VOXELS)
+    fine: np.ndarray = part[inside] - smooth[inside] / weight[inside]
     return fine
 
 
@@ -61,24 +74,39 @@ def measure_grain(
         foreground: (X, Y, Z) booleans, False where the data are exactly zero.
         structures: number S of structures.
     """
-    inside = (label > 0) & (label <= structures)
+    cores = [_core((label == 0) & foreground), *(_core(label == value) for value in range(1, structures + 1))]
+    inside = np.logical_or.reduce(cores[1:])
     inside = inside if inside.sum() >= FEWEST_VOXELS else foreground
-    residual = image - reconstruction
-    correlation = _neighbour_correlation(residual, inside)
-    gain = _high_pass_gain(correlation)
-    deviation = []
-    for channel in residual:
-        fine = np.abs(high_pass(channel))
-        pooled = _robust_deviation(fine[inside])
-        regions = [(label == 0) & foreground, *(label == value for value in range(1, structures + 1))]
-        found = [_robust_deviation(fine[r]) if r.sum() >= FEWEST_VOXELS else pooled for r in regions]
-        deviation.append(tuple(round(d / gain, 5) for d in found))
+    correlation = _neighbour_correlation(image - reconstruction, inside)
+    white = numpy_rng("unit grain").standard_normal((1, *label.shape), dtype=np.float32)
+    unit = _correlated(white, correlation)[0]
+    deviation = [_lacking(*pair, unit, cores) for pair in zip(image, reconstruction, strict=True)]
     return Grain(deviation=tuple(deviation), correlation=correlation)
 
 
-def _robust_deviation(absolute: np.ndarray) -> float:
-    """Standard deviation from the median of absolute values: edges that were missed do not count."""
-    return float(np.median(absolute)) / NORMAL_MAD if absolute.size else 0.0
+def _core(region: np.ndarray) -> np.ndarray:
+    """A region without its border, where a blurred edge would pass for texture; thin ones are kept whole."""
+    core: np.ndarray = binary_erosion(region, iterations=EDGE_VOXELS)
+    return core if core.sum() >= FEWEST_VOXELS else region
+
+
+def _lacking(
+    image: np.ndarray, reconstruction: np.ndarray, unit: np.ndarray, regions: list[np.ndarray]
+) -> tuple[float, ...]:
+    """Deviation of the grain in each region that gives the reconstruction the image's high-pass variance.
+
+    That is less than the residual's: a decoder makes up texture of its own, which does not have to be replaced.
+    """
+    found = {}
+    for number, region in enumerate(regions):
+        if (voxels := int(region.sum())) >= FEWEST_VOXELS:
+            real, smooth, gain = (high_pass_within(x, region).var() for x in (image, reconstruction, unit))
+            found[number] = max(0.0, float((real - smooth) / gain)), voxels
+    structures = [entry for number, entry in found.items() if number > 0] or [*found.values()]
+    total = sum(voxels for _, voxels in structures)
+    pooled = sum(variance * voxels for variance, voxels in structures) / max(total, 1)
+    variances = [found.get(number, (pooled, 0))[0] for number in range(len(regions))]
+    return tuple(round(float(np.sqrt(v)), 5) for v in variances)
 
 
 def _neighbour_correlation(residual: np.ndarray, inside: np.ndarray) -> Correlation:
@@ -102,11 +130,3 @@ def _correlated(white: np.ndarray, correlation: Correlation) -> np.ndarray:
         a = 0.0 if value == 0 else (1 - np.sqrt(1 - 2 * value**2)) / (2 * value)
         white = convolve1d(white, np.array([a, 1, a]) / np.sqrt(1 + 2 * a**2), axis=axis, mode="wrap")
     return white
-
-
-@cache
-def _high_pass_gain(correlation: Correlation) -> float:
-    """Standard deviation of the high-pass part of unit grain."""
-    impulse = np.zeros((1, *(2 * REACH + 1,) * 3))
-    impulse[0, REACH, REACH, REACH] = 1
-    return float(np.sqrt((high_pass(_correlated(impulse, correlation)[0]) ** 2).sum()))
