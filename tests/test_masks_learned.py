@@ -1,6 +1,9 @@
 """A generative model of masks: trains, resumes bit for bit, draws by seed, goes with a generator, leaks nothing."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from tiny import STAGE, tiny_config, tiny_dataset, tiny_generator
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main
+from lldm_aug.config.load import resolved_yaml
 from lldm_aug.config.schema import Config, MaskSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
@@ -86,6 +90,21 @@ def test_resume_is_bit_identical(run: Path, dataset: RawDataset, tmp_path: Path)
     for path in sorted((run / "masks" / "export").glob("*.safetensors")):
         first, second = load_file(path), load_file(again / "masks" / "export" / path.name)
         assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.slow
+def test_two_processes_get_through_both_passes(dataset: RawDataset, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    settings = mask_config(examples=4).model_dump(mode="json")
+    settings["train"]["masks_autoencoder"]["steps"] = 3
+    config.write_text(resolved_yaml(Config.model_validate(settings)))
+    options = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0")
+    line = [sys.executable, "-m", "accelerate.commands.launch", *options, "-m", "lldm_aug", "train", "masks"]
+    line += ["--data", str(dataset.folder), "--fold", "0", "--out", str(tmp_path / "x"), "--config", str(config)]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert MaskModel.load(tmp_path / "x" / "masks" / "export").hash
 
 
 def test_a_finished_model_is_left_alone(run: Path, dataset: RawDataset) -> None:

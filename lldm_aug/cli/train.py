@@ -79,5 +79,7 @@ def train(
             log_with=log_with,
             on_step=lambda step, figures: update(step, f"loss {figures['loss']:.4f}"),
         )
-    if PartialState().is_main_process:
+    state = PartialState()
+    if state.is_main_process:
         click.echo(f"{stage} finished: {result}")
+    state.destroy_process_group()

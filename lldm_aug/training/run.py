@@ -114,7 +114,8 @@ def _train(
         accelerator.init_trackers("lldm_aug")
     stage = _make_stage(name, config, dataset, cases, out, accelerator, initial)
     train_stage(stage, accelerator, folder, config.seed, on_step)
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # not end_training, which would part the processes before the next pass
+        tracker.finish()
 
 
 def _folder(name: str, out: Path) -> Path:
@@ -266,6 +267,12 @@ def _judge(
         log.warning("%s has no segmenter, so the last weights are exported; 'lldm-aug train segmenter' makes one", out)
         return None
     segmenter = Segmenter.load(_segmenter(out)).to(accelerator.device)
+    if any(not seen.cases.items() <= cases.record.cases.items() for seen in segmenter.description.stages):
+        raise IncompatibleResume(
+            "was trained on cases that are not this fold's training cases, and may not choose this run's weights",
+            where=_segmenter(out),
+            fix="train one here with 'lldm-aug train segmenter'",
+        )
     real_dice = {name: found.mean for name, found in segmenter.description.heldout_dice.items()}
     return MaskFaithfulness(dataset, cases, config, segmenter, real_dice)
 
