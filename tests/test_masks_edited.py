@@ -132,6 +132,7 @@ def test_sizes_follow_the_distribution() -> None:
     assert kstest([(HCC_SIZES.quantile(d) - low) / (high - low) for d in drawn], "uniform").pvalue > 0.01
     assert HCC_SIZES.range_mm[0] <= min(drawn) < max(drawn) <= HCC_SIZES.range_mm[1]
     assert np.median(drawn) == pytest.approx(25, abs=2)
+    assert np.quantile(drawn, [0.05, 0.95]) == pytest.approx([10, 64], rel=0.1)  # as the documentation says
     assert min(HCC_SIZES.draw(numpy_rng(seed), least_mm=20.0) for seed in range(100)) >= 20
 
 
@@ -189,6 +190,13 @@ def test_a_moved_tumour_keeps_its_voxels() -> None:
     assert (after == 4).sum() == tumour.voxels.sum()
     assert not ((after == 4)[tumour.box] & tumour.voxels).all()
     assert edit.diameter_mm == edit.was_mm
+
+
+@pytest.mark.parametrize(("range_mm", "kind"), [((6.0, 15.0), "shrunk"), ((35.0, 100.0), "grown")])
+def test_a_tumour_beyond_the_range_is_resized_towards_it(range_mm: tuple[float, float], kind: str) -> None:
+    site, sizes = Site(_liver(), HBP), replace(HCC_SIZES, range_mm=range_mm)
+    plans = [plan_edits(numpy_rng(seed), site, sizes) for seed in range(40)]
+    assert {edit.kind for plan in plans for edit in plan} & {"grown", "shrunk"} == {kind}
 
 
 def test_a_removed_tumour_becomes_liver() -> None:

@@ -71,8 +71,10 @@ def _plan_one(rng: np.random.Generator, site: Site, tumour: RealTumour, sizes: T
         return Planned(kind, tumour.value, replace(copy, mirror=rng.choice([-1.0, 1.0], 3)), tumour)
     growth = float(np.exp(rng.choice([-1.0, 1.0]) * max(LEAST_GROWTH, abs(rng.normal(0, GROWTH)))))
     low, high = max(sizes.range_mm[0], least_mm(site)), sizes.range_mm[1]
-    if not low <= growth * copy.diameter_mm <= high:
-        growth = 1 / growth
+    if growth * copy.diameter_mm > high:
+        growth = min(growth, 1 / growth)
+    elif growth * copy.diameter_mm < low:
+        growth = max(growth, 1 / growth)
     centre = copy.centre_in_tumour + [s.start for s in tumour.box]
     kind = "grown" if growth > 1 else "shrunk"
     return Planned(kind, tumour.value, replace(copy, scale=growth), tumour, centre)

@@ -1,4 +1,4 @@
-"""Setting a tumour into a liver: voxel by voxel, of exactly its volume, around what it must not touch."""
+"""Setting a tumour into a liver: voxel by voxel until it has its volume, around what it must not touch."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class TumourSizes:
 
     The defaults are set by hand, not fitted to any data set. They lie between the small tumours that surveillance of
     cirrhotic livers finds (series of up to 30 mm are usual in hepatobiliary MR) and treated ones (60 +- 36 mm in 115
-    HCC on CT: Vo Tan Duc et al., Cureus 14, e21347, 2022): 90 % between 10 and 67 mm.
+    HCC on CT: Vo Tan Duc et al., Cureus 14, e21347, 2022): 90 % between 10 and 64 mm.
 
     Args:
         median_mm: median before it is cut off.
