@@ -16,6 +16,7 @@ from tiny import STAGE, tiny_dataset, tiny_generator
 
 from lldm_aug.cli import main
 from lldm_aug.config.schema import Config
+from lldm_aug.data.partial import PARTIAL_FILE
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LeakageError
 from lldm_aug.evaluation import goals
@@ -26,6 +27,7 @@ from lldm_aug.evaluation.control import NoiseLatents
 from lldm_aug.evaluation.copies import decorrelation, euclidean, nearest, thumbnail
 from lldm_aug.evaluation.feature_cache import FeatureCache
 from lldm_aug.evaluation.features import EfficientNetLite0
+from lldm_aug.evaluation.heldout import choose_heldout
 from lldm_aug.models.generator import Generator
 from lldm_aug.synthesis.case import make_case
 from lldm_aug.training.run import STAGES, train
@@ -210,6 +212,14 @@ def test_fewer_cases_than_asked_for_are_halved_and_said(run, dataset, heldout):
 def test_too_few_cases_are_refused(run, tmp_path):
     few = write_dataset(tmp_path / "Dataset995_Few", cases=3, seed=6)
     assert "at least 4 are needed" in bench(run, few, tmp_path / "r").stderr
+
+
+def test_cases_that_lack_annotation_are_left_out_and_named(tmp_path):
+    folder = write_dataset(tmp_path / "Dataset993_Partial", cases=5, seed=8)
+    (folder / PARTIAL_FILE).write_text(json.dumps({"case_01": ["hcc"]}))
+    chosen = choose_heldout(RawDataset(folder), None, 2)
+    assert chosen.unusable == {"case_01": "hcc not annotated"}
+    assert (chosen.masks, chosen.others) == (("case_00", "case_02"), ("case_03", "case_04"))
 
 
 def test_other_structures_are_refused(run, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lldm_aug.blending.leakage import find_leaks
+from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError
@@ -50,11 +51,13 @@ def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
     case_ids = dataset.case_ids if fold is None else load_split(dataset, fold, write=False).val
     usable: list[str] = []
     unusable: dict[str, str] = {}
+    partial = read_partial_labels(dataset)
     for case_id in sorted(case_ids):
         if len(usable) == 2 * n:
             break
         mask = dataset.load_label(case_id).data
-        problems = mask_problems(mask, dataset.schema, mask)  # as masks of kind real are judged
+        missing = [f"{name} not annotated" for name in partial.get(case_id, ())]
+        problems = missing or mask_problems(mask, dataset.schema, mask)  # as masks of kind real are judged
         if problems:
             unusable[case_id] = "; ".join(problems)
         else:
