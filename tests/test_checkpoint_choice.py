@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -16,6 +17,7 @@ from lldm_aug.config.schema import Config, StageSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import IncompatibleResume
+from lldm_aug.evaluation.dice import shown_dice
 from lldm_aug.io.atomic import read_json_lines
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.segmenter import Segmenter
@@ -166,6 +168,16 @@ def test_a_generator_carries_its_segmenter(run: Path) -> None:
     assert Generator.load(run / "generator").hash
 
 
+def test_the_card_names_weights_and_segmenter(run: Path) -> None:
+    card = (run / "generator" / "README.md").read_text()
+    chosen = BestWeights(run / "controlnet").chosen()
+    assert chosen is not None
+    assert f"Weights: after step {chosen.step}, mask faithfulness {chosen.score.value:.3f}." in card
+    found = Segmenter.load(run / "segmenter" / "export").description.heldout_dice
+    assert f"liver {found['liver'].mean:.3f}" in card
+    assert "pools/x --gate\n" in card
+
+
 def test_a_resumed_run_chooses_the_same(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
     again = tmp_path / "x"
     shutil.copytree(run, again)
@@ -185,6 +197,17 @@ def test_another_segmenter_cannot_go_on_choosing(run: Path, dataset: RawDataset,
     shutil.rmtree(again / "segmenter")
     with pytest.raises(IncompatibleResume, match="segmenter"):
         train("controlnet", scored_config(), dataset, 0, again)
+
+
+def test_a_segmenter_of_other_cases_cannot_choose(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    """It may have been trained on this fold's validation cases."""
+    shutil.copytree(run, tmp_path / "x")
+    shutil.rmtree(tmp_path / "x" / "controlnet")
+    shutil.rmtree(tmp_path / "x" / "segmenter")
+    train("segmenter", scored_config(), dataset, 1, tmp_path / "y")
+    shutil.copytree(tmp_path / "y" / "segmenter", tmp_path / "x" / "segmenter")
+    with pytest.raises(IncompatibleResume, match="not this fold's training cases"):
+        train("controlnet", scored_config(), dataset, 0, tmp_path / "x")
 
 
 class Constant:
@@ -218,6 +241,16 @@ def test_scores_are_relative_to_real_images(run: Path, dataset: RawDataset, case
 def test_nothing_to_go_by_gives_no_score(run: Path, dataset: RawDataset, cases: CaseSet) -> None:
     judge = MaskFaithfulness(dataset, cases, scored_config(), Constant(0), {})
     assert judge.score(Generator.load(run / "generator")) is None
+
+
+def test_false_alarms_do_not_count_as_overlap(run: Path, dataset: RawDataset, cases: CaseSet) -> None:
+    """A structure that a mask lacks has no Dice there, as in the real images that scores are relative to."""
+    judge = MaskFaithfulness(dataset, cases, scored_config(), Constant(2), {"hcc": 1.0})
+    with_hcc, other = judge.masks
+    judge.__dict__["masks"] = (with_hcc, other.clamp(max=1))
+    found = judge.score(Generator.load(run / "generator"))
+    assert found is not None
+    assert found.value == pytest.approx(shown_dice(np.full(with_hcc.shape, 2), with_hcc.numpy(), cases.schema)["hcc"])
 
 
 def test_scored_masks_are_new_but_made_of_training_cases(dataset: RawDataset, cases: CaseSet) -> None:

@@ -17,6 +17,12 @@ def dice(prediction: np.ndarray, truth: np.ndarray, schema: LabelSchema) -> dict
     return {name: _overlap(prediction[counted] == v, truth[counted] == v) for name, v in schema.values.items()}
 
 
+def shown_dice(prediction: np.ndarray, truth: np.ndarray, schema: LabelSchema) -> dict[str, float]:
+    """As `dice`, but NaN for structures that the truth lacks: a false alarm is no low overlap."""
+    scores = dice(prediction, truth, schema)
+    return {name: scores[name] if (truth == v).any() else float("nan") for name, v in schema.values.items()}
+
+
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     total = int(a.sum()) + int(b.sum())
     return 2 * int((a & b).sum()) / total if total else float("nan")

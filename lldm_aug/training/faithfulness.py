@@ -14,7 +14,7 @@ from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LabelError
-from lldm_aug.evaluation.dice import dice
+from lldm_aug.evaluation.dice import shown_dice
 from lldm_aug.masks.deformed import DeformedMasks
 from lldm_aug.masks.real import RealCases
 from lldm_aug.models.condition import encode_mask
@@ -93,8 +93,8 @@ class MaskFaithfulness:
         plain, painted = [], []
         for index, mask in enumerate(self.masks):
             without_mask, with_mask = self._labels(generator, index, mask)
-            plain.append(dice(without_mask, mask.numpy(), self.cases.schema))
-            painted.append(dice(with_mask, mask.numpy(), self.cases.schema))
+            plain.append(shown_dice(without_mask, mask.numpy(), self.cases.schema))
+            painted.append(shown_dice(with_mask, mask.numpy(), self.cases.schema))
         first, second = _mean(plain), _mean(painted)
         figures = {f"relative.{k}": v / self.real_dice[k] for k, v in first.items() if k in self.real_dice}
         figures |= {f"dice.{k}": v for k, v in first.items()} | {f"with_mask.{k}": v for k, v in second.items()}

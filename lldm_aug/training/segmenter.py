@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -13,8 +12,7 @@ from lldm_aug import __version__
 from lldm_aug.config.schema import Config
 from lldm_aug.config.schema import SegmenterStage as Settings
 from lldm_aug.errors import DatasetError
-from lldm_aug.evaluation.dice import dice
-from lldm_aug.labels import LabelSchema
+from lldm_aug.evaluation.dice import shown_dice
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.segmenter import (
     SegmentationNet,
@@ -107,12 +105,6 @@ class SegmenterStage:
     def _segment(self, image: torch.Tensor) -> torch.Tensor:
         device = next(self.module.parameters()).device
         return predict_labels(self.module, image[None].to(device), self.settings.patch)[0].cpu()
-
-
-def shown_dice(found: np.ndarray, truth: np.ndarray, schema: LabelSchema) -> dict[str, float]:
-    """As `dice`, but NaN for structures that the truth lacks: a false alarm is no low overlap."""
-    scores = dice(found, truth, schema)
-    return {name: scores[name] if (truth == v).any() else float("nan") for name, v in schema.values.items()}
 
 
 def soft_dice_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
