@@ -15,8 +15,10 @@ from tiny import tiny_dataset
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main
+from lldm_aug.config.schema import IntensitySettings
+from lldm_aug.data.intensity import measure_scale
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.signal import CaseSignal, case_signal, real_signal
+from lldm_aug.data.signal import CaseSignal, Range, case_signal, real_signal
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError, LabelError, PoolError
 from lldm_aug.geometry import Grid
@@ -102,6 +104,27 @@ def reasons(gate: Gate, case: SyntheticCase) -> set[str]:
 @pytest.mark.parametrize("index", range(4))
 def test_cases_like_the_real_ones_pass(gate: Gate, index: int) -> None:
     assert gate.judge(pair(index)) == ()
+
+
+def test_a_mask_may_fill_a_grid_that_real_cases_do_not(gate: Gate) -> None:
+    """Data without exact zeros, on a grid that reaches beyond every case: zeros are what lies outside."""
+    intensity = gate.description.intensity.model_copy(update={"zero_background": False})
+    real = gate.real.model_copy(update={"zero_share": Range(low=0.3, high=0.35)})
+    wide = replace(gate, real=real, description=gate.description.model_copy(update={"intensity": intensity}))
+    case = pair()
+    filled = replace(case, image=np.where(case.image == 0, np.float32(0.01), case.image))
+    assert "background" not in reasons(wide, filled)
+    assert "background" in reasons(wide, replace(case, image=np.zeros_like(case.image)))
+
+
+def test_pairs_are_scaled_by_the_percentiles_that_real_cases_were(gate: Gate, description: Description) -> None:
+    assert description.scaling == IntensitySettings()
+    settings = IntensitySettings(percentiles=(0.0, 60.0))
+    case = pair()
+    measured = replace(gate, description=description.model_copy(update={"scaling": settings}))._signal(case)
+    scaled = measure_scale(case.image, settings).apply(case.image, description.intensity.limit)
+    assert measured.mean["liver"][0] == pytest.approx(scaled[0][case.label == 1].mean(), abs=0.05)
+    assert measured.mean["liver"][0] != pytest.approx(gate._signal(case).mean["liver"][0], abs=0.05)
 
 
 def test_swapped_intensities_are_rejected_for_the_signal(gate: Gate) -> None:
@@ -264,7 +287,8 @@ def test_verify_looks_at_rejected_files_too(rejecting: Path, tmp_path: Path) -> 
 def test_merging_takes_rejected_pairs_along(rejecting: Path, run: Path, dataset: RawDataset, tmp_path: Path) -> None:
     line = [word for word in arguments(run, dataset, tmp_path / "free", 2, "--seed", "5") if word != "--gate"]
     assert CliRunner().invoke(main, line).exit_code == 0
-    assert len(list(merge_pools(tmp_path / "all", [tmp_path / "free", rejecting]))) == 5
+    merged = CliRunner().invoke(main, ["pool", "merge", *map(str, (tmp_path / "all", tmp_path / "free", rejecting))])
+    assert "2 cases and 3 rejected pairs, 5 copied now" in merged.output
     assert list(merge_pools(tmp_path / "all", [tmp_path / "free", rejecting])) == []
     summary = summarise(tmp_path / "all")
     assert (summary.cases, summary.rejected_pairs) == (2, 3)

@@ -52,10 +52,12 @@ def merge(out: Path, pools: tuple[Path, ...]) -> None:
     from lldm_aug.cli.progress import track
     from lldm_aug.pool.manifest import read_cases
     from lldm_aug.pool.merge import merge_pools
+    from lldm_aug.pool.rejected import read_rejected
 
-    total = sum(len(read_cases(source)) for source in pools)
-    copied = sum(1 for _ in track(merge_pools(out, pools), "merging", total))
-    click.echo(f"{out}: {total} cases, {copied} copied now")
+    kept, rejected = (sum(len(read(source)) for source in pools) for read in (read_cases, read_rejected))
+    copied = sum(1 for _ in track(merge_pools(out, pools), "merging", kept + rejected))
+    also = f" and {rejected} rejected pairs" if rejected else ""
+    click.echo(f"{out}: {kept} cases{also}, {copied} copied now")
 
 
 def _in_words(value: object) -> str:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lldm_aug.config.schema import Config
 from lldm_aug.models.description import Description
+from lldm_aug.models.mask_description import MaskDescription
+from lldm_aug.models.segmenter import SegmenterDescription
+
+NUM_STAGES = 3
+"""That train a generator; what it has seen besides comes from one that it was started from."""
 
 
-def model_card(description: Description, config: Config) -> str:
-    """Markdown: what the generator is, what it saw, how it was trained, how to use it, what it is not."""
+def model_card(
+    description: Description,
+    config: Config,
+    weights: str,
+    segmenter: SegmenterDescription | None = None,
+    masks: MaskDescription | None = None,
+) -> str:
+    """Markdown: what the generator is, what it saw, how it was trained, how to use it, what it is not.
+
+    Args:
+        description: of the generator.
+        config: its settings.
+        weights: which ones it has.
+        segmenter: the one in its folder, if any.
+        masks: the mask model in its folder, if any.
+    """
     d = description
     shape, spacing = (" x ".join(f"{v:g}" for v in values) for values in (d.shape, d.spacing_mm))
     structures = ", ".join(d.labels.names)
@@ -31,18 +52,18 @@ Makes {"/".join(d.dataset_json["channel_names"].values())} volumes of {shape} vo
 {seen}
 
 The ids and hashes of all cases are in `config.json`; `lldm_aug` refuses to blend its output into a fold whose
-validation cases are among them.
+validation cases are among them.{_origin(d)}
 
 ## Training
 
 Objective {d.objective.kind}; steps: autoencoder {steps.autoencoder.steps}, diffusion {steps.diffusion.steps},
 ControlNet {steps.controlnet.steps}; seed {config.seed}. Latents have {d.latent_shape[0]} channels on a grid that is
-coarser by {d.compression}.
-
+coarser by {d.compression}. Weights: {weights}.
+{_parts(segmenter, masks)}
 ## Use
 
 ```
-lldm-aug generate --model THIS_FOLDER --n 100 --out pools/x
+lldm-aug generate --model THIS_FOLDER --n 100 --out pools/x{_options(segmenter, masks)}
 ```
 
 ## Limits
@@ -50,3 +71,30 @@ lldm-aug generate --model THIS_FOLDER --n 100 --out pools/x
 For augmentation in research. Images are synthetic, may repeat what is in the training data, and carry its biases;
 they are not for diagnosis. Whether they help a segmentation has to be measured on held-out real cases.
 """
+
+
+def _origin(description: Description) -> str:
+    if len(description.stages) <= NUM_STAGES:
+        return ""
+    return " It was started from another\ngenerator's weights; what that one saw is listed first."
+
+
+def _parts(segmenter: SegmenterDescription | None, masks: MaskDescription | None) -> str:
+    """What lies in the folder beside the generator, with its figures."""
+    parts = []
+    if segmenter is not None:
+        scores = _figures({name: found.mean for name, found in segmenter.heldout_dice.items()})
+        cases = len(segmenter.heldout_cases)
+        parts.append(f"- `segmenter/` judges pairs (`--gate`). Dice on {cases} real cases not trained on: {scores}.")
+    if masks is not None:
+        scores = _figures(masks.reconstruction_dice)
+        parts.append(f"- `masks/` draws new masks (`--masks learned`). Dice of masks after its autoencoder: {scores}.")
+    return "\n## Beside it\n\n" + "\n".join(parts) + "\n" if parts else ""
+
+
+def _figures(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in values.items()) or "none"
+
+
+def _options(segmenter: SegmenterDescription | None, masks: MaskDescription | None) -> str:
+    return (" --masks learned" if masks is not None else "") + (" --gate" if segmenter is not None else "")

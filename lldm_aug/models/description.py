@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, ValidationError, model_validator
 from lldm_aug.config.schema import (
     AutoencoderSettings,
     DenoiserSettings,
+    IntensitySettings,
     ObjectiveSettings,
     SamplingSettings,
     check_sampling,
@@ -39,6 +40,7 @@ class Description(Record):
         compression: voxels per latent cell.
         dataset_json: channels, labels and file ending of the data that it learnt.
         intensity: how intensities are scaled, and back.
+        scaling: the settings behind that; older generators do not say, and are taken to have had the default ones.
         autoencoder: sizes of the autoencoder.
         denoiser: sizes of the diffusion U-Net and the ControlNet.
         objective: what the denoiser predicts.
@@ -57,6 +59,7 @@ class Description(Record):
     compression: tuple[Side, Side, Side]
     dataset_json: dict[str, Any]
     intensity: IntensityModel
+    scaling: IntensitySettings = IntensitySettings()
     autoencoder: AutoencoderSettings
     denoiser: DenoiserSettings
     objective: ObjectiveSettings

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lldm_aug.config.schema import IntensitySettings
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import background, measure_scale
 from lldm_aug.data.signal import CaseSignal, Range, RealSignal, case_signal
@@ -87,7 +86,7 @@ class Gate:
         description = self.description
         frame = Frame.around(Volume(case.label, case.grid), description.shape, description.spacing_mm)
         scales = description.intensity.scales
-        scale = scales[0] if len(scales) == 1 else measure_scale(case.image, IntensitySettings())
+        scale = scales[0] if len(scales) == 1 else measure_scale(case.image, description.scaling)
         image = scale.apply(frame.image_in(case.image), description.intensity.limit)
         zeros = frame.share_in(background(case.image))
         return case_signal(image, frame.label_in(case.label), zeros, description.labels)
@@ -95,8 +94,10 @@ class Gate:
     def _zeros(self, signal: CaseSignal) -> list[Reason]:
         reasons = []
         share = _widened(self.real.zero_share, ZERO_MARGIN)
-        if not share.low <= signal.zero_share <= share.high:
-            reasons.append(Reason(check="background", value=signal.zero_share, low=share.low, high=share.high))
+        # Where real cases hold no exact zeros, their share is what lies outside them: a mask may fill the whole grid.
+        low = share.low if self.description.intensity.zero_background else 0.0
+        if not low <= signal.zero_share <= share.high:
+            reasons.append(Reason(check="background", value=signal.zero_share, low=low, high=share.high))
         allowed = self.real.zeros_inside.high * (1 + RANGE_MARGIN)  # none at all if real cases have none
         if signal.zeros_inside > allowed:
             reasons.append(Reason(check="zeros inside structures", value=signal.zeros_inside, low=0, high=allowed))

@@ -17,6 +17,8 @@ from lldm_aug.models.condition import drop_structures
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser, copy_encoder
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
+from lldm_aug.models.mask_description import read_mask_description
+from lldm_aug.models.segmenter import read_segmenter_description
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import BestWeights, Score
 from lldm_aug.training.diffusion import network_facts, noised_latents
@@ -33,6 +35,7 @@ from lldm_aug.training.signal import measure_cases
 NAME = "controlnet"
 PARTS = ("segmenter", "masks")
 """Stages of the same run that the generator carries with it, if they are finished."""
+LAST = "the last averaged ones"
 
 
 class ControlNetStage:
@@ -118,6 +121,7 @@ class ControlNetStage:
             compression=record.compression,
             dataset_json=record.dataset_json,
             intensity=record.intensity,
+            scaling=self.config.intensity,
             autoencoder=self.config.autoencoder,
             denoiser=self.config.denoiser,
             objective=self.config.objective,
@@ -134,7 +138,14 @@ class ControlNetStage:
         run = folder.parent.parent
         parts = {name: run / name / "export" for name in PARTS if (run / name / "export").is_dir()}
         generator = self.generator
-        generator.save(run / "generator", model_card(generator.description, self.config), parts=parts)
         chosen = BestWeights(folder.parent).chosen()
+        card = model_card(
+            generator.description,
+            self.config,
+            LAST if chosen is None else f"after step {chosen.step}, mask faithfulness {chosen.score.value:.3f}",
+            segmenter=read_segmenter_description(parts["segmenter"]) if "segmenter" in parts else None,
+            masks=read_mask_description(parts["masks"]) if "masks" in parts else None,
+        )
+        generator.save(run / "generator", card, parts=parts)
         facts = {} if chosen is None else {"chosen": chosen.model_dump(mode="json")}
         write_export(folder, {}, facts, generator.description.stages)
