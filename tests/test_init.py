@@ -1,6 +1,7 @@
 """Fine-tuning: weights carried to other channels, structures and voxels keep their meaning, and history is kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pools import GRID, blob_case, write_dataset
 from tiny import tiny_config, tiny_dataset, tiny_generator
 
 from lldm_aug.cli import main
-from lldm_aug.config.schema import AutoencoderSettings, Config, DenoiserSettings
+from lldm_aug.config.schema import AutoencoderSettings, Config, DenoiserSettings, ObjectiveSettings, SamplingSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.geometry import Grid
@@ -108,6 +109,13 @@ def test_channels_go_by_name_or_share_what_is_known(old: str, new: str) -> None:
         assert torch.equal(shown[:, 0], expected[:, old.index(new[0])])
 
 
+def test_channels_of_one_name_go_by_place() -> None:
+    twins = Layout(("MR", "MR"), ("l", "t"), (2, 2, 2))
+    source, target = autoencoder(twins, (4, 4, 4)), autoencoder(twins, (4, 4, 4))
+    carry_over("autoencoder", target, adapt_autoencoder(source.state_dict(), twins, twins))
+    torch.testing.assert_close(target.state_dict(), source.state_dict())
+
+
 def test_regrouping_there_and_back_is_the_identity_when_nothing_is_merged() -> None:
     weight = torch.randn(5, 3 * 2, 3, 3, 3)
     there = regroup(weight, 1, (1, 2, 1), (4, 2, 2), "read")
@@ -192,6 +200,15 @@ def test_other_sizes_than_the_generators_are_refused(run: Path) -> None:
     with pytest.raises(ConfigError, match=r"denoiser.channels is \(32, 32\), but \(16, 16\)"):
         Initial.load(str(run)).sized(config)
     assert Initial.load(str(run)).sized(tiny_config()).denoiser == tiny_config().denoiser
+
+
+def test_a_solver_that_cannot_sample_the_old_objective_is_refused(run: Path) -> None:
+    initial = Initial.load(str(run))
+    learnt = initial.generator.description.model_copy(update={"objective": ObjectiveSettings(kind="ddpm")})
+    noise = Initial(replace(initial.generator, description=learnt))
+    assert noise.sized(Config()).objective.kind == "ddpm"
+    with pytest.raises(ConfigError, match="euler does not fit"):
+        noise.sized(Config(sampling=SamplingSettings(solver="euler")))
 
 
 def test_all_stages_start_from_the_same(tuned: Path, run: Path, other: RawDataset) -> None:

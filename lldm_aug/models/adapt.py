@@ -8,7 +8,8 @@ sub-voxels gives the same as before:
 - more sub-voxels: weights that read them are shared out evenly, those that write them repeated.
 
 Structures are matched by name; a new one starts as if it were unknown, with weights of zero. Image channels are matched
-by name too; if the names differ, by place if there are as many, and else each starts as the mean of the known ones.
+by name too; if the names differ, or one stands for several channels, by place if there are as many, and else each
+starts as the mean of the known ones.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def regroup(weight: torch.Tensor, dim: int, old: Factors, new: Factors, directio
 def _image(weight: torch.Tensor, dim: int, old: Layout, new: Layout, direction: Direction) -> torch.Tensor:
     weight = regroup(weight, dim, old.factors, new.factors, direction).movedim(dim, 0)
     channels = weight.reshape(len(old.channels), new.voxels, *weight.shape[1:])
-    if {*old.channels} == {*new.channels}:
+    if len({*old.channels}) == len(old.channels) and sorted(old.channels) == sorted(new.channels):
         channels = channels[[old.channels.index(name) for name in new.channels]]
     elif len(old.channels) != len(new.channels):
         # Read: what is alike in all channels must sum up to the same. Written: every channel as before.

@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from lldm_aug.config.schema import Config
+from lldm_aug.config.schema import Config, check_sampling
 from lldm_aug.errors import ConfigError
 from lldm_aug.models.adapt import Layout, Weights, adapt_autoencoder, adapt_control
 from lldm_aug.models.autoencoder import Autoencoder
@@ -62,10 +62,16 @@ class Initial:
         """Settings with the networks' sizes and the objective of this generator.
 
         Raises:
-            ConfigError: when the settings ask for others.
+            ConfigError: when the settings ask for others, or for a solver that cannot sample this objective.
         """
         sections = {name: self._sized(name, getattr(config, name)) for name in SECTIONS}
-        return config.model_copy(update=sections)
+        sized = config.model_copy(update=sections)
+        try:
+            check_sampling(sized.objective, sized.sampling)
+        except ValueError as error:
+            fix = "choose a solver for the initial generator's objective"
+            raise ConfigError(str(error), where="--init", fix=fix) from error
+        return sized
 
     def _sized(self, name: str, wanted: BaseModel) -> BaseModel:
         here: BaseModel = getattr(self.generator.description, name)
