@@ -9,7 +9,8 @@ class StageProvenance(Record):
     """The training cases of one stage.
 
     Args:
-        stage: ``autoencoder``, ``diffusion``, ``controlnet`` or ``masks``.
+        stage: ``autoencoder``, ``diffusion`` or ``controlnet``; ``masks_autoencoder`` or ``masks_diffusion`` of a mask
+            model; ``segmenter`` of a referee.
         dataset: name of the data set folder, such as ``Dataset700_HBPPhantom``.
         fold: fold number or ``all``.
         split_hash: `Split.hash` of the split.

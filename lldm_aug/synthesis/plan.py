@@ -87,7 +87,7 @@ def generator_folder(path: Path) -> Path:
     for folder in (path, path / "generator"):
         if (folder / CONFIG_FILE).is_file():
             return folder
-    raise CheckpointError("no generator", where=path, fix="finish 'lldm-aug train controlnet', or give another --model")
+    raise CheckpointError("no generator", where=path, fix="finish 'lldm-aug train controlnet', or give another folder")
 
 
 def choose_sampling(description: Description, steps: int | None, guidance: float | None) -> SamplingSettings:

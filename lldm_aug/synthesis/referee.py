@@ -128,7 +128,7 @@ def load_referee(path: Path, device: torch.device | str = "cpu") -> Referee:
     raise CheckpointError(
         "no segmenter",
         where=path,
-        fix="train one with 'lldm-aug train segmenter', or point to a folder that nnU-Net trained",
+        fix="train one with 'lldm-aug train segmenter' and point --referee to its run, or to a model of nnU-Net",
     )
 
 
