@@ -148,7 +148,18 @@ def test_real_masks_widen_the_limits() -> None:
     assert mask_problems(rough, HBP)
     assert mask_problems(rough, HBP, limits=limits) == []
     assert (limits.touching, limits.exposed) == (DEFAULT_LIMITS.touching, DEFAULT_LIMITS.exposed)
-    assert DEFAULT_LIMITS.widened([_mask()], HBP) == DEFAULT_LIMITS
+    vessels = ("liver", "portal_vein", "hepatic_vein")
+    assert DEFAULT_LIMITS.widened([_mask()], HBP) == DEFAULT_LIMITS.model_copy(update={"needed": vessels})
+
+
+def test_what_all_real_masks_have_is_needed() -> None:
+    without_vessels = np.where(np.isin(_mask(), [2, 3]), 1, _mask())
+    assert mask_problems(without_vessels, HBP) == []
+    limits = DEFAULT_LIMITS.widened([_mask()], HBP)
+    assert mask_problems(without_vessels, HBP, limits=limits) == ["no portal_vein", "no hepatic_vein"]
+    assert mask_problems(np.where(_mask() == 4, 1, _mask()), HBP, limits=limits) == []  # a liver may have no tumour
+    some = DEFAULT_LIMITS.widened([_mask(), np.where(_mask() == 3, 1, _mask())], HBP)
+    assert some.needed == ("liver", "portal_vein")
 
 
 def test_tumours_made_for_a_real_mask_are_judged_by_themselves() -> None:

@@ -33,17 +33,23 @@ class Limits(Record):
         tree: least share of a vessel in its largest piece.
         touching: largest share of the smaller of two vessels that neighbours the other.
         exposed: largest share of the surface of a vessel, or of one lesion, that faces the background.
+        needed: structures that no mask may lack.
     """
 
     specks: float = 0.0
     tree: float = 0.9
     touching: float = 0.05
     exposed: float = 0.5
+    needed: tuple[str, ...] = ()
 
     def widened(self, masks: Iterable[np.ndarray], schema: LabelSchema) -> Limits:
-        """Limits that these real masks keep too: what was learned from them cannot be asked to be better."""
-        limits = self
+        """Limits that these real masks keep too: what was learned from them cannot be asked to be better.
+
+        All but lesions that each of them has is needed from then on.
+        """
+        limits, common = self, {*schema.names} - LESIONS
         for mask in masks:
+            common &= {name for name, value in schema.values.items() if (mask == value).any()}
             specks = max((_speck_share(mask, schema, name) for name in schema.names), default=0.0)
             vessels = _vessels(mask, schema)
             tree = min(map(largest_share, vessels.values()), default=1.0)
@@ -52,7 +58,7 @@ class Limits(Record):
             found = {"specks": specks, "touching": touching, "exposed": exposed}
             wider = {name: max(value, getattr(limits, name)) for name, value in found.items()}
             limits = Limits(tree=min(tree, limits.tree), **wider)
-        return limits
+        return limits.model_copy(update={"needed": tuple(name for name in schema.names if name in common)})
 
     def problems(self, mask: np.ndarray, schema: LabelSchema, names: frozenset[str], *, in_liver: bool) -> list[str]:
         """What is beyond these limits.
@@ -63,8 +69,9 @@ class Limits(Record):
             names: structures to look at.
             in_liver: whether vessels and lesions belong into a liver that the mask has.
         """
+        found = [f"no {n}" for n in self.needed if n in names and not (mask == schema.value(n)).any()]
         specks = {n: _speck_share(mask, schema, n) for n in schema.names if n in names}
-        found = [f"{n} has specks" for n, share in specks.items() if share > self.specks]
+        found += [f"{n} has specks" for n, share in specks.items() if share > self.specks]
         vessels = {n: voxels for n, voxels in _vessels(mask, schema).items() if n in names}
         for name, voxels in vessels.items():
             share = largest_share(voxels)
