@@ -25,6 +25,15 @@ def largest_share(structure: np.ndarray) -> float:
     return float(sizes[0] / sizes.sum()) if len(sizes) else 1.0
 
 
+def largest_piece(structure: np.ndarray, neighbours: np.ndarray | None = None) -> np.ndarray:
+    """The largest piece of a boolean structure, the first of equals; neighbours by face unless said otherwise."""
+    pieces, count = label(structure, neighbours)
+    if count < 2:
+        return structure
+    largest: np.ndarray = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    return largest
+
+
 def exposed_shares(pieces: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(N,) share of each piece's surface behind which there is background.
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import label, maximum, maximum_filter
 
 from lldm_aug.labels import HBP
-from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS
+from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS, largest_piece
 from lldm_aug.masks.reconnect import reconnect
 from lldm_aug.phantom.frame import Factors
 from lldm_aug.phantom.scanner import block_mean
@@ -26,7 +26,7 @@ def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
         fine: labels of the parts, in the schema `lldm_aug.labels.HBP`.
         factors: parts of a voxel along each axis.
     """
-    inside = _largest_piece(block_mean(fine > 0, factors) >= HALF)
+    inside = largest_piece(block_mean(fine > 0, factors) >= HALF)
     share = {number: block_mean(fine == number, factors) * inside for number in (PORTAL, HEPATIC, TUMOUR)}
     labels = inside.astype(np.int16) * LIVER
     labels[_tumours(share[TUMOUR])] = TUMOUR
@@ -51,7 +51,7 @@ def _branches(share: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """Half-filled voxels, joined over less filled ones that nothing else has taken; one piece."""
     free = np.where(taken, 0, share)
     filled = free >= HALF
-    return _largest_piece(reconnect(filled & ~_specks(filled, SPECK_VOXELS), free), ANY_NEIGHBOUR)
+    return largest_piece(reconnect(filled & ~_specks(filled, SPECK_VOXELS), free), ANY_NEIGHBOUR)
 
 
 def _specks(mask: np.ndarray, least: int) -> np.ndarray:
@@ -59,11 +59,3 @@ def _specks(mask: np.ndarray, least: int) -> np.ndarray:
     pieces, _ = label(mask, ANY_NEIGHBOUR)
     small: np.ndarray = mask & (np.bincount(pieces.ravel())[pieces] < least)
     return small
-
-
-def _largest_piece(mask: np.ndarray, neighbours: np.ndarray | None = None) -> np.ndarray:
-    pieces, count = label(mask, neighbours)
-    if count < 2:
-        return mask
-    largest: np.ndarray = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
-    return largest

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import label
 
+from lldm_aug.masks.measures import largest_piece
 from lldm_aug.phantom.anatomy import Anatomy
 from lldm_aug.phantom.brush import Brush
 from lldm_aug.phantom.frame import Frame
@@ -19,7 +19,8 @@ def paint_liver(tissues: np.ndarray, anatomy: Anatomy, frame: Frame) -> None:
     """Paints liver, veins, lesions and ducts over what is there; all that has a label."""
     slices, sub = frame.crop(*anatomy.liver_box_mm)
     part = tissues[slices]
-    part[_largest_piece(np.broadcast_to(anatomy.liver(*sub.positions()) < 0, part.shape))] = Tissue.LIVER
+    inside = np.broadcast_to(anatomy.liver(*sub.positions()) < 0, part.shape)
+    part[largest_piece(inside)] = Tissue.LIVER  # without slivers that its neighbours cut off
     brush = Brush(tissues, frame)
     _paint_tree(brush, anatomy.vessels.hepatic, Tissue.HEPATIC_VEIN)
     _paint_tree(brush, anatomy.vessels.portal, Tissue.PORTAL_VEIN)
@@ -47,15 +48,6 @@ def _paint_tree(brush: Brush, tree: VesselTree, tissue: Tissue) -> None:
         brush.capsule((start, end), float(tree.radii_mm[node]), tissue, LIVER)
         steps = np.linspace(0, 1, 2 + int(8 * np.linalg.norm(end - start) / min(brush.frame.grid.spacing_mm)))[:, None]
         brush.voxels(_face_to_face(brush.frame.nearest(start + steps * (end - start))), tissue, LIVER)
-
-
-def _largest_piece(inside: np.ndarray) -> np.ndarray:
-    """The liver without slivers that its neighbours cut off."""
-    pieces, count = label(inside)
-    if count < 2:
-        return inside
-    largest: np.ndarray = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
-    return largest
 
 
 def _face_to_face(way: np.ndarray) -> np.ndarray:
