@@ -88,7 +88,7 @@ def generate(
 
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
     generator = Generator.load(folder).to(state.device)
-    source = request.source(description)
+    source = request.source(description, state.device)
     judge = make_gate(description, referee or folder, state.device) if gate or referee else None
     open_pool(out, describe_pool(description, generator.hash, request, seed, sampling, judge))
     parts, part = num_parts * state.num_processes, part_id * state.num_processes + state.process_index

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from lldm_aug.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
+    import torch
+
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.geometry import Grid
     from lldm_aug.labels import LabelSchema
@@ -25,6 +27,7 @@ def make_mask_source(
     cases: Sequence[str],
     grid: Grid,
     model: Path | None = None,
+    device: torch.device | str = "cpu",
 ) -> MaskSource:
     """A source of masks.
 
@@ -35,6 +38,7 @@ def make_mask_source(
         cases: ids of the cases of it that may be used: training cases only.
         grid: the generator's grid, for procedural masks.
         model: a mask model's folder, or that of the generator or run that holds it, for learned masks.
+        device: where learned masks are drawn.
 
     Raises:
         ConfigError: for an unknown kind, or learned masks without a folder.
@@ -52,7 +56,7 @@ def make_mask_source(
     if kind == "procedural":
         return ProceduralMasks(schema, grid)
     if kind == "learned":
-        return _learned(schema, model)
+        return _learned(schema, model, device)
     if dataset is None or not cases:
         raise DatasetError(f"masks of kind {kind!r} need a data set with training cases", fix="give --data and --fold")
     real = RealCases(dataset, tuple(cases))
@@ -61,11 +65,11 @@ def make_mask_source(
     return sources[kind](real)
 
 
-def _learned(schema: LabelSchema, model: Path | None) -> MaskSource:
+def _learned(schema: LabelSchema, model: Path | None, device: torch.device | str) -> MaskSource:
     from lldm_aug.masks.learned import LearnedMasks
     from lldm_aug.models.mask_description import mask_model_folder
     from lldm_aug.models.mask_model import MaskModel
 
     if model is None:
         raise ConfigError("masks of kind 'learned' need a mask model", fix="run 'lldm-aug train masks' first")
-    return LearnedMasks(MaskModel.load(mask_model_folder(model)), schema)
+    return LearnedMasks(MaskModel.load(mask_model_folder(model)).to(device), schema)

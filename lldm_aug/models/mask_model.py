@@ -77,6 +77,12 @@ class MaskModel:
         """Where the weights are."""
         return next(self.autoencoder.parameters()).device
 
+    def to(self, device: torch.device | str) -> MaskModel:
+        """Moves the weights in place; returns itself."""
+        self.autoencoder.to(device)
+        self.denoiser.to(device)
+        return self
+
     @torch.inference_mode()
     def depths_mm(self, noise: torch.Tensor, rng: torch.Generator | None = None) -> torch.Tensor:
         """Depth fields (B, S, X, Y, Z) in millimetres for standard normal noise (B, L, x, y, z).

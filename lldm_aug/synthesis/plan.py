@@ -60,8 +60,8 @@ class MaskRequest:
             raise DatasetError(f"{PARTIAL_FILE} leaves no mask with all structures", where=self.dataset.folder)
         return whole
 
-    def source(self, description: Description) -> MaskSource:
-        """The source itself, for a generator.
+    def source(self, description: Description, device: torch.device | str = "cpu") -> MaskSource:
+        """The source itself, for a generator; learned masks are drawn on a device.
 
         Raises:
             LabelError: when generator and data set name different structures.
@@ -74,7 +74,13 @@ class MaskRequest:
                 fix="use masks of the same structures, or a generator trained on this data set",
             )
         return make_mask_source(
-            self.kind, schema, dataset=self.dataset, cases=self.cases, grid=description.grid, model=self.model
+            self.kind,
+            schema,
+            dataset=self.dataset,
+            cases=self.cases,
+            grid=description.grid,
+            model=self.model,
+            device=device,
         )
 
 
