@@ -28,9 +28,10 @@ from lldm_aug.models.segmenter import HeldoutDice
 from lldm_aug.pool.manifest import MaskOrigin, read_cases, read_info
 from lldm_aug.pool.merge import merge_pools
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.pool.rejected import read_rejected
+from lldm_aug.pool.rejected import Reason, read_rejected
 from lldm_aug.pool.summary import summarise
 from lldm_aug.pool.verify import verify_pool
+from lldm_aug.pool.writer import write_case
 from lldm_aug.synthesis.case import SyntheticCase
 from lldm_aug.synthesis.gate import Gate
 from lldm_aug.training.run import train
@@ -245,6 +246,14 @@ def test_summary_says_who_judged_and_why(rejecting: Path, run: Path) -> None:
     assert summary.referees == (Segmenter.load(run / "segmenter" / "export").hash,)
     shown = CliRunner().invoke(main, ["pool", "show", str(rejecting)]).output
     assert summary.referees[0] in shown
+
+
+def test_masks_drawn_again_count_for_rejected_pairs_too(rejecting: Path, tmp_path: Path) -> None:
+    shutil.copytree(rejecting, tmp_path / "p")
+    origin, reason = MaskOrigin(kind="real", rejected=2), Reason(check="dice", value=0, low=0.5, high=1)
+    image, label = blob_case(1, 0)
+    write_case(tmp_path / "p", "again", 9, 9, image[None], label, GRID, origin, [reason])
+    assert summarise(tmp_path / "p").rejected_masks == summarise(rejecting).rejected_masks + 2
 
 
 def test_rejected_pairs_are_not_made_again(rejecting: Path, run: Path, dataset: RawDataset, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class PoolSummary(Record):
         masks: how many cases of each kind of mask.
         mask_dataset: the data set that masks were drawn from, if any.
         fold: its fold, if any.
-        rejected_masks: masks refused for their anatomy, and drawn again.
+        rejected_masks: masks refused for their anatomy, and drawn again, also of pairs that the gate refused.
         tumour_edits: how many tumours were added, moved, grown, shrunk and removed in real masks.
         rejected_pairs: pairs that the gate refused.
         rejected_for: how many for which reason; a pair may have several.
@@ -69,7 +69,7 @@ def summarise(pool: Path) -> PoolSummary:
         masks=dict(sorted(Counter(case.mask.kind for case in cases).items())),
         mask_dataset=info.mask_dataset,
         fold=info.fold,
-        rejected_masks=sum(case.mask.rejected for case in cases),
+        rejected_masks=sum(case.mask.rejected for case in (*cases, *rejected.values())),
         tumour_edits=dict(sorted(Counter(edit.kind for case in cases for edit in case.mask.edits).items())),
         rejected_pairs=len(rejected),
         rejected_for=count_reasons(rejected.values()),
