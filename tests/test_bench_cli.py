@@ -15,7 +15,7 @@ from test_segmenter import segmenter_config
 from tiny import STAGE, tiny_dataset, tiny_generator
 
 from lldm_aug.cli import main
-from lldm_aug.config.schema import Config
+from lldm_aug.config.schema import Config, IntensitySettings
 from lldm_aug.data.partial import PARTIAL_FILE
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LeakageError
@@ -23,6 +23,7 @@ from lldm_aug.evaluation import goals
 from lldm_aug.evaluation.bench_figures import all_figures
 from lldm_aug.evaluation.bench_plan import plan_bench
 from lldm_aug.evaluation.bench_run import open_referee, run_bench
+from lldm_aug.evaluation.conformed import conform
 from lldm_aug.evaluation.control import NoiseLatents
 from lldm_aug.evaluation.copies import decorrelation, euclidean, nearest, thumbnail
 from lldm_aug.evaluation.feature_cache import FeatureCache
@@ -144,6 +145,14 @@ def test_control_ignores_the_denoiser(plan, run):
     with_other_steps = plan.sampling.model_copy(update={"steps": 1})
     again = make_case(NoiseLatents.of(generator), source, 0, 0, with_other_steps)
     assert np.array_equal(control.image, again.image)
+
+
+def test_images_are_scaled_by_the_settings_of_the_training(plan):
+    case = plan.heldout.dataset.load(plan.heldout.masks[0])
+    wide = plan.description.model_copy(update={"scaling": IntensitySettings(percentiles=(20, 80))})
+    conformed = conform(case, wide)
+    within = conformed.scaled[conformed.raw != 0]
+    assert np.percentile(within, (20, 80)) == pytest.approx((-1, 1), abs=0.01)
 
 
 def test_pairs_with_learned_masks(run, dataset, heldout, tmp_path):

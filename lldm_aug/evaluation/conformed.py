@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lldm_aug.config.schema import IntensitySettings
 from lldm_aug.data.conform import Frame
-from lldm_aug.data.intensity import IntensityModel, measure_scale
+from lldm_aug.data.intensity import measure_scale
 from lldm_aug.data.raw import Case
 from lldm_aug.geometry import Grid
 from lldm_aug.volume import Volume
@@ -40,7 +39,7 @@ class ConformedCase:
 def conform(case: Case, description: Description) -> ConformedCase:
     """A case in a field of view of its own, as training lays it over real cases."""
     frame = Frame.around(Volume(case.label, case.grid), description.shape, description.spacing_mm)
-    return _conformed(case, frame, frame.label_in(case.label), description.intensity)
+    return _conformed(case, frame, frame.label_in(case.label), description)
 
 
 def conform_to(case: Case, real: ConformedCase, description: Description) -> ConformedCase:
@@ -48,13 +47,13 @@ def conform_to(case: Case, real: ConformedCase, description: Description) -> Con
 
     The label is the one that the generator was given, not its copy that was brought to the pool's grid and back.
     """
-    return _conformed(case, Frame(case.grid, real.grid), real.label, description.intensity)
+    return _conformed(case, Frame(case.grid, real.grid), real.label, description)
 
 
-def _conformed(case: Case, frame: Frame, label: np.ndarray, intensity: IntensityModel) -> ConformedCase:
+def _conformed(case: Case, frame: Frame, label: np.ndarray, description: Description) -> ConformedCase:
     # Every image is scaled by its own voxels within the field of view, whether it is real or synthetic: a synthetic one
     # has no others, and a figure must not depend on which training case lent it its scale.
     raw = frame.image_in(case.image)
-    scales = intensity.scales
-    scale = scales[0] if len(scales) == 1 else measure_scale(raw, IntensitySettings())
+    intensity = description.intensity
+    scale = intensity.scales[0] if len(intensity.scales) == 1 else measure_scale(raw, description.scaling)
     return ConformedCase(case.case_id, raw, scale.apply(raw, intensity.limit), label, frame.grid)
