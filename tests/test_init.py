@@ -17,7 +17,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import write_nifti
-from lldm_aug.models.adapt import Layout, adapt_autoencoder, adapt_control, regroup
+from lldm_aug.models.adapt import Layout, adapt_autoencoder, adapt_control, adapt_shortcut, regroup
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.denoiser import MaskControl
 from lldm_aug.models.generator import Generator
@@ -40,6 +40,17 @@ def layout(channels: str = "a", structures: str = "lt", factors: tuple[int, int,
     return Layout(tuple(channels), tuple(structures), factors)
 
 
+def carry(source: Autoencoder, target: Autoencoder, old: Layout, new: Layout) -> list[str]:
+    """Moves all weights; returns the names of those that start anew."""
+    weights = source.state_dict()
+    cells = (
+        replace(side, factors=module.shortcut.compression)
+        for side, module in ((old, source), (new, target))
+        if module.shortcut is not None
+    )
+    return carry_over("autoencoder", target, adapt_autoencoder(weights, old, new) | adapt_shortcut(weights, *cells))
+
+
 def thin(x: torch.Tensor) -> torch.Tensor:
     return x.repeat_interleave(2, Z)
 
@@ -49,7 +60,7 @@ def test_thicker_slices_give_the_same_latent_and_the_mean_of_the_image() -> None
     old, new = layout(factors=(2, 2, 2)), layout(factors=(2, 2, 1))
     source, target = autoencoder(old, (4, 4, 4)), autoencoder(new, (4, 4, 2))
     assert (source.stem, target.stem) == (old.factors, new.factors)
-    assert carry_over("autoencoder", target, adapt_autoencoder(source.state_dict(), old, new)) == []
+    assert carry(source, target, old, new) == []
     image, condition = torch.randn(1, 1, 16, 16, 8), torch.randn(1, 2, 16, 16, 8)
     latent = source.encode(thin(image))[0]
     torch.testing.assert_close(target.encode(image)[0], latent, atol=1e-4, rtol=1e-4)
@@ -61,7 +72,7 @@ def test_thicker_slices_give_the_same_latent_and_the_mean_of_the_image() -> None
 def test_thinner_slices_give_the_same_latent_and_the_same_image_twice() -> None:
     old, new = layout(factors=(2, 2, 1)), layout(factors=(2, 2, 2))
     source, target = autoencoder(old, (4, 4, 2)), autoencoder(new, (4, 4, 4))
-    assert carry_over("autoencoder", target, adapt_autoencoder(source.state_dict(), old, new)) == []
+    assert carry(source, target, old, new) == []
     image, condition = torch.randn(1, 1, 16, 16, 8), torch.randn(1, 2, 16, 16, 8)
     latent = source.encode(image)[0]
     torch.testing.assert_close(target.encode(thin(image))[0], latent, atol=1e-4, rtol=1e-4)
@@ -85,7 +96,7 @@ def test_a_constant_mask_is_embedded_alike(old: tuple[int, int, int], new: tuple
 def test_structures_go_by_name_and_a_new_one_is_first_unknown() -> None:
     old, new = layout(structures="lpt"), layout(structures="tsl")
     source, target = autoencoder(old, (4, 4, 4)), autoencoder(new, (4, 4, 4))
-    carry_over("autoencoder", target, adapt_autoencoder(source.state_dict(), old, new))
+    carry(source, target, old, new)
     latent, condition = torch.randn(1, 4, 4, 4, 4), torch.randn(1, 3, 16, 16, 16)
     # The old network with p unknown (0) sees what the new one does, whatever is said of s.
     known = torch.stack([condition[:, 2], torch.zeros_like(condition[:, 0]), condition[:, 0]], dim=1)
@@ -97,7 +108,7 @@ def test_structures_go_by_name_and_a_new_one_is_first_unknown() -> None:
 def test_channels_go_by_name_or_share_what_is_known(old: str, new: str) -> None:
     first, second = layout(channels=old), layout(channels=new)
     source, target = autoencoder(first, (4, 4, 4)), autoencoder(second, (4, 4, 4))
-    assert carry_over("autoencoder", target, adapt_autoencoder(source.state_dict(), first, second)) == []
+    assert carry(source, target, first, second) == []
     one, condition = torch.randn(1, 1, 16, 16, 16), torch.zeros(1, 2, 16, 16, 16)
     images = [one * (1 + "ab".find(name)) if {*old} == {*new} else one for name in old + new]
     before, after = torch.cat(images[: len(old)], 1), torch.cat(images[len(old) :], 1)
@@ -112,7 +123,7 @@ def test_channels_go_by_name_or_share_what_is_known(old: str, new: str) -> None:
 def test_channels_of_one_name_go_by_place() -> None:
     twins = Layout(("MR", "MR"), ("l", "t"), (2, 2, 2))
     source, target = autoencoder(twins, (4, 4, 4)), autoencoder(twins, (4, 4, 4))
-    carry_over("autoencoder", target, adapt_autoencoder(source.state_dict(), twins, twins))
+    carry(source, target, twins, twins)
     torch.testing.assert_close(target.state_dict(), source.state_dict())
 
 

@@ -69,6 +69,7 @@ class AutoencoderSettings(Section):
         head_channels: width of the mask-aware head at the stem's resolution.
         norm_groups: groups of the group normalisation.
         mask_aware: whether the head sees the mask (it keeps vessels of one or two voxels).
+        shortcut: whether a linear code of blocks of voxels, fitted before training, runs beside the networks.
     """
 
     compression: tuple[PowerOfTwo, PowerOfTwo, PowerOfTwo] | None = None
@@ -78,6 +79,7 @@ class AutoencoderSettings(Section):
     head_channels: Annotated[int, Field(ge=4, le=512)] = 32
     norm_groups: PositiveInt = 16
     mask_aware: bool = True
+    shortcut: bool = True
 
     @model_validator(mode="after")
     def _groups(self) -> AutoencoderSettings:

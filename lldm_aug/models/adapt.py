@@ -29,6 +29,11 @@ ENCODER_INPUT = "core.encoder.blocks.0.conv.weight"
 HEAD_INPUT = "head.0.weight"
 HEAD_OUTPUT = ("head.4.weight", "head.4.bias")
 MASK_INPUT = "embedding.layers.0.weight"
+SHORTCUT: tuple[tuple[str, int, Direction], ...] = (
+    ("shortcut.read.weight", 1, "read"),
+    ("shortcut.write.weight", 0, "written"),
+    ("shortcut.write.bias", 0, "written"),
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,15 @@ def adapt_autoencoder(weights: Weights, old: Layout, new: Layout) -> dict[str, t
         image, foreground = torch.split(weights[name], [len(old.channels) * old.voxels, old.voxels])
         image = _image(image, 0, old, new, "written")
         adapted[name] = torch.cat([image, regroup(foreground, 0, old.factors, new.factors, "written")])
+    return adapted
+
+
+def adapt_shortcut(weights: Weights, old: Layout, new: Layout) -> dict[str, torch.Tensor]:
+    """The state of an `Autoencoder`'s shortcut, if it has one (factors are those of the compression)."""
+    adapted = {}
+    for name, dim, direction in SHORTCUT:
+        if name in weights:
+            adapted[name] = _image(weights[name], dim, old, new, direction)
     return adapted
 
 

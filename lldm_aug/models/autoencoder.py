@@ -6,12 +6,18 @@ so the head is given it at full resolution, and thin structures need not pass th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from monai.networks.nets.autoencoderkl import AutoencoderKL
 from torch import nn
 
 from lldm_aug.config.schema import AutoencoderSettings
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
+from lldm_aug.models.linear_code import LinearCode
+
+START_LOG_VARIANCE = -6.0
+"""Of the latent around its mean, where latents themselves have variance 1: a deviation of 0.05."""
 
 
 class Autoencoder(nn.Module):
@@ -46,6 +52,7 @@ class Autoencoder(nn.Module):
             with_encoder_nonlocal_attn=False,
             with_decoder_nonlocal_attn=False,
         )
+        self.shortcut = LinearCode(image_channels, settings.latent_channels, compression) if settings.shortcut else None
         seen = settings.head_channels + (structures * unfolded if settings.mask_aware else 0)
         self.head = nn.Sequential(
             nn.Conv3d(seen, settings.head_channels, 3, padding=1),
@@ -58,7 +65,7 @@ class Autoencoder(nn.Module):
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation (B, L, X / cx, Y / cy, Z / cz) of the latent of a scaled (B, C, X, Y, Z) image."""
         mean, deviation = self.core.encode(space_to_depth(image, self.stem))
-        return mean, deviation
+        return (mean if self.shortcut is None else mean + self.shortcut.encode(image)), deviation
 
     def decode(self, latent: torch.Tensor, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scaled image (B, C, X, Y, Z), and the logit (B, X, Y, Z) that a voxel is not exactly zero in the data."""
@@ -66,7 +73,19 @@ class Autoencoder(nn.Module):
         if self.mask_aware:
             hidden = torch.cat([hidden, space_to_depth(condition, self.stem)], dim=1)
         out = depth_to_space(self.head(hidden), self.stem)
-        return out[:, :-1], out[:, -1]
+        image, logit = out[:, :-1], out[:, -1]
+        return (image if self.shortcut is None else image + self.shortcut.decode(latent)), logit
+
+    @torch.no_grad()
+    def start_linear(self, volumes: Iterable[torch.Tensor]) -> None:
+        """Starts as the best linear code of (C, X, Y, Z) volumes, to which the networks add nothing yet."""
+        if self.shortcut is None:
+            return
+        self.shortcut.fit(volumes)
+        for layer in (self.core.quant_conv_mu, self.core.quant_conv_log_sigma, self.head[-1]):
+            for parameter in layer.parameters():
+                parameter.zero_()
+        self.core.quant_conv_log_sigma.conv.bias.fill_(START_LOG_VARIANCE)
 
     def forward(
         self, image: torch.Tensor, condition: torch.Tensor, noise: torch.Tensor

@@ -15,7 +15,7 @@ from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
-from lldm_aug.training.cases import CaseSet, PreparedCase
+from lldm_aug.training.cases import CaseSet, PreparedCase, spread
 from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import write_export
 from lldm_aug.training.initial import Initial, initial_hash
@@ -24,6 +24,8 @@ from lldm_aug.training.order import Row
 from lldm_aug.training.texture import measure_texture
 
 NAME = "autoencoder"
+LINEAR_CASES = 32
+"""So many tell the best linear code."""
 
 
 class AutoencoderStage:
@@ -48,6 +50,8 @@ class AutoencoderStage:
         self.module = Autoencoder(channels, len(cases.schema.names), record.compression, config.autoencoder)
         if initial is not None:
             initial.fill_autoencoder(self.module, cases)
+        else:
+            self.module.start_linear(cases.load(case_id).image for case_id in spread(cases.case_ids, LINEAR_CASES))
         self.case_ids = cases.case_ids
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:

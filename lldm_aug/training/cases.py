@@ -135,6 +135,11 @@ class CaseSet:
         )
 
 
+def spread(case_ids: Sequence[str], most: int) -> Sequence[str]:
+    """At most so many of some cases, spread evenly over them."""
+    return case_ids[:: -(-len(case_ids) // most)]
+
+
 def prepare_cases(dataset: RawDataset, fold: Fold, config: Config, folder: Path) -> CaseSet:
     """Brings the training cases of a fold to the generator's grid, or finds them there from an earlier call.
 

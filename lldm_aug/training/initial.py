@@ -12,7 +12,7 @@ from torch import nn
 
 from lldm_aug.config.schema import Config, check_sampling
 from lldm_aug.errors import ConfigError
-from lldm_aug.models.adapt import Layout, Weights, adapt_autoencoder, adapt_control
+from lldm_aug.models.adapt import Layout, Weights, adapt_autoencoder, adapt_control, adapt_shortcut
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.denoiser import MaskControl
 from lldm_aug.models.generator import Generator
@@ -87,7 +87,9 @@ class Initial:
     def fill_autoencoder(self, module: Autoencoder, cases: CaseSet) -> None:
         """Starts a new data set's autoencoder from this one's weights."""
         old, new = self._layouts(cases, self.generator.autoencoder.stem, module.stem)
-        carry_over("autoencoder", module, adapt_autoencoder(self.generator.autoencoder.state_dict(), old, new))
+        weights = self.generator.autoencoder.state_dict()
+        cells = self._layouts(cases, self.generator.description.compression, cases.record.compression)
+        carry_over("autoencoder", module, adapt_autoencoder(weights, old, new) | adapt_shortcut(weights, *cells))
 
     def fill_denoiser(self, module: nn.Module) -> None:
         """Starts the denoiser from this one's; it depends on no data set."""

@@ -16,7 +16,7 @@ from lldm_aug.masks.assemble import SOFTNESS_MM, assemble
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
-from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.cases import CaseSet, spread
 from lldm_aug.training.export import write_export
 from lldm_aug.training.mask_deformation import Box
 from lldm_aug.training.mask_fields import MaskFields
@@ -41,6 +41,7 @@ class MasksAutoencoderStage:
         self.compression = compression
         self.module = MaskAutoencoder(len(cases.schema.names), compression, config.masks.autoencoder)
         self.case_ids = cases.case_ids
+        self.module.net.start_linear(fields.load(case_id) for case_id in spread(cases.case_ids, MEASURED_CASES))
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
@@ -91,7 +92,7 @@ class MasksAutoencoderStage:
         write_mosaic(path, rows, title="Mask autoencoder: real and reconstructed", schema=self.cases.schema)
 
     def _reconstruction_dice(self) -> dict[str, float]:
-        chosen = self.case_ids[:: -(-len(self.case_ids) // MEASURED_CASES)]
+        chosen = spread(self.case_ids, MEASURED_CASES)
         found = [dice(self._reconstructed(c), self.cases.load_label(c).numpy(), self.cases.schema) for c in chosen]
         scores = {name: [f[name] for f in found if not np.isnan(f[name])] for name in self.cases.schema.names}
         return {name: float(np.mean(values)) for name, values in scores.items() if values}

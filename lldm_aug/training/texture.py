@@ -6,7 +6,7 @@ import torch
 
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.texture import Grain, measure_grain
-from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.cases import CaseSet, spread
 
 MOST_CASES = 64
 """So many tell the spread of noise between scans."""
@@ -16,9 +16,8 @@ MOST_CASES = 64
 def measure_texture(cases: CaseSet, autoencoder: Autoencoder) -> tuple[Grain, ...]:
     """The grain of training cases, spread evenly over the set, that their reconstructions lack."""
     device = next(autoencoder.parameters()).device
-    chosen = cases.case_ids[:: -(-len(cases.case_ids) // MOST_CASES)]
     grains = []
-    for case_id in chosen:
+    for case_id in spread(cases.case_ids, MOST_CASES):
         case = cases.load(case_id)
         condition = cases.condition([case_id], case.label[None].to(device))
         mean, _ = autoencoder.encode(case.image[None].to(device))

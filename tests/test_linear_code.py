@@ -1,0 +1,82 @@
+"""The best linear code of blocks, and autoencoders that start as it."""
+
+import pytest
+import torch
+
+from lldm_aug.config.schema import AutoencoderSettings
+from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.models.layers import space_to_depth
+from lldm_aug.models.linear_code import LinearCode
+
+FACTORS = (2, 2, 1)
+
+
+def volumes(channels: int = 2) -> list[torch.Tensor]:
+    """Correlated noise: neighbours share a part."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(3, channels, 4, 5, 6, generator=generator).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return list(3 + coarse + 0.3 * torch.randn(coarse.shape, generator=generator))
+
+
+def blocks(images: torch.Tensor) -> torch.Tensor:
+    """All blocks (N, 8)."""
+    return space_to_depth(images, FACTORS).flatten(2).transpose(1, 2).flatten(0, 1)
+
+
+@torch.no_grad()
+def test_latents_have_mean_zero_and_variance_one() -> None:
+    """So channels need no other normalisation at the start."""
+    code = LinearCode(2, 5, FACTORS)
+    code.fit(volumes())
+    latents = code.encode(torch.stack(volumes())).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(latents.mean(1), torch.zeros(5), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.cov(latents, correction=0), torch.eye(5), atol=1e-3, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kept", [1, 3, 8])
+def test_the_error_is_what_the_left_out_components_hold(kept: int) -> None:
+    """The closed form of principal components: the smallest error that a linear code can have."""
+    images = torch.stack(volumes())
+    code = LinearCode(2, kept, FACTORS)
+    code.fit(volumes())
+    error = (code.decode(code.encode(images)) - images).square().mean() * 8
+    variances = torch.linalg.eigvalsh(torch.cov(blocks(images).T.double(), correction=0))
+    torch.testing.assert_close(error.double(), variances[: 8 - kept].sum(), atol=1e-5, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_channels_beyond_the_components_stay_silent() -> None:
+    """A latent that is wider than a block."""
+    code = LinearCode(2, 11, FACTORS)
+    code.fit(volumes())
+    images = torch.stack(volumes())
+    torch.testing.assert_close(code.decode(code.encode(images)), images, atol=1e-3, rtol=1e-3)
+    assert code.encode(images)[:, 8:].abs().max() == 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mask_aware", [True, False])
+def test_an_autoencoder_starts_as_the_linear_code(mask_aware: bool) -> None:
+    """Whatever its networks' random weights."""
+    settings = AutoencoderSettings(channels=(16, 16), head_channels=16, mask_aware=mask_aware)
+    autoencoder = Autoencoder(2, 3, FACTORS, settings)
+    autoencoder.start_linear(volumes())
+    images = torch.stack(volumes())
+    condition = torch.ones(3, 3, *images.shape[2:])
+    mean, deviation = autoencoder.encode(images)
+    code = autoencoder.shortcut
+    assert code is not None
+    torch.testing.assert_close(mean, code.encode(images))
+    torch.testing.assert_close(autoencoder.decode(mean, condition)[0], code.decode(mean))
+    assert 0.01 < deviation.min() <= deviation.max() < 0.1
+
+
+def test_without_a_shortcut_nothing_is_started() -> None:
+    """The setting turns it off."""
+    settings = AutoencoderSettings(channels=(16, 16), head_channels=16, shortcut=False)
+    autoencoder = Autoencoder(2, 3, FACTORS, settings)
+    before = {name: tensor.clone() for name, tensor in autoencoder.state_dict().items()}
+    autoencoder.start_linear(volumes())
+    assert not any("shortcut" in name for name in before)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in autoencoder.state_dict().items())
