@@ -123,9 +123,9 @@ def test_any_bitflip_is_refused_or_harmless(tmp_path_factory, position, bit):
         back = read_image(path)
     except InvalidVolume:
         return
-    # What no checksum covers: the time, name and flags in gzip's own header.
-    assert int(position * len(raw)) < 10
+    # What no checksum covers (gzip's own header) or what stands for the same bytes (codes that are never used).
     assert np.array_equal(back.data, noise().data)
+    assert back.grid.matches(noise().grid)
 
 
 @settings(max_examples=300, deadline=None)
