@@ -179,7 +179,7 @@ def check_sampling(objective: ObjectiveSettings, sampling: SamplingSettings) -> 
 class MaskAutoencoderSettings(AutoencoderSettings):
     """Autoencoder of masks: it compresses their distance fields, and its head has no mask beside them."""
 
-    latent_channels: Annotated[int, Field(ge=1, le=64)] = 8
+    latent_channels: Annotated[int, Field(ge=1, le=64)] = 16
     mask_aware: Literal[False] = False
 
 
