@@ -24,13 +24,15 @@ def blocks(images: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_latents_have_mean_zero_and_variance_one() -> None:
-    """So channels need no other normalisation at the start."""
+def test_latents_have_mean_zero_and_all_channels_about_variance_one() -> None:
+    """No channel holds the brightness of a block alone."""
     code = LinearCode(2, 5, FACTORS)
     code.fit(volumes())
     latents = code.encode(torch.stack(volumes())).transpose(0, 1).flatten(1)
     torch.testing.assert_close(latents.mean(1), torch.zeros(5), atol=1e-4, rtol=0)
-    torch.testing.assert_close(torch.cov(latents, correction=0), torch.eye(5), atol=1e-3, rtol=0)
+    variances = latents.var(1, correction=0)
+    torch.testing.assert_close(variances.mean(), torch.tensor(1.0), atol=1e-3, rtol=0)
+    assert 0.2 < variances.min() <= variances.max() < 2.5
 
 
 @torch.no_grad()
@@ -69,7 +71,7 @@ def test_an_autoencoder_starts_as_the_linear_code(mask_aware: bool) -> None:
     assert code is not None
     torch.testing.assert_close(mean, code.encode(images))
     torch.testing.assert_close(autoencoder.decode(mean, condition)[0], code.decode(mean))
-    assert 0.01 < deviation.min() <= deviation.max() < 0.1
+    assert 0.005 < deviation.min() <= deviation.max() < 0.05
 
 
 def test_without_a_shortcut_nothing_is_started() -> None:

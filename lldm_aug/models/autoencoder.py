@@ -16,8 +16,8 @@ from lldm_aug.config.schema import AutoencoderSettings
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 from lldm_aug.models.linear_code import LinearCode
 
-START_LOG_VARIANCE = -6.0
-"""Of the latent around its mean, where latents themselves have variance 1: a deviation of 0.05."""
+START_LOG_VARIANCE = -8.0
+"""Of the latent around its mean, where latents themselves have variance 1: a deviation of 0.02."""
 
 
 class Autoencoder(nn.Module):

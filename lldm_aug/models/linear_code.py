@@ -14,6 +14,9 @@ from torch import nn
 
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 
+EVENNESS = 0.5
+"""0 leaves the components as strong as they are in the image, 1 makes them all alike."""
+
 
 class LinearCode(nn.Module):
     """Each block of voxels to its latent cell by one matrix, and back by another.
@@ -44,22 +47,39 @@ class LinearCode(nn.Module):
     def fit(self, volumes: Iterable[torch.Tensor]) -> None:
         """Sets both matrices to the principal components of the blocks of (C, X, Y, Z) volumes.
 
-        Latent channels then have mean 0 and variance 1, the strongest component first; channels beyond the number of
-        components stay 0.
+        Components keep some of their difference in strength (`EVENNESS`), and are then mixed so that all latent
+        channels have mean 0 and variance about 1. A diffusion model that is trained with a squared error would else
+        spend as much on the faintest component as on a block's brightness, and show blocks.
         """
-        count, total, square = 0, torch.zeros(()), torch.zeros(())
-        for volume in volumes:
-            blocks = space_to_depth(volume[None].double(), self.compression)[0].flatten(1)
-            count, total, square = count + blocks.shape[1], total + blocks.sum(1), square + blocks @ blocks.T
-        mean = total / count
-        variances, components = torch.linalg.eigh(square / count - torch.outer(mean, mean))
+        mean, variances, components = _principal(space_to_depth(v[None].double(), self.compression) for v in volumes)
         kept = min(self.read.out_channels, len(mean))
-        components = components[:, -kept:].flip(1)
-        deviations = variances[-kept:].flip(0).clamp(min=1e-8).sqrt()
+        components, deviations = components[:, :kept], variances[:kept].clamp(min=1e-8).sqrt()
+        strengths = deviations**EVENNESS
+        strengths = strengths * (deviations / strengths).square().mean().sqrt()
+        mixing = _hartley(kept)
+        read, write = components / strengths @ mixing, components * strengths @ mixing
         for parameter in self.parameters():
             parameter.zero_()
-        read, write = components / deviations, components * deviations
         self.read.weight[:kept] = read.T[..., None, None, None].float()
         self.read.bias[:kept] = -(read.T @ mean).float()  # type: ignore[index]
         self.write.weight[:, :kept] = write[..., None, None, None].float()
         self.write.bias[:] = mean.float()  # type: ignore[index]
+
+
+def _principal(blocks: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean (N,), variances (N,) and principal components (N, N) of (1, N, x, y, z) blocks, the strongest first."""
+    count, total, square = 0, torch.zeros(()), torch.zeros(())
+    for part in blocks:
+        rows = part[0].flatten(1)
+        count, total, square = count + rows.shape[1], total + rows.sum(1), square + rows @ rows.T
+    mean = total / count
+    variances, components = torch.linalg.eigh(square / count - torch.outer(mean, mean))
+    return mean, variances.flip(0), components.flip(1)
+
+
+def _hartley(size: int) -> torch.Tensor:
+    """Hartley's transform, an orthogonal (size, size) matrix: the first component goes to all channels alike."""
+    place = torch.arange(size, dtype=torch.float64)
+    angle = 2 * torch.pi * torch.outer(place, place) / size
+    mixing: torch.Tensor = (angle.cos() + angle.sin()) / size**0.5
+    return mixing
