@@ -61,7 +61,7 @@ def test_channels_beyond_the_components_stay_silent() -> None:
 @pytest.mark.parametrize("mask_aware", [True, False])
 def test_an_autoencoder_starts_as_the_linear_code(mask_aware: bool) -> None:
     """Whatever its networks' random weights."""
-    settings = AutoencoderSettings(channels=(16, 16), head_channels=16, mask_aware=mask_aware)
+    settings = AutoencoderSettings(channels=(16, 16), head_channels=16, mask_aware=mask_aware, shortcut=True)
     autoencoder = Autoencoder(2, 3, FACTORS, settings)
     autoencoder.start_linear(volumes())
     images = torch.stack(volumes())

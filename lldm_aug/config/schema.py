@@ -79,7 +79,7 @@ class AutoencoderSettings(Section):
     head_channels: Annotated[int, Field(ge=4, le=512)] = 32
     norm_groups: PositiveInt = 16
     mask_aware: bool = True
-    shortcut: bool = True
+    shortcut: bool = False
 
     @model_validator(mode="after")
     def _groups(self) -> AutoencoderSettings:
@@ -181,6 +181,7 @@ class MaskAutoencoderSettings(AutoencoderSettings):
 
     latent_channels: Annotated[int, Field(ge=1, le=64)] = 16
     mask_aware: Literal[False] = False
+    shortcut: bool = True
 
 
 class MaskSettings(Section):
