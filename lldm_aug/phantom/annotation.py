@@ -19,7 +19,7 @@ def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
     """(X, Y, Z) int16 labels of voxels from the labels of their parts.
 
     The liver with all in it is what fills half a voxel, in one piece; vessels and tumours likewise. A tumour too small
-    to fill half of any voxel is drawn to half of the most that it fills. Thin branches that fall apart are joined along
+    to fill half of any voxel is drawn to half of the most that it fills, and over two voxels at least. Thin branches that fall apart are joined along
     the voxels of which they fill most. There are no specks.
 
     Args:
@@ -38,13 +38,20 @@ def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
 
 
 def _tumours(share: np.ndarray) -> np.ndarray:
-    """Voxels filled at least half as much as the fullest voxel of the same tumour."""
+    """Voxels filled at least half as much as the fullest voxel of the same tumour, the two fullest in any case."""
     pieces, count = label(share > 0, ANY_NEIGHBOUR)
-    fullest = np.zeros(count + 1, dtype=np.float32)
-    fullest[1:] = maximum(share, pieces, np.arange(1, count + 1))
-    drawn: np.ndarray = (share > 0) & (share >= fullest[pieces] * HALF)
+    fullest = _highest(share, pieces, count)
+    second = _highest(np.where(share == fullest[pieces], 0, share), pieces, count)
+    drawn: np.ndarray = (share > 0) & ((share >= fullest[pieces] * HALF) | (share == second[pieces]))
     splinters = _specks(drawn, 2) & (share < fullest[pieces])
     return drawn & ~splinters
+
+
+def _highest(share: np.ndarray, pieces: np.ndarray, count: int) -> np.ndarray:
+    """(count + 1,) highest share in each piece; 0 for what is in none."""
+    highest = np.zeros(count + 1, dtype=np.float32)
+    highest[1:] = maximum(share, pieces, np.arange(1, count + 1))
+    return highest
 
 
 def _branches(share: np.ndarray, taken: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from lldm_aug.phantom.case import phantom_case
 from lldm_aug.volume import Volume
 
 MARKER = "phantom.json"
-PHANTOM_VERSION = 2
+PHANTOM_VERSION = 3
 """Goes up when the same seed gives another phantom."""
 PARALLEL_FROM = 16
 

@@ -19,6 +19,11 @@ LARGE_MM = 22.0
 """Lesions of a larger radius displace or cut side branches; smaller ones lie between them."""
 LARGEST_SHARE = 0.4
 """Of the liver's volume that one lesion takes."""
+LARGEST_EXPOSED = 0.35
+"""Share of a lesion's border that lies outside the liver (and is cut off by it)."""
+TRIES = 8
+"""Draws of one lesion before it is left out, where all are too much exposed, as in a thin lobe."""
+DIRECTIONS = 200
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,11 @@ class Placement:
         found: np.ndarray = places[free]
         return found
 
+    def exposed(self, tumour: Tumour) -> float:
+        """Share of a lesion's ellipsoid that lies outside the liver, over directions spread evenly."""
+        border = np.asarray(tumour.centre_mm) + _directions(DIRECTIONS) * tumour.radii_mm
+        return float(np.mean(self.depth(border) < 0))
+
 
 def draw_tumours(rng: np.random.Generator, placement: Placement, liver_t1_ms: float) -> tuple[Tumour, ...]:
     """0-8 lesions inside the liver, clear of each other; the largest are placed first.
@@ -92,9 +102,12 @@ def draw_tumours(rng: np.random.Generator, placement: Placement, liver_t1_ms: fl
     for diameter in sorted((_draw_diameter(rng) for _ in range(count)), reverse=True):
         radius = min(diameter, float(largest)) / 2
         places = placement.room(radius, placed)
-        if len(places):
+        for _ in range(TRIES if len(places) else 0):
             centre = places[rng.integers(len(places))] + rng.uniform(-2, 2, 3)
-            placed.append(_draw_tumour(rng, centre, radius, liver_t1_ms))
+            tumour = _draw_tumour(rng, centre, radius, liver_t1_ms)
+            if placement.exposed(tumour) <= LARGEST_EXPOSED:
+                placed.append(tumour)
+                break
     return tuple(placed)
 
 
@@ -114,6 +127,14 @@ def _draw_tumour(rng: np.random.Generator, centre: np.ndarray, radius_mm: float,
     bright = rng.random() < BRIGHT_SHARE
     t1 = liver_t1_ms * float(rng.uniform(0.82, 1.2) if bright else rng.uniform(1.9, 3.2))
     return Tumour(_vector(centre), _vector(radii), waves, t1, Interior.draw(rng, radius_mm, t1, liver_t1_ms))
+
+
+def _directions(count: int) -> np.ndarray:
+    """(count, 3) unit vectors spread evenly over the sphere (Fibonacci's lattice)."""
+    number = np.arange(count) + 0.5
+    height, turn = 1 - 2 * number / count, np.pi * (1 + 5**0.5) * number
+    width = np.sqrt(1 - height**2)
+    return np.stack([width * np.cos(turn), width * np.sin(turn), height], axis=1)
 
 
 def _nearest(places_mm: np.ndarray, marks_mm: np.ndarray) -> np.ndarray:
