@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from lldm_aug.config.schema import (
     AutoencoderSettings,
@@ -17,14 +17,13 @@ from lldm_aug.config.schema import (
 )
 from lldm_aug.data.intensity import IntensityModel
 from lldm_aug.data.signal import RealSignal
-from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
+from lldm_aug.models.config_file import CONFIG_FILE, read_config
 from lldm_aug.models.texture import Grain
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 
-CONFIG_FILE = "config.json"
 FORMAT_VERSION = 1
 Side = Annotated[int, Field(ge=1, le=1024)]
 
@@ -120,12 +119,4 @@ def read_description(folder: Path) -> Description:
     Raises:
         CheckpointError: when it is missing or invalid.
     """
-    path = folder / CONFIG_FILE
-    try:
-        return Description.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix="point to a generator folder") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "invalid"
-        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+    return read_config(Description, folder, "a generator folder")

@@ -15,8 +15,9 @@ from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import encode_mask
+from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser
-from lldm_aug.models.description import CONFIG_FILE, Description, read_description
+from lldm_aug.models.description import Description, read_description
 from lldm_aug.models.onednn import prefer_onednn
 
 AUTOENCODER_FILE = "autoencoder.safetensors"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from lldm_aug.config.schema import (
     DenoiserSettings,
@@ -18,7 +18,8 @@ from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.limits import Limits
-from lldm_aug.models.description import CONFIG_FILE, Side
+from lldm_aug.models.config_file import CONFIG_FILE, read_config
+from lldm_aug.models.description import Side
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 
@@ -102,15 +103,7 @@ def read_mask_description(folder: Path) -> MaskDescription:
     Raises:
         CheckpointError: when it is missing or invalid.
     """
-    path = folder / CONFIG_FILE
-    try:
-        return MaskDescription.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix="point to a mask model's folder") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "invalid"
-        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+    return read_config(MaskDescription, folder, "a mask model's folder")
 
 
 def mask_model_folder(path: Path) -> Path:

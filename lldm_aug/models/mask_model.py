@@ -11,8 +11,8 @@ from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
+from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.models.denoiser import build_denoiser
-from lldm_aug.models.description import CONFIG_FILE
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
 from lldm_aug.models.mask_description import DENOISER_FILE, MaskDescription, read_mask_description
 from lldm_aug.models.onednn import prefer_onednn
