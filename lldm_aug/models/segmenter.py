@@ -19,10 +19,11 @@ from lldm_aug.config.schema import IntensitySettings, SegmenterSettings, Triple
 from lldm_aug.data.conform import compression_for
 from lldm_aug.data.intensity import IntensityModel
 from lldm_aug.io.atomic import atomic_folder
-from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
+from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.config_file import CONFIG_FILE, read_config
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
+from lldm_aug.models.saving import write_model
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 
@@ -182,9 +183,7 @@ class Segmenter:
     def save(self, folder: Path) -> None:
         """Writes the folder atomically; an older segmenter there is replaced."""
         with atomic_folder(folder) as temporary:
-            (temporary / CONFIG_FILE).write_text(self.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            save_tensors(temporary / WEIGHTS_FILE, self.network.state_dict())
-            write_sums(temporary)
+            write_model(temporary, self.description, {WEIGHTS_FILE: self.network})
 
     @property
     def device(self) -> torch.device:
