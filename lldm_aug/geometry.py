@@ -15,6 +15,9 @@ from lldm_aug.errors import InvalidVolume
 
 CORNER_TOLERANCE_MM = 1e-3
 
+Box = tuple[slice, slice, slice]
+"""Part of a grid: a range of voxels along each of (X, Y, Z)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from pools import write_dataset
 from test_segmenter import segmenter_config
-from tiny import STAGE, tiny_dataset, tiny_generator
+from tiny import STAGE, tiny_generator
 
 from lldm_aug.cli import main
 from lldm_aug.config.schema import Config, IntensitySettings
@@ -73,11 +73,6 @@ def bench_config() -> Config:
     settings["train"]["masks_autoencoder"] = STAGE | {"steps": 60, "checkpoint_every": 60, "learning_rate": 5e-3}
     settings["train"]["masks_diffusion"] = STAGE
     return Config.model_validate(settings)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> RawDataset:
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from tiny import tiny_config, tiny_dataset, tiny_generator
+from tiny import tiny_config, tiny_generator
 from torch import nn
 
 from lldm_aug.config.schema import Config, StageSettings
@@ -128,12 +128,6 @@ def scored_config() -> Config:
     few = {"steps": 40, "checkpoint_every": 100, "learning_rate": 1e-2, "warmup_steps": 5}
     tree["train"]["segmenter"] |= few
     return Config.model_validate(tree)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
-    """Blobs on disk."""
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 from pools import DATASET_JSON, GRID, blob_case
 from test_segmenter import segmenter_config
-from tiny import tiny_dataset
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main
@@ -59,12 +58,6 @@ class Threshold:
         bright = smooth > 125
         filled = binary_fill_holes(bright)
         return np.where(filled & (smooth < 100), 2, np.where(filled, 1, 0)).astype(np.int16)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
-    """Blobs on disk."""
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny import tiny_config, tiny_dataset, tiny_generator
+from tiny import tiny_config, tiny_generator
 
 from lldm_aug.cli import main
 from lldm_aug.data.raw import RawDataset
@@ -24,12 +24,6 @@ from lldm_aug.pool.manifest import read_cases, read_info
 from lldm_aug.pool.verify import verify_pool
 from lldm_aug.synthesis.case import make_case
 from lldm_aug.synthesis.plan import request_masks
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
-    """Blobs on disk."""
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
-from tiny import STAGE, tiny_config, tiny_dataset, tiny_generator
+from tiny import STAGE, tiny_config, tiny_generator
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main
@@ -44,12 +44,6 @@ def mask_config(**masks: object) -> Config:
     settings["train"]["masks_autoencoder"] = STAGE | {"steps": 60, "checkpoint_every": 40, "learning_rate": 5e-3}
     settings["train"]["masks_diffusion"] = STAGE
     return Config.model_validate(settings)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
-    """Blobs on disk."""
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

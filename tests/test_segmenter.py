@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pools import write_dataset
-from tiny import STAGE, tiny_config, tiny_dataset
+from tiny import STAGE, tiny_config
 
 from lldm_aug.config.schema import Config, SegmenterSettings
 from lldm_aug.data.raw import RawDataset
@@ -36,12 +36,6 @@ def segmenter_config(**stage: object) -> Config:
         **stage,
     }
     return Config.model_validate(settings)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
-    """Blobs on disk."""
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from pools import write_dataset
 from safetensors.torch import load_file
-from tiny import tiny_config, tiny_dataset, tiny_generator
+from tiny import tiny_config, tiny_generator
 
 from lldm_aug.config.load import resolved_yaml
 from lldm_aug.config.schema import Config
@@ -28,12 +28,6 @@ from lldm_aug.training.cases import prepare_cases
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.run import STAGES, train
 from lldm_aug.volume import Volume
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
-    """Blobs on disk."""
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from lldm_aug.data.resample import axis_weights
+from lldm_aug.geometry import Box
 
 LATTICE_MM = 8.0
 SQUARINGS = 6
@@ -79,9 +80,7 @@ def jacobian(displacement: np.ndarray, lattice: Lattice) -> np.ndarray:
     return determinant
 
 
-def displacement_in(
-    displacement: np.ndarray, lattice: Lattice, shape: Shape, box: tuple[slice, slice, slice]
-) -> np.ndarray:
+def displacement_in(displacement: np.ndarray, lattice: Lattice, shape: Shape, box: Box) -> np.ndarray:
     """(3, x, y, z) float32 displacement in mm of the voxels in a box of the grid that the lattice lies over."""
     out = displacement.astype(np.float32)
     for axis in range(3):

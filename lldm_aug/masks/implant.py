@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_dilation, label
 
+from lldm_aug.geometry import Box
 from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS
-from lldm_aug.masks.site import Box, Site
+from lldm_aug.masks.site import Site
 from lldm_aug.masks.tumour_shapes import Shape, volume_mm3
 from lldm_aug.masks.tumour_sizes import ball_diameter_mm
 

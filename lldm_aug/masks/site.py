@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects, grey_opening, label
 
-from lldm_aug.geometry import Grid
+from lldm_aug.geometry import Box, Grid
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.limits import LESIONS, LIVER, VESSELS
 from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS
@@ -25,8 +25,6 @@ TRUNK = 0.9
 """Least distance of its centre from a trunk, in its radii."""
 GAP_MM = 3.0
 """Least distance from another tumour."""
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)

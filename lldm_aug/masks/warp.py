@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import find_objects, label, map_coordinates
 
+from lldm_aug.geometry import Box
 from lldm_aug.masks.diffeomorphism import Lattice, displacement_in
 from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.masks.reconnect import reconnect
 from lldm_aug.volume import Volume
 
-Box = tuple[slice, slice, slice]
 KEPT_VOLUME = 0.95
 """A piece that keeps less of its volume when each voxel takes its likeliest label counts as thin."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from lldm_aug.config.schema import (
     AutoencoderSettings,
@@ -17,28 +17,16 @@ from lldm_aug.config.schema import (
 )
 from lldm_aug.data.intensity import IntensityModel
 from lldm_aug.data.signal import RealSignal
-from lldm_aug.errors import CheckpointError
-from lldm_aug.geometry import Grid
-from lldm_aug.labels import LabelSchema
+from lldm_aug.models.config_file import read_config
+from lldm_aug.models.latent_description import LatentDescription
 from lldm_aug.models.texture import Grain
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.record import Record
-
-CONFIG_FILE = "config.json"
-FORMAT_VERSION = 1
-Side = Annotated[int, Field(ge=1, le=1024)]
 
 
-class Description(Record):
+class Description(LatentDescription):
     """A generator without its weights.
 
     Args:
-        format_version: version of the folder's layout.
-        lldm_aug_version: version that wrote it.
-        shape: voxels of its grid along (X, Y, Z).
-        spacing_mm: voxel size of its grid.
-        compression: voxels per latent cell.
-        dataset_json: channels, labels and file ending of the data that it learnt.
         intensity: how intensities are scaled, and back.
         scaling: the settings behind that; older generators do not say, and are taken to have had the default ones.
         autoencoder: sizes of the autoencoder.
@@ -52,12 +40,6 @@ class Description(Record):
         stages: what each stage saw; a generator without a history is refused.
     """
 
-    format_version: int = FORMAT_VERSION
-    lldm_aug_version: str
-    shape: tuple[Side, Side, Side]
-    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-    compression: tuple[Side, Side, Side]
-    dataset_json: dict[str, Any]
     intensity: IntensityModel
     scaling: IntensitySettings = IntensitySettings()
     autoencoder: AutoencoderSettings
@@ -72,8 +54,6 @@ class Description(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Description:
-        if self.format_version > FORMAT_VERSION:
-            raise ValueError(f"format {self.format_version} is of a later version; update lldm_aug")
         names, intensity = self.dataset_json.get("channel_names"), self.intensity
         if not isinstance(names, dict) or not names:
             raise ValueError("dataset_json names no channels")
@@ -93,11 +73,6 @@ class Description(Record):
         return self
 
     @property
-    def labels(self) -> LabelSchema:
-        """The structures that it can be asked for."""
-        return LabelSchema.from_dataset_json(self.dataset_json, CONFIG_FILE)
-
-    @property
     def num_channels(self) -> int:
         """Image channels."""
         return len(self.dataset_json["channel_names"])
@@ -105,13 +80,7 @@ class Description(Record):
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """(L, X / cx, Y / cy, Z / cz)."""
-        x, y, z = (n // f for n, f in zip(self.shape, self.compression, strict=True))
-        return self.autoencoder.latent_channels, x, y, z
-
-    @property
-    def grid(self) -> Grid:
-        """Its grid around the origin, for masks that come with no case."""
-        return Grid.regular(self.shape, self.spacing_mm)
+        return (self.autoencoder.latent_channels, *self.latent_sides)
 
 
 def read_description(folder: Path) -> Description:
@@ -120,12 +89,4 @@ def read_description(folder: Path) -> Description:
     Raises:
         CheckpointError: when it is missing or invalid.
     """
-    path = folder / CONFIG_FILE
-    try:
-        return Description.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix="point to a generator folder") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "invalid"
-        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+    return read_config(Description, folder, "a generator folder")

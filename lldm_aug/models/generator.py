@@ -12,12 +12,13 @@ import torch
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.io.atomic import atomic_folder
-from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
+from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser
-from lldm_aug.models.description import CONFIG_FILE, Description, read_description
+from lldm_aug.models.description import Description, read_description
 from lldm_aug.models.onednn import prefer_onednn
+from lldm_aug.models.saving import write_model
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
 DENOISER_FILE = "denoiser.safetensors"
@@ -81,12 +82,13 @@ class Generator:
             dtype: type of the stored weights; half precision halves the size.
             parts: folders to copy into sub-folders of these names, such as the run's segmenter.
         """
+        networks = {
+            AUTOENCODER_FILE: self.autoencoder,
+            DENOISER_FILE: self.network.denoiser,
+            CONTROL_FILE: self.network.control,
+        }
         with atomic_folder(folder) as temporary:
-            (temporary / CONFIG_FILE).write_text(self.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            save_tensors(temporary / AUTOENCODER_FILE, self.autoencoder.state_dict(), dtype)
-            save_tensors(temporary / DENOISER_FILE, self.network.denoiser.state_dict(), dtype)
-            save_tensors(temporary / CONTROL_FILE, self.network.control.state_dict(), dtype)
-            write_sums(temporary)
+            write_model(temporary, self.description, networks, dtype)
             (temporary / "README.md").write_text(card, encoding="utf-8")
             for name, part in (parts or {}).items():
                 shutil.copytree(part, temporary / name)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from lldm_aug.config.schema import (
     DenoiserSettings,
@@ -15,29 +15,20 @@ from lldm_aug.config.schema import (
     check_sampling,
 )
 from lldm_aug.errors import CheckpointError
-from lldm_aug.geometry import Grid
-from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.limits import Limits
-from lldm_aug.models.description import CONFIG_FILE, Side
+from lldm_aug.models.config_file import read_config
+from lldm_aug.models.latent_description import LatentDescription
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.record import Record
 
-FORMAT_VERSION = 1
 DENOISER_FILE = "mask_denoiser.safetensors"
 PLACES = (".", "masks", "masks/export", "generator/masks")
 """Where a mask model lies in its own folder, in that of a generator, and in that of a run."""
 
 
-class MaskDescription(Record):
+class MaskDescription(LatentDescription):
     """A mask model without its weights.
 
     Args:
-        format_version: version of the folder's layout.
-        lldm_aug_version: version that wrote it.
-        shape: voxels of its grid along (X, Y, Z).
-        spacing_mm: voxel size of its grid.
-        compression: voxels per latent cell.
-        dataset_json: labels of the data that it learnt.
         reach_mm: where its distances are cut off.
         autoencoder: sizes of the autoencoder.
         denoiser: sizes of the U-Net.
@@ -50,12 +41,6 @@ class MaskDescription(Record):
         stages: what each stage saw; a mask model without a history is refused.
     """
 
-    format_version: int = FORMAT_VERSION
-    lldm_aug_version: str
-    shape: tuple[Side, Side, Side]
-    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-    compression: tuple[Side, Side, Side]
-    dataset_json: dict[str, Any]
     reach_mm: PositiveFloat
     autoencoder: MaskAutoencoderSettings
     denoiser: DenoiserSettings
@@ -69,8 +54,6 @@ class MaskDescription(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> MaskDescription:
-        if self.format_version > FORMAT_VERSION:
-            raise ValueError(f"format {self.format_version} is of a later version; update lldm_aug")
         if {len(self.latent_mean), len(self.latent_std)} != {self.autoencoder.latent_channels}:
             raise ValueError("latent_mean and latent_std need one value a latent channel")
         deepest = 2 ** (len(self.denoiser.channels) - 1)
@@ -80,20 +63,9 @@ class MaskDescription(Record):
         return self
 
     @property
-    def labels(self) -> LabelSchema:
-        """The structures of its masks."""
-        return LabelSchema.from_dataset_json(self.dataset_json, CONFIG_FILE)
-
-    @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """(L, X / cx, Y / cy, Z / cz)."""
-        x, y, z = (n // f for n, f in zip(self.shape, self.compression, strict=True))
-        return self.autoencoder.latent_channels, x, y, z
-
-    @property
-    def grid(self) -> Grid:
-        """The grid of its masks, around the origin."""
-        return Grid.regular(self.shape, self.spacing_mm)
+        return (self.autoencoder.latent_channels, *self.latent_sides)
 
 
 def read_mask_description(folder: Path) -> MaskDescription:
@@ -102,15 +74,7 @@ def read_mask_description(folder: Path) -> MaskDescription:
     Raises:
         CheckpointError: when it is missing or invalid.
     """
-    path = folder / CONFIG_FILE
-    try:
-        return MaskDescription.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix="point to a mask model's folder") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "invalid"
-        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+    return read_config(MaskDescription, folder, "a mask model's folder")
 
 
 def mask_model_folder(path: Path) -> Path:

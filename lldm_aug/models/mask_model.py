@@ -10,12 +10,12 @@ from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.io.atomic import atomic_folder
-from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
+from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.models.denoiser import build_denoiser
-from lldm_aug.models.description import CONFIG_FILE
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
 from lldm_aug.models.mask_description import DENOISER_FILE, MaskDescription, read_mask_description
 from lldm_aug.models.onednn import prefer_onednn
+from lldm_aug.models.saving import write_model
 
 AUTOENCODER_FILE = "mask_autoencoder.safetensors"
 
@@ -66,11 +66,9 @@ class MaskModel:
             folder: where; an older mask model there is replaced.
             dtype: type of the stored weights; half precision halves the size.
         """
+        networks = {AUTOENCODER_FILE: self.autoencoder, DENOISER_FILE: self.denoiser}
         with atomic_folder(folder) as temporary:
-            (temporary / CONFIG_FILE).write_text(self.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            save_tensors(temporary / AUTOENCODER_FILE, self.autoencoder.state_dict(), dtype)
-            save_tensors(temporary / DENOISER_FILE, self.denoiser.state_dict(), dtype)
-            write_sums(temporary)
+            write_model(temporary, self.description, networks, dtype)
 
     @property
     def device(self) -> torch.device:

@@ -12,21 +12,21 @@ import torch
 import torch.nn.functional as F
 from monai.inferers.utils import sliding_window_inference
 from monai.networks.nets.segresnet import SegResNet
-from pydantic import Field, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 from torch import nn
 
 from lldm_aug.config.schema import IntensitySettings, SegmenterSettings, Triple
 from lldm_aug.data.conform import compression_for
 from lldm_aug.data.intensity import IntensityModel
-from lldm_aug.errors import CheckpointError
 from lldm_aug.io.atomic import atomic_folder
-from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
+from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.labels import LabelSchema
+from lldm_aug.models.config_file import CONFIG_FILE, read_config
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
+from lldm_aug.models.saving import write_model
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "segmenter.safetensors"
 FORMAT_VERSION = 1
 LOW_QUANTILE = 0.05
@@ -183,9 +183,7 @@ class Segmenter:
     def save(self, folder: Path) -> None:
         """Writes the folder atomically; an older segmenter there is replaced."""
         with atomic_folder(folder) as temporary:
-            (temporary / CONFIG_FILE).write_text(self.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            save_tensors(temporary / WEIGHTS_FILE, self.network.state_dict())
-            write_sums(temporary)
+            write_model(temporary, self.description, {WEIGHTS_FILE: self.network})
 
     @property
     def device(self) -> torch.device:
@@ -220,12 +218,4 @@ def read_segmenter_description(folder: Path) -> SegmenterDescription:
     Raises:
         CheckpointError: when it is missing or invalid.
     """
-    path = folder / CONFIG_FILE
-    try:
-        return SegmenterDescription.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix="point to a segmenter folder") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "invalid"
-        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+    return read_config(SegmenterDescription, folder, "a segmenter folder")

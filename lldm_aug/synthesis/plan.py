@@ -16,7 +16,8 @@ from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.weights import check_sums
 from lldm_aug.masks import make_mask_source
 from lldm_aug.masks.source import MaskSource
-from lldm_aug.models.description import CONFIG_FILE, Description
+from lldm_aug.models.config_file import CONFIG_FILE
+from lldm_aug.models.description import Description
 from lldm_aug.models.mask_description import mask_model_folder, read_mask_description
 from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance

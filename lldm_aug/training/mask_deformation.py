@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from lldm_aug.geometry import Box
 from lldm_aug.masks.diffeomorphism import Lattice, Shape, Spacing, displacement_in, draw_velocity, flow
 
 NODE_MM = 24.0
@@ -21,8 +22,6 @@ STRETCH = 0.04
 SHIFT_MM = 8.0
 MOST_SHIFT = 0.5
 """Largest share of a voxel by which a surface is moved to keep a structure's volume."""
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ import torch
 
 from lldm_aug.config.schema import MaskSettings
 from lldm_aug.errors import IncompatibleResume
+from lldm_aug.geometry import Box
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.masks.distance import depths, occupied
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.cases import CaseSet
-from lldm_aug.training.mask_deformation import Box, deform_fields, draw_deformation
+from lldm_aug.training.mask_deformation import deform_fields, draw_deformation
 
 LEVELS = 127
 """Fields are kept in steps of this part of the reach, a byte a voxel: 0.05 mm of 6."""

@@ -1,0 +1,37 @@
+"""``config.json``, in which a model's folder holds the model's description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from lldm_aug.errors import CheckpointError
+from lldm_aug.record import Record
+
+CONFIG_FILE = "config.json"
+
+AnyDescription = TypeVar("AnyDescription", bound=Record)
+
+
+def read_config(kind: type[AnyDescription], folder: Path, wanted: str) -> AnyDescription:
+    """The description in a model's folder.
+
+    Args:
+        kind: what the model is described by.
+        folder: of the model.
+        wanted: the kind of folder that should have been given, in words.
+
+    Raises:
+        CheckpointError: when it is missing or invalid.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix=f"point to {wanted}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "invalid"
+        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
