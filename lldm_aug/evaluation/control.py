@@ -6,6 +6,8 @@ beyond this control, in faithfulness and in likeness, is the diffusion model's d
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import torch
 
 from lldm_aug.config.schema import SamplingSettings
@@ -18,7 +20,7 @@ class NoiseLatents(Generator):
     @classmethod
     def of(cls, generator: Generator) -> NoiseLatents:
         """The control of a generator, sharing its weights."""
-        return cls(generator.description, generator.autoencoder, generator.network, generator.hash)
+        return cls(**{field.name: getattr(generator, field.name) for field in fields(generator)})
 
     def latent(
         self,
