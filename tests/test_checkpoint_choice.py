@@ -10,7 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from tiny import tiny_config, tiny_generator
+from tiny import copy_without, tiny_config, tiny_generator
 from torch import nn
 
 from lldm_aug.config.schema import Config, StageSettings
@@ -173,11 +173,8 @@ def test_the_card_names_weights_and_segmenter(run: Path) -> None:
 
 
 def test_a_resumed_run_chooses_the_same(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
-    again = tmp_path / "x"
-    shutil.copytree(run, again)
-    shutil.rmtree(again / "generator")
-    shutil.rmtree(again / "controlnet" / "export")
-    shutil.rmtree(again / "controlnet" / "checkpoints" / "step_00000006")
+    missing = ("generator", "controlnet/export", "controlnet/checkpoints/step_00000006")
+    again = copy_without(run, tmp_path / "x", *missing)
     train("controlnet", scored_config(), dataset, 0, again)
     for name in ("generator/SHA256SUMS", "controlnet/checkpoints/best/SHA256SUMS"):
         assert (again / name).read_bytes() == (run / name).read_bytes()
@@ -186,22 +183,18 @@ def test_a_resumed_run_chooses_the_same(run: Path, dataset: RawDataset, tmp_path
 
 
 def test_another_segmenter_cannot_go_on_choosing(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
-    again = tmp_path / "x"
-    shutil.copytree(run, again)
-    shutil.rmtree(again / "segmenter")
+    again = copy_without(run, tmp_path / "x", "segmenter")
     with pytest.raises(IncompatibleResume, match="segmenter"):
         train("controlnet", scored_config(), dataset, 0, again)
 
 
 def test_a_segmenter_of_other_cases_cannot_choose(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
     """It may have been trained on this fold's validation cases."""
-    shutil.copytree(run, tmp_path / "x")
-    shutil.rmtree(tmp_path / "x" / "controlnet")
-    shutil.rmtree(tmp_path / "x" / "segmenter")
+    again = copy_without(run, tmp_path / "x", "controlnet", "segmenter")
     train("segmenter", scored_config(), dataset, 1, tmp_path / "y")
-    shutil.copytree(tmp_path / "y" / "segmenter", tmp_path / "x" / "segmenter")
+    shutil.copytree(tmp_path / "y" / "segmenter", again / "segmenter")
     with pytest.raises(IncompatibleResume, match="not this fold's training cases"):
-        train("controlnet", scored_config(), dataset, 0, tmp_path / "x")
+        train("controlnet", scored_config(), dataset, 0, again)
 
 
 class Constant:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
-from tiny import STAGE, tiny_config, tiny_generator
+from tiny import STAGE, copy_without, tiny_config, tiny_generator
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main
@@ -75,11 +75,8 @@ def test_it_says_how_well_masks_pass_through_the_autoencoder(model: MaskModel) -
 
 
 def test_resume_is_bit_identical(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
-    again = tmp_path / "x"
-    shutil.copytree(run / "cases", again / "cases")
-    shutil.copytree(run / "masks", again / "masks")
-    for path in ("export", "autoencoder/export", "diffusion", "latents", "autoencoder/checkpoints/step_00000060"):
-        shutil.rmtree(again / "masks" / path)
+    missing = ("export", "autoencoder/export", "diffusion", "latents", "autoencoder/checkpoints/step_00000060")
+    again = copy_without(run, tmp_path / "x", *(f"masks/{name}" for name in missing))
     train("masks", mask_config(), dataset, 0, again)
     for path in sorted((run / "masks" / "export").glob("*.safetensors")):
         first, second = load_file(path), load_file(again / "masks" / "export" / path.name)

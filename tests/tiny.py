@@ -1,5 +1,6 @@
-"""A generator that trains in seconds, and the data for it."""
+"""A generator that trains in seconds, the data for it, and what an interruption would leave of it."""
 
+import shutil
 from pathlib import Path
 
 from pools import write_dataset
@@ -33,4 +34,12 @@ def tiny_generator(dataset: RawDataset, out: Path, config: Config | None = None,
     """A run folder with all three stages done."""
     for name in STAGES:
         train(name, config or tiny_config(), dataset, fold, out)
+    return out
+
+
+def copy_without(run: Path, out: Path, *missing: str) -> Path:
+    """A copy of a run without some of its folders, as if it had been stopped before it had made them."""
+    shutil.copytree(run, out)
+    for name in missing:
+        shutil.rmtree(out / name)
     return out
