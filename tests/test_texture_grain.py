@@ -14,7 +14,7 @@ def regions() -> np.ndarray:
     """Two structures in a background."""
     label = np.zeros(SHAPE, dtype=np.int16)
     label[5:35, 5:30, 4:28] = 1
-    label[14:24, 12:22, 10:20] = 2
+    label[16:31, 8:27, 8:25] = 2
     return label
 
 
@@ -66,6 +66,16 @@ def test_edges_that_a_reconstruction_missed_are_no_grain() -> None:
     image = np.where(label > 0, 1.0, -1.0)[None]
     blurred = gaussian_filter(image, (0, 0.7, 0.7, 0.7))
     assert measure_grain(image, blurred, label, label >= 0, 1).deviation[0][1] < 0.02
+
+
+def test_anatomy_without_a_label_is_no_grain() -> None:
+    """Edges in the background, however many, do not make it noisier than the structures are."""
+    label = regions()
+    rng = numpy_rng(9)
+    stripes = np.where((label == 0) & (np.arange(SHAPE[0]) % 4 < 2)[:, None, None], 1.0, 0.0)
+    image = (stripes + 0.05 * rng.standard_normal(SHAPE))[None]
+    found = measure_grain(image, np.zeros_like(image), label, np.ones(SHAPE, dtype=bool), 2)
+    assert 0.04 < found.deviation[0][0] < 0.06 < 0.3 < image[0][label == 0].std()
 
 
 def test_regions_without_voxels_take_the_common_strength() -> None:

@@ -2,7 +2,8 @@
 
 A decoder trained with L1 gives the median of all images that fit a latent, which is smoother than any of them. What is
 missing is close to noise, correlated between neighbours where the data were resampled. Its strength is what the
-high-pass part of the reconstruction lacks of the image's, since slow errors of the reconstruction are no noise.
+high-pass part of the reconstruction lacks of the image's, since slow errors of the reconstruction are no noise. Edges
+that it lacks are none either: strength is that of most voxels, not of the few extreme ones (median of deviations).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from lldm_aug.record import Record
 from lldm_aug.seeds import numpy_rng
 
 FEWEST_VOXELS = 64
-"""A smaller region takes the strength of all structures together."""
+"""A region with fewer voxels off its border takes the strength of all structures together."""
+NORMAL = 1.4826
+"""Standard deviation over median absolute deviation of normal values."""
 LARGEST_CORRELATION = 0.6
 SLOW_VOXELS = 2.0
 SMOOTHING_VOXELS = 1.0
@@ -74,7 +77,8 @@ def measure_grain(
         foreground: (X, Y, Z) booleans, False where the data are exactly zero.
         structures: number S of structures.
     """
-    cores = [_core((label == 0) & foreground), *(_core(label == value) for value in range(1, structures + 1))]
+    regions = [(label == 0) & foreground, *(label == value for value in range(1, structures + 1))]
+    cores = [binary_erosion(region, iterations=EDGE_VOXELS) for region in regions]  # a blurred edge is no texture
     inside = np.logical_or.reduce(cores[1:])
     inside = inside if inside.sum() >= FEWEST_VOXELS else foreground
     correlation = _neighbour_correlation(image - reconstruction, inside)
@@ -84,29 +88,30 @@ def measure_grain(
     return Grain(deviation=tuple(deviation), correlation=correlation)
 
 
-def _core(region: np.ndarray) -> np.ndarray:
-    """A region without its border, where a blurred edge would pass for texture; thin ones are kept whole."""
-    core: np.ndarray = binary_erosion(region, iterations=EDGE_VOXELS)
-    return core if core.sum() >= FEWEST_VOXELS else region
-
-
 def _lacking(
     image: np.ndarray, reconstruction: np.ndarray, unit: np.ndarray, regions: list[np.ndarray]
 ) -> tuple[float, ...]:
     """Deviation of the grain in each region that gives the reconstruction the image's high-pass variance.
 
-    That is less than the residual's: a decoder makes up texture of its own, which does not have to be replaced.
+    That is less than the residual's: a decoder makes up texture of its own, which does not have to be replaced. In the
+    background, full of organs without a label, it is at most as strong as in the structures: more would be anatomy.
     """
     found = {}
     for number, region in enumerate(regions):
         if (voxels := int(region.sum())) >= FEWEST_VOXELS:
-            real, smooth, gain = (high_pass_within(x, region).var() for x in (image, reconstruction, unit))
-            found[number] = max(0.0, float((real - smooth) / gain)), voxels
+            real, smooth, gain = (_variance(high_pass_within(x, region)) for x in (image, reconstruction, unit))
+            found[number] = max(0.0, (real - smooth) / gain), voxels
     structures = [entry for number, entry in found.items() if number > 0] or [*found.values()]
     total = sum(voxels for _, voxels in structures)
     pooled = sum(variance * voxels for variance, voxels in structures) / max(total, 1)
     variances = [found.get(number, (pooled, 0))[0] for number in range(len(regions))]
+    variances[0] = min(variances[0], pooled)
     return tuple(round(float(np.sqrt(v)), 5) for v in variances)
+
+
+def _variance(values: np.ndarray) -> float:
+    """Variance of normal values with the same median deviation."""
+    return float((NORMAL * np.median(np.abs(values - np.median(values)))) ** 2)
 
 
 def _neighbour_correlation(residual: np.ndarray, inside: np.ndarray) -> Correlation:
