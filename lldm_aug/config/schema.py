@@ -141,13 +141,6 @@ class RefinerSettings(Section):
         return self
 
 
-def check_refiner(shape: Triple, compression: Triple, refiner: RefinerSettings) -> None:
-    """Raises ValueError when a refiner cannot halve volumes of this shape as often as it has levels."""
-    coarser = [min(2, factor) * 2 ** (len(refiner.channels) - 1) for factor in compression]
-    if any(side % factor for side, factor in zip(shape, coarser, strict=True)):
-        raise ValueError(f"shape {list(shape)} is not a multiple of {coarser}, as the refiner's levels need")
-
-
 class SegmenterSettings(Section):
     """Segmenter that judges synthetic images: space-to-depth stem and MONAI's SegResNet.
 

@@ -6,8 +6,6 @@ beyond this control, in faithfulness and in likeness, is the diffusion model's d
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import torch
 
 from lldm_aug.config.schema import SamplingSettings
@@ -20,7 +18,7 @@ class NoiseLatents(Generator):
     @classmethod
     def of(cls, generator: Generator) -> NoiseLatents:
         """The control of a generator, sharing its weights."""
-        return cls(**{field.name: getattr(generator, field.name) for field in fields(generator)})
+        return cls(generator.description, generator.autoencoder, generator.network, generator.hash)
 
     def latent(
         self,

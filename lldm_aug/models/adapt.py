@@ -29,8 +29,6 @@ ENCODER_INPUT = "core.encoder.blocks.0.conv.weight"
 HEAD_INPUT = "head.0.weight"
 HEAD_OUTPUT = ("head.4.weight", "head.4.bias")
 MASK_INPUT = "embedding.layers.0.weight"
-REFINER_INPUT = "net.conv_in.conv.weight"
-REFINER_OUTPUT = ("net.out.2.conv.weight", "net.out.2.conv.bias")
 SHORTCUT: tuple[tuple[str, int, Direction], ...] = (
     ("shortcut.read.weight", 1, "read"),
     ("shortcut.write.weight", 0, "written"),
@@ -87,16 +85,6 @@ def adapt_shortcut(weights: Weights, old: Layout, new: Layout) -> dict[str, torc
 def adapt_control(weights: Weights, old: Layout, new: Layout) -> dict[str, torch.Tensor]:
     """The state of a `MaskControl` for another layout (factors are those of the compression)."""
     return {**weights, MASK_INPUT: _mask(weights[MASK_INPUT], old, new)}
-
-
-def adapt_refiner(weights: Weights, old: Layout, new: Layout) -> dict[str, torch.Tensor]:
-    """The state of a `Refiner` for another layout (factors are those that it folds), but for its scale."""
-    folded = len(old.channels) * old.voxels
-    noisy, coarse, mask = torch.split(weights[REFINER_INPUT], [folded, folded, len(old.structures) * old.voxels], dim=1)
-    read = [_image(noisy, 1, old, new, "read"), _image(coarse, 1, old, new, "read"), _mask(mask, old, new)]
-    written = {name: _image(weights[name], 0, old, new, "written") for name in REFINER_OUTPUT}
-    rest = {name: tensor for name, tensor in weights.items() if name != "scale"}
-    return {**rest, REFINER_INPUT: torch.cat(read, dim=1), **written}
 
 
 def regroup(weight: torch.Tensor, dim: int, old: Factors, new: Factors, direction: Direction) -> torch.Tensor:

@@ -10,7 +10,7 @@ from lldm_aug.models.mask_description import MaskDescription
 from lldm_aug.models.segmenter import SegmenterDescription
 
 NUM_STAGES = 3
-"""That train a generator without a refiner; what it has seen besides comes from one that it was started from."""
+"""That train a generator; what it has seen besides comes from one that it was started from."""
 
 
 def model_card(
@@ -56,9 +56,9 @@ validation cases are among them.{_origin(d)}
 
 ## Training
 
-Objective {d.objective.kind}; steps: autoencoder {steps.autoencoder.steps}, {_refiner(d, config)}diffusion
-{steps.diffusion.steps}, ControlNet {steps.controlnet.steps}; seed {config.seed}. Latents have {d.latent_shape[0]}
-channels on a grid that is coarser by {d.compression}. Weights: {weights}.
+Objective {d.objective.kind}; steps: autoencoder {steps.autoencoder.steps}, diffusion {steps.diffusion.steps},
+ControlNet {steps.controlnet.steps}; seed {config.seed}. Latents have {d.latent_shape[0]} channels on a grid that is
+coarser by {d.compression}. Weights: {weights}.
 {_parts(segmenter, masks)}
 ## Use
 
@@ -73,12 +73,8 @@ they are not for diagnosis. Whether they help a segmentation has to be measured 
 """
 
 
-def _refiner(description: Description, config: Config) -> str:
-    return "" if description.refiner is None else f"refiner {config.train.refiner.steps}, "
-
-
 def _origin(description: Description) -> str:
-    if len(description.stages) <= NUM_STAGES + (description.refiner is not None):
+    if len(description.stages) <= NUM_STAGES:
         return ""
     return " It was started from another\ngenerator's weights; what that one saw is listed first."
 

@@ -12,9 +12,7 @@ from lldm_aug.config.schema import (
     DenoiserSettings,
     IntensitySettings,
     ObjectiveSettings,
-    RefinerSettings,
     SamplingSettings,
-    check_refiner,
     check_sampling,
 )
 from lldm_aug.data.intensity import IntensityModel
@@ -32,13 +30,12 @@ class Description(LatentDescription):
         intensity: how intensities are scaled, and back.
         scaling: the settings behind that; older generators do not say, and are taken to have had the default ones.
         autoencoder: sizes of the autoencoder.
-        refiner: sizes of the refiner, and the number of its steps; None if there is none.
         denoiser: sizes of the diffusion U-Net and the ControlNet.
         objective: what the denoiser predicts.
         sampling: how it is sampled unless told otherwise.
         latent_mean: mean of each latent channel over the training cases.
         latent_std: standard deviation likewise; latents are normalised channel by channel.
-        texture: what the autoencoder smoothed away in some training cases; put back if there is no refiner.
+        texture: what the autoencoder smoothed away in some training cases; put back into generated images.
         real_signal: what the training cases look like, by which the gate judges; unknown to older generators.
         stages: what each stage saw; a generator without a history is refused.
     """
@@ -46,7 +43,6 @@ class Description(LatentDescription):
     intensity: IntensityModel
     scaling: IntensitySettings = IntensitySettings()
     autoencoder: AutoencoderSettings
-    refiner: RefinerSettings | None = None
     denoiser: DenoiserSettings
     objective: ObjectiveSettings
     sampling: SamplingSettings
@@ -73,8 +69,6 @@ class Description(LatentDescription):
         deepest = 2 ** (len(self.denoiser.channels) - 1)
         if any(n % (f * deepest) for n, f in zip(self.shape, self.compression, strict=True)):
             raise ValueError(f"shape {self.shape} does not suit compression {self.compression}")
-        if self.refiner is not None:
-            check_refiner(self.shape, self.compression, self.refiner)
         check_sampling(self.objective, self.sampling)
         return self
 

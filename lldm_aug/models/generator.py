@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.diffusion.sampler import sample
@@ -19,13 +18,11 @@ from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser
 from lldm_aug.models.description import Description, read_description
 from lldm_aug.models.onednn import prefer_onednn
-from lldm_aug.models.refiner import Refiner
 from lldm_aug.models.saving import write_model
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
 DENOISER_FILE = "denoiser.safetensors"
 CONTROL_FILE = "controlnet.safetensors"
-REFINER_FILE = "refiner.safetensors"
 
 
 @dataclass(frozen=True)
@@ -36,27 +33,25 @@ class Generator:
         description: everything but the weights.
         autoencoder: latents to images.
         network: noise to latents.
-        refiner: draws the detail that decoded images lack; None if it was not trained.
         hash: identity of the folder that it was loaded from.
     """
 
     description: Description
     autoencoder: Autoencoder
     network: ControlledDenoiser
-    refiner: Refiner | None = None
     hash: str = ""
 
     @classmethod
     def untrained(cls, description: Description) -> Generator:
         """Networks of the right sizes, weights as initialised."""
-        layout = description.num_channels, len(description.labels.names), description.compression
-        latent_channels = description.autoencoder.latent_channels
-        control = MaskControl(latent_channels, *layout[1:], description.denoiser)
+        structures = len(description.labels.names)
+        autoencoder = Autoencoder(
+            description.num_channels, structures, description.compression, description.autoencoder
+        )
+        channels = description.autoencoder.latent_channels
+        control = MaskControl(channels, structures, description.compression, description.denoiser)
         return cls(
-            description,
-            Autoencoder(*layout, description.autoencoder),
-            ControlledDenoiser(build_denoiser(latent_channels, description.denoiser), control),
-            None if description.refiner is None else Refiner(*layout, description.refiner),
+            description, autoencoder, ControlledDenoiser(build_denoiser(channels, description.denoiser), control)
         )
 
     @classmethod
@@ -72,11 +67,9 @@ class Generator:
         load_weights(empty.autoencoder, folder / AUTOENCODER_FILE)
         load_weights(empty.network.denoiser, folder / DENOISER_FILE)
         load_weights(empty.network.control, folder / CONTROL_FILE)
-        if empty.refiner is not None:
-            load_weights(empty.refiner, folder / REFINER_FILE)
-        for network in empty.networks:
-            prefer_onednn(network.eval())
-        return replace(empty, hash=identity)
+        prefer_onednn(empty.autoencoder)
+        prefer_onednn(empty.network)
+        return cls(empty.description, empty.autoencoder.eval(), empty.network.eval(), identity)
 
     def save(
         self, folder: Path, card: str, dtype: torch.dtype | None = None, parts: Mapping[str, Path] | None = None
@@ -89,23 +82,16 @@ class Generator:
             dtype: type of the stored weights; half precision halves the size.
             parts: folders to copy into sub-folders of these names, such as the run's segmenter.
         """
-        networks: dict[str, nn.Module] = {
+        networks = {
             AUTOENCODER_FILE: self.autoencoder,
             DENOISER_FILE: self.network.denoiser,
             CONTROL_FILE: self.network.control,
         }
-        if self.refiner is not None:
-            networks[REFINER_FILE] = self.refiner
         with atomic_folder(folder) as temporary:
             write_model(temporary, self.description, networks, dtype)
             (temporary / "README.md").write_text(card, encoding="utf-8")
             for name, part in (parts or {}).items():
                 shutil.copytree(part, temporary / name)
-
-    @property
-    def networks(self) -> tuple[nn.Module, ...]:
-        """Those that it has."""
-        return (self.autoencoder, self.network, *([] if self.refiner is None else [self.refiner]))
 
     @property
     def device(self) -> torch.device:
@@ -114,8 +100,8 @@ class Generator:
 
     def to(self, device: torch.device | str) -> Generator:
         """Moves the weights in place; returns itself."""
-        for network in self.networks:
-            network.to(device)
+        self.autoencoder.to(device)
+        self.network.to(device)
         return self
 
     @torch.inference_mode()
@@ -126,7 +112,6 @@ class Generator:
         sampling: SamplingSettings | None = None,
         rng: torch.Generator | None = None,
         unknown: tuple[str, ...] = (),
-        detail: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Images for masks.
 
@@ -136,24 +121,13 @@ class Generator:
             sampling: solver, steps and guidance; None for those of the description.
             rng: fresh noise of the ancestral solver.
             unknown: structures that the image may or may not show.
-            detail: (B, C, X, Y, Z) standard normal, from which the refiner draws; None leaves the decoded image as it
-                is.
 
         Returns:
             Scaled images (B, C, X, Y, Z), and logits (B, X, Y, Z) below 0 where a voxel should be exactly zero.
         """
         condition = encode_mask(label.to(self.device), self.description.labels, unknown)
         latent = self.latent(condition, noise.to(self.device), sampling or self.description.sampling, rng)
-        return self.decode(latent, condition, detail)
-
-    def decode(
-        self, latent: torch.Tensor, condition: torch.Tensor, detail: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What `image` returns, for normalised latents (B, L, x, y, z)."""
-        image, logit = self.autoencoder.decode(self.denormalise(latent), condition)
-        if self.refiner is not None and detail is not None:
-            image = self.refiner.refine(image, condition, detail.to(self.device))
-        return image, logit
+        return self.autoencoder.decode(self.denormalise(latent), condition)
 
     def latent(
         self,

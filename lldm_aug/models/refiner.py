@@ -31,7 +31,9 @@ class Refiner(nn.Module):
         settings: sizes.
     """
 
-    def __init__(self, image_channels: int, structures: int, compression: Factors, settings: RefinerSettings) -> None:
+    def __init__(
+        self, image_channels: int, structures: int, compression: Factors, settings: RefinerSettings
+    ) -> None:
         super().__init__()
         self.steps = settings.steps
         self.fold = fold_factors(compression)

@@ -68,11 +68,9 @@ def _generate(
     generator: Generator, label: np.ndarray, seed: int, sampling: SamplingSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scaled image (C, X, Y, Z) and foreground logit (1, X, Y, Z) on the generator's grid."""
-    description = generator.description
-    noise = torch.randn(1, *description.latent_shape, generator=torch_rng(seed, "noise"))
-    detail = torch.randn(1, description.num_channels, *description.shape, generator=torch_rng(seed, "detail"))
+    noise = torch.randn(1, *generator.description.latent_shape, generator=torch_rng(seed, "noise"))
     scaled, logit = generator.image(
-        torch.from_numpy(label)[None], noise, sampling, rng=torch_rng(seed, "ancestral noise"), detail=detail
+        torch.from_numpy(label)[None], noise, sampling, rng=torch_rng(seed, "ancestral noise")
     )
     if not (torch.isfinite(scaled).all() and torch.isfinite(logit).all()):
         raise CheckpointError("the generator gave NaN or infinity", fix="lower --guidance, or train it anew")

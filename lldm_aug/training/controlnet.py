@@ -30,7 +30,6 @@ from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder, write_samples
-from lldm_aug.training.refiner import load_refiner
 from lldm_aug.training.signal import measure_cases
 
 NAME = "controlnet"
@@ -44,7 +43,6 @@ class ControlNetStage:
 
     Args:
         judge: measures by what the exported weights are chosen; None exports the last averaged ones.
-        refiner: the finished stage of that name; None if the run has none.
         initial: generator whose mask control it starts from, that of the other stages; None starts it as a copy of the
             denoiser's encoder.
     """
@@ -59,7 +57,6 @@ class ControlNetStage:
         second: Export,
         latents: LatentCache,
         judge: MaskFaithfulness | None = None,
-        refiner: Export | None = None,
         initial: Initial | None = None,
     ) -> None:
         self.judge = judge
@@ -68,10 +65,6 @@ class ControlNetStage:
             second.require(name, value)
         second.require("autoencoder_hash", first.hash)
         second.require("initial", initial_hash(initial))
-        if refiner is not None:
-            refiner.require("autoencoder_hash", first.hash)
-            refiner.require("refiner", config.refiner.model_dump(mode="json"))
-        self.refiner = refiner
         self.settings: Settings = config.train.controlnet
         self.objective = make_objective(config.objective)
         denoiser = build_denoiser(config.autoencoder.latent_channels, config.denoiser)
@@ -117,12 +110,10 @@ class ControlNetStage:
         """The generator that the module is the heart of."""
         autoencoder = load_autoencoder(self.cases, self.config, self.first)
         device = next(self.module.parameters()).device
-        refiner = None if self.refiner is None else load_refiner(self.cases, self.config, self.refiner)
-        return Generator(self._description(), autoencoder, self.module, refiner).to(device)
+        return Generator(self._description(), autoencoder.to(device), self.module)
 
     def _description(self) -> Description:
         record = self.cases.record
-        refined = () if self.refiner is None else self.refiner.record.stages[-1:]
         return Description(
             lldm_aug_version=__version__,
             shape=record.shape,
@@ -132,15 +123,14 @@ class ControlNetStage:
             intensity=record.intensity,
             scaling=self.config.intensity,
             autoencoder=self.config.autoencoder,
-            refiner=None if self.refiner is None else self.config.refiner,
             denoiser=self.config.denoiser,
             objective=self.config.objective,
             sampling=self.config.sampling,
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
-            texture=self.first.record.facts.get("texture", ()) if self.refiner is None else (),
+            texture=self.first.record.facts.get("texture", ()),
             real_signal=measure_cases(self.cases),
-            stages=(*self.second.record.stages, *refined, self.cases.provenance(self.name)),
+            stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )
 
     def export(self, folder: Path) -> None:

@@ -112,11 +112,10 @@ class MaskFaithfulness:
         grain = self._grain(description, index, mask).to(generator.device)
         noise = torch.randn(1, *description.latent_shape, generator=rng).to(generator.device)
         condition = encode_mask(mask[None].to(generator.device), self.cases.schema)
-        latent = generator.latent(condition, noise, description.sampling, rng)
-        detail = torch.randn(1, description.num_channels, *mask.shape, generator=rng)
+        latent = generator.denormalise(generator.latent(condition, noise, description.sampling, rng))
         found = []
         for shown in (torch.zeros_like(condition), condition):
-            image, _ = generator.decode(latent, shown, detail)
+            image, _ = generator.autoencoder.decode(latent, shown)
             found.append(self.segmenter.segment(image + grain)[0].cpu().numpy())
         return found[0], found[1]
 

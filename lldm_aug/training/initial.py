@@ -12,11 +12,10 @@ from torch import nn
 
 from lldm_aug.config.schema import Config, check_sampling
 from lldm_aug.errors import ConfigError
-from lldm_aug.models.adapt import Layout, Weights, adapt_autoencoder, adapt_control, adapt_refiner, adapt_shortcut
+from lldm_aug.models.adapt import Layout, Weights, adapt_autoencoder, adapt_control, adapt_shortcut
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.denoiser import MaskControl
 from lldm_aug.models.generator import Generator
-from lldm_aug.models.refiner import Refiner
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.resources import pretrained_dir
 from lldm_aug.synthesis.plan import generator_folder
@@ -100,12 +99,6 @@ class Initial:
         """Starts a new data set's mask control from this one's weights."""
         old, new = self._layouts(cases, self.generator.description.compression, cases.record.compression)
         carry_over("controlnet", module, adapt_control(self.generator.network.control.state_dict(), old, new))
-
-    def fill_refiner(self, module: Refiner, cases: CaseSet) -> None:
-        """Starts a new data set's refiner from this one's weights; without one here it starts anew."""
-        if self.generator.refiner is not None:
-            old, new = self._layouts(cases, self.generator.refiner.fold, module.fold)
-            carry_over("refiner", module, adapt_refiner(self.generator.refiner.state_dict(), old, new))
 
     def _layouts(self, cases: CaseSet, old: tuple[int, int, int], new: tuple[int, int, int]) -> tuple[Layout, Layout]:
         known, record = self.generator.description, cases.record

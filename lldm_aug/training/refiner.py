@@ -51,9 +51,10 @@ class RefinerStage:
         self.autoencoder = load_autoencoder(cases, config, first).requires_grad_(False)
         self.module = Refiner(channels, len(cases.schema.names), record.compression, config.refiner)
         self.case_ids = cases.case_ids
-        if initial is not None:
+        if initial is not None and initial.generator.refiner is not None:
             initial.fill_refiner(self.module, cases)
-        self.module.scale.copy_(self._lacking())
+        else:
+            self.module.scale.copy_(self._lacking())
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
@@ -129,14 +130,6 @@ class RefinerStage:
             coarse = decode(self.autoencoder, self.latents.mean_of(case_id)[None], condition)
             squares.append(((case.image - coarse[0]) ** 2).flatten(1).mean(1))
         return torch.stack(squares).mean(0).sqrt()
-
-
-def load_refiner(cases: CaseSet, config: Config, export: Export) -> Refiner:
-    """The finished refiner, ready to use."""
-    channels = len(cases.record.dataset_json["channel_names"])
-    refiner = Refiner(channels, len(cases.schema.names), cases.record.compression, config.refiner)
-    export.fill("refiner", refiner)
-    return refiner.eval()
 
 
 @torch.no_grad()

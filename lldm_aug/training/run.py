@@ -156,8 +156,8 @@ def _begin(name: str, config: Config, cases: CaseSet, folder: Path, processes: i
     """Writes ``run.json``, or refuses to go on with a stage that has got somewhere with other settings."""
     path = folder / "run.json"
     binding = _binding(name, config)
-    if name == "controlnet":
-        binding |= _binding_parts(config, folder.parent)
+    if name == "controlnet" and config.train.controlnet.score_every and _segmenter(folder.parent).is_dir():
+        binding["segmenter"] = check_sums(_segmenter(folder.parent))  # it chooses the weights
     if initial is not None:
         binding["initial"] = initial.hash
     if path.exists() and ((folder / "export").is_dir() or any((folder / "checkpoints").glob("step_*"))):
@@ -184,12 +184,6 @@ def _begin(name: str, config: Config, cases: CaseSet, folder: Path, processes: i
         "initial_stages": [stage.model_dump(mode="json") for stage in initial.stages] if initial else [],
     }
     write_json(path, record)
-
-
-def _binding_parts(config: Config, out: Path) -> dict[str, str]:
-    """Identities of finished stages that need not be there, but may not change while the third stage goes on."""
-    names = ["refiner", *(["segmenter"] if config.train.controlnet.score_every else [])]
-    return {name: check_sums(_export(name, out)) for name in names if _export(name, out).is_dir()}
 
 
 def _read_binding(path: Path) -> dict[str, Any]:
@@ -252,17 +246,16 @@ def _make_stage(
             return SegmenterStage(cases.fully_annotated(), config)
         if name in PASSES["masks"]:
             return make_mask_stage(name, config, cases.fully_annotated(), out / "masks", accelerator)
-        first = read_export(_export("autoencoder", out), name)
+        first = read_export(out / "autoencoder" / "export", name)
         first.require("autoencoder", config.autoencoder.model_dump(mode="json"))
         latents = _latents(config, cases, first, out, accelerator)
         if name == "refiner":
             return RefinerStage(cases, config, first, latents, initial)
         if name == "diffusion":
             return DiffusionStage(cases, config, first, latents, initial)
-        second = read_export(_export("diffusion", out), name)
+        second = read_export(out / "diffusion" / "export", name)
         judge = _judge(config, dataset, cases, out, accelerator)
-        refiner = read_export(_export("refiner", out), name) if _export("refiner", out).is_dir() else None
-        return ControlNetStage(cases, config, first, second, latents, judge, refiner, initial)
+        return ControlNetStage(cases, config, first, second, latents, judge, initial)
 
 
 def _judge(
@@ -274,22 +267,22 @@ def _judge(
 
     if not config.train.controlnet.score_every:
         return None
-    if not _export("segmenter", out).is_dir():
+    if not _segmenter(out).is_dir():
         log.warning("%s has no segmenter, so the last weights are exported; 'lldm-aug train segmenter' makes one", out)
         return None
-    segmenter = Segmenter.load(_export("segmenter", out)).to(accelerator.device)
+    segmenter = Segmenter.load(_segmenter(out)).to(accelerator.device)
     if any(not seen.cases.items() <= cases.record.cases.items() for seen in segmenter.description.stages):
         raise IncompatibleResume(
             "was trained on cases that are not this fold's training cases, and may not choose this run's weights",
-            where=_export("segmenter", out),
+            where=_segmenter(out),
             fix="train one here with 'lldm-aug train segmenter'",
         )
     real_dice = {name: found.mean for name, found in segmenter.description.heldout_dice.items()}
     return MaskFaithfulness(dataset, cases, config, segmenter, real_dice)
 
 
-def _export(name: str, out: Path) -> Path:
-    return out / name / "export"
+def _segmenter(out: Path) -> Path:
+    return out / "segmenter" / "export"
 
 
 def _latents(config: Config, cases: CaseSet, first: Export, out: Path, accelerator: Accelerator) -> LatentCache:
