@@ -9,7 +9,7 @@ import click
 from lldm_aug.cli.options import FOLD, NEW_FOLDER, config_option, dry_run_option, set_option
 from lldm_aug.cli.progress import progress_bar
 
-STAGES = ("segmenter", "autoencoder", "refiner", "diffusion", "controlnet", "masks")
+STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet", "masks")
 
 
 @click.command(no_args_is_help=True)

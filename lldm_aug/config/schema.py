@@ -120,27 +120,6 @@ class DenoiserSettings(Section):
         return self
 
 
-class RefinerSettings(Section):
-    """Flow model that draws the detail that the autoencoder smooths away.
-
-    Args:
-        channels: widths of the levels; the last has self-attention.
-        num_res_blocks: residual blocks a level.
-        norm_groups: groups of the group normalisation.
-        steps: evaluations when it draws.
-    """
-
-    channels: Widths = (24, 48, 64)
-    num_res_blocks: Annotated[int, Field(ge=1, le=8)] = 1
-    norm_groups: PositiveInt = 8
-    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 4
-
-    @model_validator(mode="after")
-    def _groups(self) -> RefinerSettings:
-        _check_groups(self.channels, self.norm_groups)
-        return self
-
-
 class SegmenterSettings(Section):
     """Segmenter that judges synthetic images: space-to-depth stem and MONAI's SegResNet.
 
@@ -283,27 +262,6 @@ class AutoencoderStage(StageSettings):
     drop_structure: Share = 0.05
 
 
-class RefinerStage(StageSettings):
-    """Training of the refiner.
-
-    Args:
-        patch: side lengths of the random crops that it is trained on; None for whole volumes.
-        latent_noise: decoded images are spoilt by up to so much noise on the latent (1 is the latent's own spread), so
-            that it can mend those of latents that were sampled.
-        structure_weight: extra weight of voxels with a label, shared evenly between the structures.
-        drop_mask: share of samples whose mask is withheld whole.
-        drop_structure: share of structures whose mask is withheld (for partial labels).
-    """
-
-    batch_size: PositiveInt = 2
-    learning_rate: PositiveFloat = 1e-3
-    patch: Triple | None = None
-    latent_noise: Annotated[float, Field(ge=0, le=1)] = 0.2
-    structure_weight: Annotated[float, Field(ge=0)] = 0.5
-    drop_mask: Share = 0.1
-    drop_structure: Share = 0.05
-
-
 class DiffusionStage(StageSettings):
     """Training of the diffusion model without masks."""
 
@@ -375,7 +333,6 @@ class TrainSettings(Section):
 
     precision: Literal["no", "bf16"] = "no"
     autoencoder: AutoencoderStage = AutoencoderStage()
-    refiner: RefinerStage = RefinerStage()
     diffusion: DiffusionStage = DiffusionStage()
     controlnet: ControlNetStage = ControlNetStage()
     segmenter: SegmenterStage = SegmenterStage()
@@ -394,7 +351,6 @@ class Config(Section):
     grid: GridSettings = GridSettings()
     intensity: IntensitySettings = IntensitySettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()
-    refiner: RefinerSettings = RefinerSettings()
     denoiser: DenoiserSettings = DenoiserSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     objective: ObjectiveSettings = ObjectiveSettings()

@@ -49,10 +49,6 @@ class LatentCache:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def mean_of(self, case_id: str) -> torch.Tensor:
-        """The mean (L, x, y, z) of a case's latent in the autoencoder's own units."""
-        return load_tensors(self.folder / f"{case_id}.safetensors", ("mean",))["mean"].float()
-
     def draw(self, case_id: str, generator: torch.Generator) -> torch.Tensor:
         """A normalised draw (L, x, y, z) of a case's latent."""
         moments = load_tensors(self.folder / f"{case_id}.safetensors")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lldm_aug.training.loop import OnStep
     from lldm_aug.training.stage import Stage
 
-STAGES = ("autoencoder", "refiner", "diffusion", "controlnet")
+STAGES = ("autoencoder", "diffusion", "controlnet")
 """Of a generator; each builds on the one before."""
 PASSES = {"masks": ("masks_autoencoder", "masks_diffusion")}
 """Commands that train several networks, one after the other."""
@@ -198,7 +198,6 @@ def _binding(name: str, config: Config) -> dict[str, Any]:
     """The settings that decide a stage's result, by dotted name."""
     sections = {
         "autoencoder": ("autoencoder",),
-        "refiner": ("autoencoder", "refiner"),
         "segmenter": ("segmenter",),
         "masks_autoencoder": ("masks",),
         "masks_diffusion": ("masks", "objective"),
@@ -235,7 +234,6 @@ def _make_stage(
     from lldm_aug.training.controlnet import ControlNetStage
     from lldm_aug.training.diffusion import DiffusionStage
     from lldm_aug.training.masks import make_mask_stage
-    from lldm_aug.training.refiner import RefinerStage
     from lldm_aug.training.segmenter import SegmenterStage
 
     with torch.random.fork_rng():  # initial weights: the one thing that torch draws from its global generator
@@ -249,8 +247,6 @@ def _make_stage(
         first = read_export(out / "autoencoder" / "export", name)
         first.require("autoencoder", config.autoencoder.model_dump(mode="json"))
         latents = _latents(config, cases, first, out, accelerator)
-        if name == "refiner":
-            return RefinerStage(cases, config, first, latents, initial)
         if name == "diffusion":
             return DiffusionStage(cases, config, first, latents, initial)
         second = read_export(out / "diffusion" / "export", name)
