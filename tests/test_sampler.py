@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lldm_aug.config.schema import MOST_STEPS, Config, ObjectiveSettings, SamplingSettings, check_sampling
-from lldm_aug.diffusion.objective import NoisePrediction, RectifiedFlow, make_objective
+from lldm_aug.diffusion.objective import CleanPrediction, NoisePrediction, RectifiedFlow, make_objective
 from lldm_aug.diffusion.sampler import sample
 
 MEAN, STD = 0.7, 0.3
@@ -12,11 +12,15 @@ NOISE = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0))
 NOISE = (NOISE - NOISE.mean()) / NOISE.std()
 
 
-def velocity(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-    """Optimal rectified-flow prediction for Gaussian data."""
+def clean_prediction(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """Optimal prediction of what is clean on rectified-flow paths, for Gaussian data."""
     t = times.view(-1, 1) / 1000
-    clean = MEAN + (1 - t) * STD**2 / ((1 - t) ** 2 * STD**2 + t**2) * (x - (1 - t) * MEAN)
-    return (x - clean) / t
+    return MEAN + (1 - t) * STD**2 / ((1 - t) ** 2 * STD**2 + t**2) * (x - (1 - t) * MEAN)
+
+
+def velocity(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """Optimal velocity for Gaussian data."""
+    return (x - clean_prediction(x, times)) / (times.view(-1, 1) / 1000)
 
 
 def noise_prediction(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
@@ -26,16 +30,39 @@ def noise_prediction(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     return (x - a.sqrt() * clean) / (1 - a).sqrt()
 
 
-def spread_error(solver: str, steps: int) -> float:
+OPTIMAL = {"clean": clean_prediction, "flow": velocity, "ddpm": noise_prediction}
+
+
+def spread_error(solver: str, steps: int, kind: str = "flow") -> float:
     """How far the standard deviation of flow samples is off."""
-    out = sample(velocity, NOISE, ObjectiveSettings(), SamplingSettings(solver=solver, steps=steps))
+    out = sample(OPTIMAL[kind], NOISE, ObjectiveSettings(kind=kind), SamplingSettings(solver=solver, steps=steps))
     assert out.mean().item() == pytest.approx(MEAN, abs=0.01)
     return abs(out.std().item() - STD)
 
 
+@pytest.mark.parametrize("kind", ["clean", "flow"])
 @pytest.mark.parametrize("solver", ["unipc", "dpmpp", "euler"])
-def test_flow_converges_to_the_data(solver: str) -> None:
-    assert spread_error(solver, 100) < 0.01
+def test_flow_converges_to_the_data(solver: str, kind: str) -> None:
+    assert spread_error(solver, 100, kind) < 0.01
+
+
+def test_what_is_clean_and_the_velocity_tell_the_same() -> None:
+    assert spread_error("unipc", 8, "clean") == pytest.approx(spread_error("unipc", 8, "flow"), abs=1e-4)
+
+
+def test_errors_of_what_is_clean_count_as_those_of_the_velocity() -> None:
+    clean, noise, wrong = torch.randn(3, 4, 6)
+    times = torch.tensor([150.0, 400.0, 800.0, 1000.0])
+    noisy, target = CleanPrediction().corrupt(clean, noise, times)
+    velocities = (noisy - wrong) / (times.view(-1, 1) / 1000)
+    flow = RectifiedFlow()
+    expected = flow.error(velocities, flow.corrupt(clean, noise, times)[1], times)
+    torch.testing.assert_close(CleanPrediction().error(wrong, target, times), expected)
+
+
+def test_the_error_is_bounded_where_hardly_any_noise_is() -> None:
+    times = torch.tensor([0.0, 1e-3])
+    assert CleanPrediction().error(torch.ones(2, 3), torch.zeros(2, 3), times).max() <= 100
 
 
 def test_second_order_solvers_beat_euler_by_far() -> None:
@@ -72,18 +99,17 @@ def test_ddpm_keeps_unit_variance() -> None:
     assert 0 <= times.min() < 50 < 950 < times.max() < 1000
 
 
-@pytest.mark.parametrize(("kind", "solver"), [("flow", "ddpm"), ("ddpm", "euler")])
+@pytest.mark.parametrize(("kind", "solver"), [("clean", "ddpm"), ("flow", "ddpm"), ("ddpm", "euler")])
 def test_solver_must_fit_the_objective(kind: str, solver: str) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         Config(objective=ObjectiveSettings(kind=kind), sampling=SamplingSettings(solver=solver))
 
 
-@pytest.mark.parametrize("kind", ["flow", "ddpm"])
+@pytest.mark.parametrize("kind", ["clean", "flow", "ddpm"])
 @pytest.mark.parametrize("solver", ["unipc", "dpmpp"])
 def test_the_most_steps_that_are_allowed_stay_finite(kind: str, solver: str) -> None:
-    predict = velocity if kind == "flow" else noise_prediction
     sampling = SamplingSettings(solver=solver, steps=MOST_STEPS)
-    out = sample(predict, NOISE[:64], ObjectiveSettings(kind=kind), sampling)
+    out = sample(OPTIMAL[kind], NOISE[:64], ObjectiveSettings(kind=kind), sampling)
     assert out.mean().item() == pytest.approx(MEAN, abs=0.3)
     with pytest.raises(ValueError, match="more than"):
         check_sampling(ObjectiveSettings(kind=kind), SamplingSettings(solver=solver, steps=MOST_STEPS + 1))

@@ -143,11 +143,12 @@ class ObjectiveSettings(Section):
     """What the denoiser learns.
 
     Args:
-        kind: ``flow`` is rectified flow (arXiv 2209.03003), ``ddpm`` predicts the noise (arXiv 2006.11239).
+        kind: ``clean`` and ``flow`` are rectified flow (arXiv 2209.03003) told by the clean latent or by the velocity;
+            ``ddpm`` predicts the noise (arXiv 2006.11239).
         ddpm_steps: length of the DDPM schedule. A shorter one would not end in pure noise, from which sampling starts.
     """
 
-    kind: Literal["flow", "ddpm"] = "flow"
+    kind: Literal["clean", "flow", "ddpm"] = "clean"
     ddpm_steps: Annotated[int, Field(ge=1000, le=4000)] = 1000
 
 
@@ -155,7 +156,7 @@ class SamplingSettings(Section):
     """How the denoiser is sampled.
 
     Args:
-        solver: ``unipc`` and ``dpmpp`` are of second order, ``euler`` (flow only) of first, ``ddpm`` (ddpm only)
+        solver: ``unipc`` and ``dpmpp`` are of second order, ``euler`` (flows only) of first, ``ddpm`` (ddpm only)
             ancestral.
         steps: evaluations of the denoiser.
         guidance: classifier-free guidance on the mask; 1 is none and costs half.
@@ -168,9 +169,8 @@ class SamplingSettings(Section):
 
 def check_sampling(objective: ObjectiveSettings, sampling: SamplingSettings) -> None:
     """Raises ValueError when a solver, or so many steps of it, cannot sample what was learnt."""
-    wrong = {"flow": "ddpm", "ddpm": "euler"}[objective.kind]
-    if sampling.solver == wrong:
-        raise ValueError(f"sampling.solver {wrong} does not fit objective.kind {objective.kind}")
+    if sampling.solver == ("euler" if objective.kind == "ddpm" else "ddpm"):
+        raise ValueError(f"sampling.solver {sampling.solver} does not fit objective.kind {objective.kind}")
     most = objective.ddpm_steps if sampling.solver == "ddpm" else MOST_STEPS
     if sampling.steps > most:
         raise ValueError(f"sampling.steps {sampling.steps} is more than the {most} that {sampling.solver} can take")

@@ -18,7 +18,7 @@ def make_scheduler(objective: ObjectiveSettings, sampling: SamplingSettings) -> 
     """A diffusers scheduler with its steps set. Clipping of samples, their default, is wrong for latents and off."""
     import diffusers
 
-    if objective.kind == "flow":
+    if objective.kind != "ddpm":
         flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
         make: dict[str, Callable[[], Any]] = {
             "unipc": lambda: diffusers.UniPCMultistepScheduler(**flow),
@@ -63,8 +63,10 @@ def sample(
     latent = noise
     for i, timestep in enumerate(scheduler.timesteps):
         # Schedulers round flow times to whole numbers; the network gets the exact one.
-        time = float(scheduler.sigmas[i]) * TIME_SCALE if objective.kind == "flow" else float(timestep)
+        time = float(timestep) if objective.kind == "ddpm" else float(scheduler.sigmas[i]) * TIME_SCALE
         prediction = predict(latent, torch.full((len(latent),), time, device=latent.device))
+        if objective.kind == "clean":
+            prediction = (latent - prediction) / (time / TIME_SCALE)
         extra = {"generator": generator} if sampling.solver == "ddpm" else {}
         latent = scheduler.step(prediction, timestep, latent, return_dict=False, **extra)[0]
     return latent

@@ -86,7 +86,7 @@ class ControlNetStage:
         condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
         kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
         seen = drop_structures(condition, kept.to(device))
-        error = (model(noisy, times, seen) - target) ** 2
+        error = self.objective.error(model(noisy, times, seen), target, times)
         occupancy = latent_occupancy(condition, self.cases.record.compression)
         weights = structure_weights(occupancy, self.settings.structure_weight)
         return (weights * error).mean(), {"unweighted": error.mean().item()}

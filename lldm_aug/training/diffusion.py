@@ -47,7 +47,7 @@ class DiffusionStage:
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
-        return ((model(noisy, times) - target) ** 2).mean(), {}
+        return self.objective.error(model(noisy, times), target, times).mean(), {}
 
     def preview(self, path: Path) -> None:
         """Samples without a mask's control, decoded under real masks."""

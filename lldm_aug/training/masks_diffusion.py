@@ -50,7 +50,7 @@ class MasksDiffusionStage:
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
-        return ((model(noisy, times) - target) ** 2).mean(), {}
+        return self.objective.error(model(noisy, times), target, times).mean(), {}
 
     @cached_property
     def _limits(self) -> Limits:
