@@ -14,9 +14,6 @@ from torch import nn
 
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 
-EVENNESS = 0.5
-"""0 leaves the components as strong as they are in the image, 1 makes them all alike."""
-
 
 class LinearCode(nn.Module):
     """Each block of voxels to its latent cell by one matrix, and back by another.
@@ -47,17 +44,15 @@ class LinearCode(nn.Module):
     def fit(self, volumes: Iterable[torch.Tensor]) -> None:
         """Sets both matrices to the principal components of the blocks of (C, X, Y, Z) volumes.
 
-        Components keep some of their difference in strength (`EVENNESS`), and are then mixed so that all latent
-        channels have mean 0 and variance about 1. A diffusion model that is trained with a squared error would else
-        spend as much on the faintest component as on a block's brightness, and show blocks.
+        Components stay as strong as they are in the image, so that an error counts alike in all of them: of those made
+        alike, the faintest would cost a denoiser as much as a block's brightness, and its samples show blocks. They are
+        mixed, since latent channels are normalised one by one.
         """
         mean, variances, components = _principal(space_to_depth(v[None].double(), self.compression) for v in volumes)
         kept = min(self.read.out_channels, len(mean))
-        components, deviations = components[:, :kept], variances[:kept].clamp(min=1e-8).sqrt()
-        strengths = deviations**EVENNESS
-        strengths = strengths * (deviations / strengths).square().mean().sqrt()
-        mixing = _hartley(kept)
-        read, write = components / strengths @ mixing, components * strengths @ mixing
+        strength = variances[:kept].clamp(min=1e-8).mean().sqrt()
+        mixed = components[:, :kept] @ _hartley(kept)
+        read, write = mixed / strength, mixed * strength
         for parameter in self.parameters():
             parameter.zero_()
         self.read.weight[:kept] = read.T[..., None, None, None].float()
