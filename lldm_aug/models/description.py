@@ -35,7 +35,7 @@ class Description(LatentDescription):
         sampling: how it is sampled unless told otherwise.
         latent_mean: mean of each latent channel over the training cases.
         latent_std: standard deviation likewise; latents are normalised channel by channel.
-        texture: what the autoencoder smoothed away in some training cases; put back into generated images.
+        texture: what samples for the masks of some training cases lack; put back into generated images.
         real_signal: what the training cases look like, by which the gate judges; unknown to older generators.
         stages: what each stage saw; a generator without a history is refused.
     """

@@ -1,9 +1,10 @@
-"""Grain: the noise and fine unevenness that an autoencoder smooths away, measured on its residuals and put back.
+"""Grain: the noise and fine unevenness that networks smooth away, measured in training cases and put back.
 
-A decoder trained with L1 gives the median of all images that fit a latent, which is smoother than any of them. What is
-missing is close to noise, correlated between neighbours where the data were resampled. Its strength is what the
-high-pass part of the reconstruction lacks of the image's, since slow errors of the reconstruction are no noise. Edges
-that it lacks are none either: strength is that of most voxels, not of the few extreme ones (median of deviations).
+A decoder trained with L1, given what a denoiser is sure of, shows the median of all images that fit, which is smoother
+than any of them. What is missing is close to noise, correlated between neighbours where the data were resampled. Its
+strength is what the high-pass part of a reconstruction, or of a sample for the same mask, lacks of the image's: slow
+errors are no noise. Edges that it lacks are none either: strength is that of most voxels, not of the few extreme ones
+(median of deviations).
 """
 
 from __future__ import annotations

@@ -89,19 +89,22 @@ class AutoencoderStage:
     @torch.no_grad()
     def preview(self, path: Path) -> None:
         """Real cases above their reconstructions."""
-        device = next(self.module.parameters()).device
         rows = []
         for case_id in self.case_ids[:3]:
             case = self.cases.load(case_id)
-            condition = self.cases.condition([case_id], case.label[None].to(device))
-            image, _ = self.module.decode(self.module.encode(case.image[None].to(device))[0], condition)
-            for caption, shown in ((case_id, case.image), ("reconstructed", image[0].cpu())):
+            for caption, shown in ((case_id, case.image), ("reconstructed", self._reconstruct(case_id, case).cpu())):
                 rows.append(MosaicRow(shown[0].numpy(), case.label.numpy(), self.cases.record.spacing_mm, caption))
         write_mosaic(path, rows, title="Autoencoder: real and reconstructed", schema=self.cases.schema)
 
+    def _reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
+        device = next(self.module.parameters()).device
+        condition = self.cases.condition([case_id], case.label[None].to(device))
+        mean, _ = self.module.encode(case.image[None].to(device))
+        return self.module.decode(mean, condition)[0][0]
+
     def export(self, folder: Path) -> None:
         """Weights, the texture that they lose, and what they saw."""
-        texture = measure_texture(self.cases, self.module)
+        texture = measure_texture(self.cases, self._reconstruct)
         facts = {
             "autoencoder": self.sizes.model_dump(mode="json"),
             "texture": [grain.model_dump(mode="json") for grain in texture],

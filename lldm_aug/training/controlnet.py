@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.mask_description import read_mask_description
 from lldm_aug.models.segmenter import read_segmenter_description
-from lldm_aug.training.cases import CaseSet
+from lldm_aug.seeds import torch_rng
+from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.choice import BestWeights, Score
 from lldm_aug.training.diffusion import network_facts, noised_latents
 from lldm_aug.training.dropout import kept_structures
@@ -31,6 +33,7 @@ from lldm_aug.training.losses import latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder, write_samples
 from lldm_aug.training.signal import measure_cases
+from lldm_aug.training.texture import measure_texture
 
 NAME = "controlnet"
 PARTS = ("segmenter", "masks")
@@ -112,6 +115,13 @@ class ControlNetStage:
         device = next(self.module.parameters()).device
         return Generator(self._description(), autoencoder.to(device), self.module)
 
+    def _sample(self, case_id: str, case: PreparedCase) -> torch.Tensor:
+        """An image for a training case's mask: smoother than a reconstruction, it needs more grain."""
+        rng = torch_rng(self.config.seed, self.name, "texture", case_id)
+        noise = torch.randn(1, *self.generator.description.latent_shape, generator=rng)
+        unknown = self.cases.record.unknown.get(case_id, ())
+        return self.generator.image(case.label[None], noise, rng=rng, unknown=unknown)[0][0]
+
     def _description(self) -> Description:
         record = self.cases.record
         return Description(
@@ -137,7 +147,9 @@ class ControlNetStage:
         """The whole generator, in the run folder's ``generator``; ``folder`` gets what it saw and which step it is."""
         run = folder.parent.parent
         parts = {name: run / name / "export" for name in PARTS if (run / name / "export").is_dir()}
-        generator = self.generator
+        texture = measure_texture(self.cases, self._sample)
+        description = self.generator.description.model_copy(update={"texture": texture})
+        generator = replace(self.generator, description=description)
         chosen = BestWeights(folder.parent).chosen()
         card = model_card(
             generator.description,
