@@ -25,7 +25,7 @@ from lldm_aug.training.initial import Initial, carry_over
 from lldm_aug.training.run import STAGES, train
 from lldm_aug.volume import Volume
 
-SIZES = AutoencoderSettings(channels=(16, 16), head_channels=16, shortcut=True)
+SIZES = AutoencoderSettings(latent_channels=4, channels=(16, 16), head_channels=16)
 CONTROL = DenoiserSettings(channels=(16, 16), attention=(False, False), mask_channels=8, head_channels=16)
 Z = 4
 """The dimension of (B, C, X, Y, Z) along which voxels are split or merged."""

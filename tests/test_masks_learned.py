@@ -42,7 +42,7 @@ def mask_config(**masks: object) -> Config:
     settings = tiny_config(steps=2).model_dump(mode="json")
     settings["masks"] = MASKS | masks
     settings["train"]["masks_autoencoder"] = STAGE | {"steps": 60, "checkpoint_every": 40, "learning_rate": 5e-3}
-    settings["train"]["masks_diffusion"] = STAGE
+    settings["train"]["masks_diffusion"] = STAGE | {"steps": 40, "learning_rate": 5e-3, "ema_decay": 0.8}
     return Config.model_validate(settings)
 
 
@@ -52,7 +52,7 @@ def run(dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "x"
     steps: list[int] = []
     train("masks", mask_config(), dataset, 0, out, on_step=lambda step, figures: steps.append(step))
-    assert steps == list(range(1, 67))
+    assert steps == list(range(1, 101))
     return tiny_generator(dataset, out, mask_config())
 
 

@@ -39,7 +39,7 @@ def description(**changes: object) -> Description:
             integer=True,
             zero_background=True,
         ),
-        "autoencoder": AutoencoderSettings(channels=(16, 16), head_channels=8),
+        "autoencoder": AutoencoderSettings(latent_channels=4, channels=(16, 16), head_channels=8),
         "denoiser": SMALL,
         "objective": ObjectiveSettings(),
         "sampling": SamplingSettings(steps=2),
@@ -81,7 +81,7 @@ def test_dropped_structures_are_unknown() -> None:
     ("compression", "shape"), [((4, 4, 4), (16, 16, 16)), ((4, 4, 1), (16, 16, 4)), ((2, 4, 2), (8, 8, 8))]
 )
 def test_autoencoder_shapes(compression: tuple[int, int, int], shape: tuple[int, int, int]) -> None:
-    net = Autoencoder(2, 3, compression, AutoencoderSettings(channels=(16, 16), head_channels=8))
+    net = Autoencoder(2, 3, compression, AutoencoderSettings(latent_channels=4, channels=(16, 16), head_channels=8))
     mean, deviation = net.encode(torch.randn(1, 2, *shape))
     assert mean.shape == (1, 4, *(n // f for n, f in zip(shape, compression, strict=True)))
     assert (deviation > 0).all()

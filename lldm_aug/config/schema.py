@@ -73,13 +73,13 @@ class AutoencoderSettings(Section):
     """
 
     compression: tuple[PowerOfTwo, PowerOfTwo, PowerOfTwo] | None = None
-    latent_channels: Annotated[int, Field(ge=1, le=64)] = 4
+    latent_channels: Annotated[int, Field(ge=1, le=64)] = 16
     channels: Widths = (32, 64)
     num_res_blocks: Annotated[int, Field(ge=1, le=8)] = 1
     head_channels: Annotated[int, Field(ge=4, le=512)] = 32
     norm_groups: PositiveInt = 16
     mask_aware: bool = True
-    shortcut: bool = False
+    shortcut: bool = True
 
     @model_validator(mode="after")
     def _groups(self) -> AutoencoderSettings:
@@ -179,9 +179,7 @@ def check_sampling(objective: ObjectiveSettings, sampling: SamplingSettings) -> 
 class MaskAutoencoderSettings(AutoencoderSettings):
     """Autoencoder of masks: it compresses their distance fields, and its head has no mask beside them."""
 
-    latent_channels: Annotated[int, Field(ge=1, le=64)] = 16
     mask_aware: Literal[False] = False
-    shortcut: bool = True
 
 
 class MaskSettings(Section):
