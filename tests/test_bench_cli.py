@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from pools import write_dataset
 from test_segmenter import segmenter_config
-from tiny import STAGE, tiny_generator
+from tiny import MASK_STAGES, MASKS, tiny_generator
 
 from lldm_aug.cli import main
 from lldm_aug.config.schema import Config, IntensitySettings
@@ -64,14 +64,8 @@ def bench_config() -> Config:
     settings = segmenter_config(steps=20).model_dump(mode="json")
     for stage in STAGES:
         settings["train"][stage] |= {"steps": 2, "checkpoint_every": 2}
-    settings["masks"] = {
-        "autoencoder": {"channels": (16, 16), "head_channels": 8, "compression": (4, 4, 2), "latent_channels": 4},
-        "denoiser": {"channels": (16, 16), "attention": (False, False), "head_channels": 16},
-        "sampling": {"steps": 2},
-        "examples": 8,
-    }
-    settings["train"]["masks_autoencoder"] = STAGE | {"steps": 60, "checkpoint_every": 60, "learning_rate": 5e-3}
-    settings["train"]["masks_diffusion"] = STAGE
+    settings["masks"] = MASKS
+    settings["train"] |= MASK_STAGES
     return Config.model_validate(settings)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
-from tiny import STAGE, copy_without, tiny_config, tiny_generator
+from tiny import MASK_STAGES, MASKS, copy_without, tiny_config, tiny_generator
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main
@@ -29,20 +29,12 @@ from lldm_aug.models.mask_model import MaskModel
 from lldm_aug.pool.manifest import read_cases, read_info
 from lldm_aug.training.run import train
 
-MASKS = {
-    "autoencoder": {"channels": (16, 16), "head_channels": 8, "compression": (4, 4, 2), "latent_channels": 4},
-    "denoiser": {"channels": (16, 16), "attention": (False, False), "head_channels": 16},
-    "sampling": {"steps": 2},
-    "examples": 8,
-}
-
 
 def mask_config(**masks: object) -> Config:
     """The tiny generator's settings, with a mask model as tiny."""
     settings = tiny_config(steps=2).model_dump(mode="json")
     settings["masks"] = MASKS | masks
-    settings["train"]["masks_autoencoder"] = STAGE | {"steps": 60, "checkpoint_every": 40, "learning_rate": 5e-3}
-    settings["train"]["masks_diffusion"] = STAGE | {"steps": 40, "learning_rate": 5e-3, "ema_decay": 0.8}
+    settings["train"] |= MASK_STAGES
     return Config.model_validate(settings)
 
 

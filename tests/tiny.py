@@ -11,6 +11,18 @@ from lldm_aug.training.run import STAGES, train
 
 STAGE = {"steps": 6, "batch_size": 4, "checkpoint_every": 3, "preview_every": 0, "log_every": 1, "warmup_steps": 2}
 
+MASKS = {
+    "autoencoder": {"channels": (16, 16), "head_channels": 8, "compression": (4, 4, 2), "latent_channels": 4},
+    "denoiser": {"channels": (16, 16), "attention": (False, False), "head_channels": 16},
+    "sampling": {"steps": 2},
+    "examples": 8,
+}
+"""A mask model as tiny, and what it needs until its masks are not empty."""
+MASK_STAGES = {
+    "masks_autoencoder": STAGE | {"steps": 60, "checkpoint_every": 40, "learning_rate": 5e-3},
+    "masks_diffusion": STAGE | {"steps": 40, "learning_rate": 5e-3, "ema_decay": 0.8},
+}
+
 
 def tiny_config(**stage: object) -> Config:
     """Settings of a generator on 16 x 16 x 12 voxels; ``stage`` changes all stages."""
