@@ -50,6 +50,13 @@ def description(**changes: object) -> Description:
     return Description(**(fields | changes))
 
 
+def test_a_generator_of_0_1_0_has_no_shortcut_and_does_not_say_so() -> None:
+    fields = description().model_dump(mode="json")
+    del fields["autoencoder"]["shortcut"]
+    assert description().autoencoder.shortcut
+    assert not Description.model_validate(fields).autoencoder.shortcut
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An untrained generator on disk."""

@@ -78,6 +78,27 @@ def test_anatomy_without_a_label_is_no_grain() -> None:
     assert 0.04 < found.deviation[0][0] < 0.06 < 0.3 < image[0][label == 0].std()
 
 
+def test_a_sample_of_other_anatomy_lacks_no_more_than_the_noise() -> None:
+    """Correlation is not that of the difference, which is anatomy, but that of the noise."""
+    label = np.ones(SHAPE, dtype=np.int16)
+    real, sample = (
+        0.05 * gaussian_filter(numpy_rng(seed).standard_normal((1, *SHAPE)), (0, 3, 3, 3)) for seed in (1, 2)
+    )
+    noise = Grain(deviation=((0.0, 0.025),), correlation=(0.2, 0.0, 0.1)).draw(numpy_rng(3), label)
+    found = measure_grain(real + noise, sample, label, label > 0, 1, (0.2, 0.0, 0.1))
+    assert found.correlation == (0.2, 0.0, 0.1)
+    assert found.deviation[0][1] == pytest.approx(0.025, rel=0.05)
+
+
+def test_one_small_lesion_does_not_decide_for_the_whole_image() -> None:
+    """Where nothing else is labelled, and it is livelier than in the data, the rest keeps its grain."""
+    label = np.zeros(SHAPE, dtype=np.int16)
+    label[10:18, 10:18, 10:18] = 1
+    image = 0.05 * numpy_rng(4).standard_normal((1, *SHAPE))
+    shown = np.where(label == 1, 0.2, 0.0) * numpy_rng(5).standard_normal((1, *SHAPE))
+    assert measure_grain(image, shown, label, label >= 0, 1).deviation[0] == pytest.approx((0.05, 0.0), rel=0.1)
+
+
 def test_regions_without_voxels_take_the_common_strength() -> None:
     """A structure that a case lacks still has a number."""
     label = regions()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -51,6 +51,14 @@ class Description(LatentDescription):
     texture: tuple[Grain, ...] = ()
     real_signal: RealSignal | None = None
     stages: Annotated[tuple[StageProvenance, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_0_1_0(cls, fields: Any) -> Any:
+        """Autoencoders of 0.1.0 had no shortcut, and their descriptions do not say so."""
+        if isinstance(fields, dict) and isinstance(sizes := fields.get("autoencoder"), dict):
+            return {**fields, "autoencoder": {"shortcut": False, **sizes}}
+        return fields
 
     @model_validator(mode="after")
     def _consistent(self) -> Description:

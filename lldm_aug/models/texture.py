@@ -17,6 +17,8 @@ from lldm_aug.seeds import numpy_rng
 
 FEWEST_VOXELS = 64
 """A region with fewer voxels off its border takes the strength of all structures together."""
+FEWEST_POOLED = 1000
+"""Structures with fewer voxels together say little about the whole image."""
 NORMAL = 1.4826
 """Standard deviation over median absolute deviation of normal values."""
 LARGEST_CORRELATION = 0.6
@@ -67,42 +69,50 @@ def high_pass_within(image: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def measure_grain(
-    image: np.ndarray, reconstruction: np.ndarray, label: np.ndarray, foreground: np.ndarray, structures: int
+    image: np.ndarray,
+    shown: np.ndarray,
+    label: np.ndarray,
+    foreground: np.ndarray,
+    structures: int,
+    correlation: Correlation | None = None,
 ) -> Grain:
-    """The grain that a reconstruction lacks.
+    """The grain that a reconstruction, or a sample for the same mask, lacks.
 
     Args:
         image: (C, X, Y, Z) scaled.
-        reconstruction: likewise.
+        shown: likewise, the reconstruction or the sample.
         label: (X, Y, Z) integers.
         foreground: (X, Y, Z) booleans, False where the data are exactly zero.
         structures: number S of structures.
+        correlation: of the grain; None for that of a reconstruction's residual. (A sample is other anatomy, and what
+            it differs by is no noise.)
     """
     regions = [(label == 0) & foreground, *(label == value for value in range(1, structures + 1))]
     cores = [binary_erosion(region, iterations=EDGE_VOXELS) for region in regions]  # a blurred edge is no texture
     inside = np.logical_or.reduce(cores[1:])
     inside = inside if inside.sum() >= FEWEST_VOXELS else foreground
-    correlation = _neighbour_correlation(image - reconstruction, inside)
+    correlation = _neighbour_correlation(image - shown, inside) if correlation is None else correlation
     white = numpy_rng("unit grain").standard_normal((1, *label.shape), dtype=np.float32)
     unit = _correlated(white, correlation)[0]
-    deviation = [_lacking(*pair, unit, cores) for pair in zip(image, reconstruction, strict=True)]
+    deviation = [_lacking(*pair, unit, cores) for pair in zip(image, shown, strict=True)]
     return Grain(deviation=tuple(deviation), correlation=correlation)
 
 
-def _lacking(
-    image: np.ndarray, reconstruction: np.ndarray, unit: np.ndarray, regions: list[np.ndarray]
-) -> tuple[float, ...]:
-    """Deviation of the grain in each region that gives the reconstruction the image's high-pass variance.
+def _lacking(image: np.ndarray, shown: np.ndarray, unit: np.ndarray, regions: list[np.ndarray]) -> tuple[float, ...]:
+    """Deviation of the grain in each region that gives what is shown the image's high-pass variance (see `_variance`).
 
     That is less than the residual's: a decoder makes up texture of its own, which does not have to be replaced. In the
     background, full of organs without a label, it is at most as strong as in the structures: more would be anatomy.
+    Thin structures take the strength of all structures together, or, where these are small, of the whole image.
     """
     found = {}
     for number, region in enumerate(regions):
         if (voxels := int(region.sum())) >= FEWEST_VOXELS:
-            real, smooth, gain = (_variance(high_pass_within(x, region)) for x in (image, reconstruction, unit))
+            real, smooth, gain = (_variance(high_pass_within(x, region)) for x in (image, shown, unit))
             found[number] = max(0.0, (real - smooth) / gain), voxels
-    structures = [entry for number, entry in found.items() if number > 0] or [*found.values()]
+    structures = [entry for number, entry in found.items() if number > 0]
+    if sum(voxels for _, voxels in structures) < FEWEST_POOLED:
+        structures = [*found.values()]
     total = sum(voxels for _, voxels in structures)
     pooled = sum(variance * voxels for variance, voxels in structures) / max(total, 1)
     variances = [found.get(number, (pooled, 0))[0] for number in range(len(regions))]

@@ -19,7 +19,7 @@ def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
     """(X, Y, Z) int16 labels of voxels from the labels of their parts.
 
     The liver with all in it is what fills half a voxel, in one piece; vessels and tumours likewise. A tumour too small
-    to fill half of any voxel is drawn to half of the most that it fills, and over two voxels at least. Thin branches
+    to fill half of any voxel is drawn to half of the most that it fills, and over its two fullest voxels. Thin branches
     that fall apart are joined along the voxels of which they fill most. There are no specks.
 
     Args:

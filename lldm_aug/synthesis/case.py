@@ -78,7 +78,7 @@ def _generate(
 
 
 def _grain(description: Description, label: np.ndarray, seed: int) -> np.ndarray:
-    """What the autoencoder smooths away, as strong as in one of the training cases; see `lldm_aug.models.texture`."""
+    """The texture that samples lack, as strong as in one of the training cases; see `lldm_aug.models.texture`."""
     if not description.texture:
         return np.zeros(1, dtype=np.float32)
     rng = numpy_rng(seed, "texture")

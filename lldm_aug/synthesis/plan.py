@@ -19,6 +19,7 @@ from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.models.description import Description
 from lldm_aug.models.mask_description import mask_model_folder, read_mask_description
+from lldm_aug.phantom.dataset import PHANTOM_VERSION
 from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance
 
@@ -183,6 +184,8 @@ def describe_pool(
         "mask_cases": {c: dataset.label_hash(c) for c in masks.cases} if dataset else {},
         "sampling": sampling.model_dump(mode="json"),
     }
+    if masks.kind == "procedural":
+        settings["phantom_version"] = PHANTOM_VERSION
     if masks.model is not None:
         settings["mask_model"] = check_sums(masks.model)
         stages += read_mask_description(masks.model).stages

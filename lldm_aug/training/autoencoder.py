@@ -103,7 +103,7 @@ class AutoencoderStage:
         return self.module.decode(mean, condition)[0][0]
 
     def export(self, folder: Path) -> None:
-        """Weights, the texture that they lose, and what they saw."""
+        """Weights, the texture that reconstructions lack (samples lack more, as correlated), and what they saw."""
         texture = measure_texture(self.cases, self._reconstruct)
         facts = {
             "autoencoder": self.sizes.model_dump(mode="json"),

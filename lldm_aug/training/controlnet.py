@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lldm_aug import __version__
-from lldm_aug.config.schema import Config
+from lldm_aug.config.schema import Config, SamplingSettings
 from lldm_aug.config.schema import ControlNetStage as Settings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.card import model_card
@@ -39,6 +39,8 @@ NAME = "controlnet"
 PARTS = ("segmenter", "masks")
 """Stages of the same run that the generator carries with it, if they are finished."""
 LAST = "the last averaged ones"
+SCORE_TEXTURES, EXPORT_TEXTURES = 4, 32
+"""Samples by which the texture is measured that they lack."""
 
 
 class ControlNetStage:
@@ -106,21 +108,34 @@ class ControlNetStage:
 
     def score(self) -> Score | None:
         """Mask faithfulness."""
-        return self.judge.score(self.generator) if self.judge is not None else None
+        return self.judge.score(self._with_texture(SCORE_TEXTURES)) if self.judge is not None else None
 
     @cached_property
     def generator(self) -> Generator:
-        """The generator that the module is the heart of."""
+        """The generator that the module is the heart of, with the texture that reconstructions lack."""
         autoencoder = load_autoencoder(self.cases, self.config, self.first)
         device = next(self.module.parameters()).device
         return Generator(self._description(), autoencoder.to(device), self.module)
 
+    def _with_texture(self, most: int) -> Generator:
+        """The generator with the texture that its samples for so many training masks lack now: they are smoother."""
+        known = [grain.correlation for grain in self.generator.description.texture]
+        texture = measure_texture(self.cases, self._sample, known, most)
+        return replace(self.generator, description=self.generator.description.model_copy(update={"texture": texture}))
+
     def _sample(self, case_id: str, case: PreparedCase) -> torch.Tensor:
-        """An image for a training case's mask: smoother than a reconstruction, it needs more grain."""
         rng = torch_rng(self.config.seed, self.name, "texture", case_id)
         noise = torch.randn(1, *self.generator.description.latent_shape, generator=rng)
         unknown = self.cases.record.unknown.get(case_id, ())
-        return self.generator.image(case.label[None], noise, rng=rng, unknown=unknown)[0][0]
+        return self.generator.image(case.label[None], noise, self._quick_sampling, unknown=unknown)[0][0]
+
+    @property
+    def _quick_sampling(self) -> SamplingSettings:
+        """As images will be sampled, but never in a thousand steps."""
+        sampling, quick = self.config.sampling, SamplingSettings()
+        if sampling.solver != "ddpm":
+            return sampling
+        return sampling.model_copy(update={"solver": quick.solver, "steps": quick.steps})
 
     def _description(self) -> Description:
         record = self.cases.record
@@ -147,9 +162,7 @@ class ControlNetStage:
         """The whole generator, in the run folder's ``generator``; ``folder`` gets what it saw and which step it is."""
         run = folder.parent.parent
         parts = {name: run / name / "export" for name in PARTS if (run / name / "export").is_dir()}
-        texture = measure_texture(self.cases, self._sample)
-        description = self.generator.description.model_copy(update={"texture": texture})
-        generator = replace(self.generator, description=description)
+        generator = self._with_texture(EXPORT_TEXTURES)
         chosen = BestWeights(folder.parent).chosen()
         card = model_card(
             generator.description,

@@ -120,7 +120,7 @@ class MaskFaithfulness:
         return found[0], found[1]
 
     def _grain(self, description: Description, index: int, mask: torch.Tensor) -> torch.Tensor:
-        """What the autoencoder smooths away, as it will be put back; the segmenter knows images with it alone."""
+        """The texture that images lack, as it will be put back; the segmenter knows images with it alone."""
         if not description.texture:
             return torch.zeros(1)
         rng = numpy_rng(self.config.seed, "score texture", index)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
-from lldm_aug.models.texture import Grain, measure_grain
+from lldm_aug.models.texture import Correlation, Grain, measure_grain
 from lldm_aug.training.cases import CaseSet, PreparedCase, spread
 
 MOST_CASES = 32
@@ -17,13 +17,23 @@ Show = Callable[[str, PreparedCase], torch.Tensor]
 
 
 @torch.no_grad()
-def measure_texture(cases: CaseSet, show: Show) -> tuple[Grain, ...]:
-    """The grain of training cases, spread evenly over the set, that what a network shows for them lacks."""
+def measure_texture(
+    cases: CaseSet, show: Show, correlations: Sequence[Correlation] = (), most: int = MOST_CASES
+) -> tuple[Grain, ...]:
+    """The grain of training cases, spread evenly over the set, that what a network shows for them lacks.
+
+    Args:
+        cases: the training cases.
+        show: the network.
+        correlations: of the grain of each case in turn, and again; none to measure them.
+        most: cases to measure.
+    """
     grains = []
-    for case_id in spread(cases.case_ids, MOST_CASES):
+    for number, case_id in enumerate(spread(cases.case_ids, most)):
         case = cases.load(case_id)
         shown = show(case_id, case).float().cpu().numpy()
         foreground = case.foreground.numpy() > 0.5
+        correlation = correlations[number % len(correlations)] if correlations else None
         structures = len(cases.schema.names)
-        grains.append(measure_grain(case.image.numpy(), shown, case.label.numpy(), foreground, structures))
+        grains.append(measure_grain(case.image.numpy(), shown, case.label.numpy(), foreground, structures, correlation))
     return tuple(grains)
