@@ -82,3 +82,24 @@ def test_without_a_shortcut_nothing_is_started() -> None:
     autoencoder.start_linear(volumes())
     assert not any("shortcut" in name for name in before)
     assert all(torch.equal(tensor, before[name]) for name, tensor in autoencoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("compression", "channels", "expected"),
+    [
+        ((4, 4, 4), 1, 16),
+        ((4, 4, 2), 1, 8),
+        ((4, 4, 1), 1, 4),
+        ((4, 4, 1), 3, 12),
+        ((1, 1, 1), 1, 1),
+        ((8, 8, 8), 2, 64),
+    ],
+)
+def test_latents_are_a_quarter_of_the_numbers_of_a_cell(
+    compression: tuple[int, int, int], channels: int, expected: int
+) -> None:
+    """Thick slices have small cells; a number that is asked for stays."""
+    assert AutoencoderSettings().resolved(compression, channels).latents == expected
+    assert AutoencoderSettings(latent_channels=5).resolved(compression, channels).latents == 5
+    with pytest.raises(ValueError, match="left open"):
+        _ = AutoencoderSettings().latents

@@ -34,7 +34,7 @@ def commands(preset: str) -> list[list[str]]:
 def networks(config: Config, compression: Factors) -> tuple[Autoencoder, ControlledDenoiser]:
     """The networks of a preset for four structures, without memory."""
     with torch.device("meta"):
-        latent = config.autoencoder.latent_channels
+        latent = config.autoencoder.resolved(compression, 1).latents
         control = MaskControl(latent, len(HBP.names), compression, config.denoiser)
         autoencoder = Autoencoder(1, len(HBP.names), compression, config.autoencoder)
         return autoencoder, ControlledDenoiser(build_denoiser(latent, config.denoiser), control)
@@ -51,7 +51,7 @@ def test_networks_run_on_the_presets_grid(preset: str, spacing: tuple[float, flo
     compression = compression_for(spacing)
     autoencoder, denoiser = networks(config, compression)
     sides = [n // f for n, f in zip(config.grid.shape, compression, strict=True)]
-    latent = torch.empty(1, config.autoencoder.latent_channels, *sides, device="meta")
+    latent = torch.empty(1, config.autoencoder.resolved(compression, 1).latents, *sides, device="meta")
     condition = torch.empty(1, len(HBP.names), *config.grid.shape, device="meta")
     with torch.no_grad():
         assert denoiser(latent, torch.empty(1, device="meta"), condition).shape == latent.shape

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from math import prod
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -10,6 +11,7 @@ Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
 Share = Annotated[float, Field(ge=0, le=1)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=4, le=4096)], ...], Field(min_length=1, max_length=6)]
 PowerOfTwo = Literal[1, 2, 4, 8, 16]
+MOST_LATENTS = 64
 MOST_STEPS = 500
 """Of a fast solver: with more, diffusers rounds neighbouring times of 0..1000 to the same whole number."""
 
@@ -63,7 +65,7 @@ class AutoencoderSettings(Section):
 
     Args:
         compression: voxels per latent cell along each axis; None follows the spacing (4 along the finest axis).
-        latent_channels: channels of the latent.
+        latent_channels: channels of the latent; None gives a quarter of the numbers in a cell (see `resolved`).
         channels: widths of the levels of AutoencoderKL.
         num_res_blocks: residual blocks a level.
         head_channels: width of the mask-aware head at the stem's resolution.
@@ -73,7 +75,7 @@ class AutoencoderSettings(Section):
     """
 
     compression: tuple[PowerOfTwo, PowerOfTwo, PowerOfTwo] | None = None
-    latent_channels: Annotated[int, Field(ge=1, le=64)] = 16
+    latent_channels: Annotated[int, Field(ge=1, le=MOST_LATENTS)] | None = None
     channels: Widths = (32, 64)
     num_res_blocks: Annotated[int, Field(ge=1, le=8)] = 1
     head_channels: Annotated[int, Field(ge=4, le=512)] = 32
@@ -85,6 +87,25 @@ class AutoencoderSettings(Section):
     def _groups(self) -> AutoencoderSettings:
         _check_groups(self.channels, self.norm_groups)
         return self
+
+    def resolved(self, compression: tuple[int, int, int], channels: int) -> Self:
+        """Settings with `latent_channels`: a quarter of the numbers of a latent cell, if they leave it open.
+
+        Args:
+            compression: voxels per latent cell.
+            channels: numbers per voxel.
+        """
+        if self.latent_channels is not None:
+            return self
+        quarter = max(1, channels * prod(compression) // 4)
+        return self.model_copy(update={"latent_channels": min(quarter, MOST_LATENTS)})
+
+    @property
+    def latents(self) -> int:
+        """The channels of the latent, of `resolved` settings."""
+        if self.latent_channels is None:
+            raise ValueError("autoencoder.latent_channels is left open: call resolved() first")
+        return self.latent_channels
 
 
 class DenoiserSettings(Section):

@@ -39,6 +39,7 @@ class Autoencoder(nn.Module):
         inner = 2 ** (levels - 1)
         self.stem: Factors = (compression[0] // inner, compression[1] // inner, compression[2] // inner)
         self.mask_aware = settings.mask_aware
+        latents = settings.resolved(compression, image_channels).latents
         unfolded = self.stem[0] * self.stem[1] * self.stem[2]
         self.core = AutoencoderKL(
             spatial_dims=3,
@@ -47,12 +48,12 @@ class Autoencoder(nn.Module):
             channels=settings.channels[-levels:],
             num_res_blocks=(settings.num_res_blocks,) * levels,
             attention_levels=(False,) * levels,
-            latent_channels=settings.latent_channels,
+            latent_channels=latents,
             norm_num_groups=settings.norm_groups,
             with_encoder_nonlocal_attn=False,
             with_decoder_nonlocal_attn=False,
         )
-        self.shortcut = LinearCode(image_channels, settings.latent_channels, compression) if settings.shortcut else None
+        self.shortcut = LinearCode(image_channels, latents, compression) if settings.shortcut else None
         seen = settings.head_channels + (structures * unfolded if settings.mask_aware else 0)
         self.head = nn.Sequential(
             nn.Conv3d(seen, settings.head_channels, 3, padding=1),

@@ -69,7 +69,7 @@ class Description(LatentDescription):
         by_channel += [bound for scale in intensity.scales for bound in (scale.low, scale.high)]
         if not intensity.scales or any(len(values) != len(names) for values in by_channel):
             raise ValueError(f"intensity does not describe {len(names)} channels")
-        if {len(self.latent_mean), len(self.latent_std)} != {self.autoencoder.latent_channels}:
+        if {len(self.latent_mean), len(self.latent_std)} != {self.autoencoder.latents}:
             raise ValueError("latent_mean and latent_std need one value a latent channel")
         regions = 1 + len(self.labels.names)
         if any([len(c) for c in grain.deviation] != [regions] * len(names) for grain in self.texture):
@@ -88,7 +88,7 @@ class Description(LatentDescription):
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """(L, X / cx, Y / cy, Z / cz)."""
-        return (self.autoencoder.latent_channels, *self.latent_sides)
+        return (self.autoencoder.latents, *self.latent_sides)
 
 
 def read_description(folder: Path) -> Description:

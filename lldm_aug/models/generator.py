@@ -48,7 +48,7 @@ class Generator:
         autoencoder = Autoencoder(
             description.num_channels, structures, description.compression, description.autoencoder
         )
-        channels = description.autoencoder.latent_channels
+        channels = description.autoencoder.latents
         control = MaskControl(channels, structures, description.compression, description.denoiser)
         return cls(
             description, autoencoder, ControlledDenoiser(build_denoiser(channels, description.denoiser), control)

@@ -54,7 +54,7 @@ class MaskDescription(LatentDescription):
 
     @model_validator(mode="after")
     def _consistent(self) -> MaskDescription:
-        if {len(self.latent_mean), len(self.latent_std)} != {self.autoencoder.latent_channels}:
+        if {len(self.latent_mean), len(self.latent_std)} != {self.autoencoder.latents}:
             raise ValueError("latent_mean and latent_std need one value a latent channel")
         deepest = 2 ** (len(self.denoiser.channels) - 1)
         if any(n % (f * deepest) for n, f in zip(self.shape, self.compression, strict=True)):
@@ -65,7 +65,7 @@ class MaskDescription(LatentDescription):
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """(L, X / cx, Y / cy, Z / cz)."""
-        return (self.autoencoder.latent_channels, *self.latent_sides)
+        return (self.autoencoder.latents, *self.latent_sides)
 
 
 def read_mask_description(folder: Path) -> MaskDescription:

@@ -75,7 +75,7 @@ class AutoencoderStage:
     def _noise(self, row: Row, shape: torch.Size) -> torch.Tensor:
         sides = [n // f for n, f in zip(shape, self.cases.record.compression, strict=True)]
         generator = torch_rng(self.seed, self.name, "noise", row.step, row.number)
-        return torch.randn(self.sizes.latent_channels, *sides, generator=generator)
+        return torch.randn(self.sizes.latents, *sides, generator=generator)
 
     def _crop(self, case: PreparedCase, row: Row) -> PreparedCase:
         if self.settings.patch is None:

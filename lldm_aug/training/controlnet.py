@@ -72,10 +72,10 @@ class ControlNetStage:
         second.require("initial", initial_hash(initial))
         self.settings: Settings = config.train.controlnet
         self.objective = make_objective(config.objective)
-        denoiser = build_denoiser(config.autoencoder.latent_channels, config.denoiser)
+        denoiser = build_denoiser(config.autoencoder.latents, config.denoiser)
         second.fill("denoiser", denoiser)
         control = MaskControl(
-            config.autoencoder.latent_channels, len(cases.schema.names), cases.record.compression, config.denoiser
+            config.autoencoder.latents, len(cases.schema.names), cases.record.compression, config.denoiser
         )
         copy_encoder(denoiser, control)
         if initial is not None:

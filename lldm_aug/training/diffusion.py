@@ -39,7 +39,7 @@ class DiffusionStage:
         self.cases, self.config, self.first, self.latents = cases, config, first, latents
         self.settings: Settings = config.train.diffusion
         self.objective = make_objective(config.objective)
-        self.module = build_denoiser(config.autoencoder.latent_channels, config.denoiser)
+        self.module = build_denoiser(config.autoencoder.latents, config.denoiser)
         if initial is not None:
             initial.fill_denoiser(self.module)
         self.case_ids = cases.case_ids

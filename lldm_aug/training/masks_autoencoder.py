@@ -58,7 +58,7 @@ class MasksAutoencoderStage:
     def _noise(self, row: Row, shape: torch.Size) -> torch.Tensor:
         sides = [n // f for n, f in zip(shape, self.compression, strict=True)]
         generator = torch_rng(self.seed, self.name, "noise", row.step, row.number)
-        return torch.randn(self.sizes.autoencoder.latent_channels, *sides, generator=generator)
+        return torch.randn(self.sizes.autoencoder.latents, *sides, generator=generator)
 
     def _crop(self, row: Row) -> torch.Tensor:
         """A window of a deformed mask, around a voxel of one of its structures."""

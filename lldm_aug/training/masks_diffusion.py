@@ -44,7 +44,7 @@ class MasksDiffusionStage:
         self.compression = compression
         self.settings: Settings = config.train.masks_diffusion
         self.objective = make_objective(config.objective)
-        self.module = build_denoiser(config.masks.autoencoder.latent_channels, config.masks.denoiser)
+        self.module = build_denoiser(config.masks.autoencoder.latents, config.masks.denoiser)
         self.case_ids = copy_names(cases, config)
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lldm_aug import __version__
 from lldm_aug.config.schema import Config
+from lldm_aug.data.conform import compression_for
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
@@ -107,6 +108,7 @@ def _train(
     accelerator = _accelerator(config, log_with, folder)
     with accelerator.main_process_first():
         cases = prepare_cases(dataset, fold, config, out / "cases")
+        config = _resolved(config, cases)
         _begin(name, config, cases, folder, accelerator.num_processes, initial)
     if (folder / "export").is_dir() and _result(name, out).is_dir():
         return
@@ -116,6 +118,20 @@ def _train(
     train_stage(stage, accelerator, folder, config.seed, on_step)
     for tracker in accelerator.trackers:  # not end_training, which would part the processes before the next pass
         tracker.finish()
+
+
+def _resolved(config: Config, cases: CaseSet) -> Config:
+    """Settings with what they leave to the data."""
+    record, masks = cases.record, config.masks
+    cells = masks.autoencoder.compression or compression_for(record.spacing_mm)
+    sizes = masks.autoencoder.resolved(cells, len(cases.schema.names))
+    channels = len(record.dataset_json["channel_names"])
+    return config.model_copy(
+        update={
+            "autoencoder": config.autoencoder.resolved(record.compression, channels),
+            "masks": masks.model_copy(update={"autoencoder": sizes}),
+        }
+    )
 
 
 def _folder(name: str, out: Path) -> Path:
