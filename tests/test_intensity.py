@@ -59,6 +59,16 @@ def test_restored_background_is_exactly_zero_and_whole_numbers_stay_whole() -> N
     assert (out[0][foreground] == 562).all()
 
 
+@pytest.mark.parametrize("integer", [True, False])
+def test_the_darkest_tissue_is_not_exactly_zero(integer: bool) -> None:
+    """Exact zeros are air, by nnU-Net's rule."""
+    foreground = np.zeros((4, 4, 4), bool)
+    foreground[1:3] = True
+    out = model(integer=integer).restore(np.full((1, 4, 4, 4), -1.5), foreground, model().scales[0])
+    assert np.array_equal(out[0] != 0, foreground)
+    assert out.max() <= 1
+
+
 def test_restored_intensities_stay_in_the_real_range() -> None:
     out = model().restore(np.full((1, 2, 2, 2), 1.5), np.ones((2, 2, 2), bool), model().scales[0])
     assert out.max() == 1000

@@ -9,6 +9,9 @@ import numpy as np
 from lldm_aug.config.schema import IntensitySettings
 from lldm_aug.record import Record
 
+FAINTEST = 1e-6
+"""Share of the range that tells the darkest tissue from air, where intensities are no whole numbers."""
+
 
 class Scale(Record):
     """Linear scaling of one case.
@@ -57,9 +60,10 @@ class IntensityModel(Record):
     zero_background: bool
 
     def restore(self, scaled: np.ndarray, foreground: np.ndarray, scale: Scale) -> np.ndarray:
-        """Intensities in the real data's range: (C, X, Y, Z), exactly zero where ``foreground`` (X, Y, Z) is False.
+        """Intensities in the real data's range: (C, X, Y, Z), exactly zero just where no ``foreground`` (X, Y, Z) is.
 
-        Whole numbers come as int16 where they fit.
+        What is darkest of all in the foreground is not zero, or nnU-Net would take it for air. Whole numbers come as
+        int16 where they fit.
         """
         shape = (-1, 1, 1, 1)
         low, high = np.reshape(self.minimum, shape), np.reshape(self.maximum, shape)
@@ -67,7 +71,9 @@ class IntensityModel(Record):
         if self.integer:
             image = np.rint(image)
         if self.zero_background:
-            image = np.where(foreground[None], image, np.float32(0))
+            darkest = 1.0 if self.integer else FAINTEST * float((high - low).max())
+            image[:, foreground & background(image)] = darkest
+            image[:, ~foreground] = 0
         fits = self.integer and low.min() >= -32768 and high.max() <= 32767
         return np.asarray(image, dtype=np.int16 if fits else np.float32)
 
