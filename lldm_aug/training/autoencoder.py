@@ -44,9 +44,9 @@ class AutoencoderStage:
         self.cases, self.initial = cases, initial
         self.seed = config.seed
         self.settings: Settings = config.train.autoencoder
-        self.sizes = config.autoencoder
         record = cases.record
         channels = len(record.dataset_json["channel_names"])
+        self.sizes = config.autoencoder.resolved(record.compression, channels)
         self.module = Autoencoder(channels, len(cases.schema.names), record.compression, config.autoencoder)
         if initial is not None:
             initial.fill_autoencoder(self.module, cases)
