@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from lldm_aug.errors import CheckpointError
 from lldm_aug.record import Record
 
 CONFIG_FILE = "config.json"
 
-AnyDescription = TypeVar("AnyDescription", bound=Record)
+FORMAT_VERSION = 1
+
+
+class VersionedDescription(Record):
+    """What every model's ``config.json`` begins with.
+
+    Args:
+        format_version: version of the folder's layout; a later one is refused.
+        lldm_aug_version: version that wrote it.
+    """
+
+    format_version: int = FORMAT_VERSION
+    lldm_aug_version: str
+
+    @model_validator(mode="after")
+    def _known_version(self) -> Self:
+        if self.format_version > FORMAT_VERSION:
+            raise ValueError(f"format {self.format_version} is of a later version; update lldm_aug")
+        return self
+
+
+AnyDescription = TypeVar("AnyDescription", bound=VersionedDescription)
 
 
 def read_config(kind: type[AnyDescription], folder: Path, wanted: str) -> AnyDescription:

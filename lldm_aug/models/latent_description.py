@@ -4,41 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat
 
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
-from lldm_aug.models.config_file import CONFIG_FILE
-from lldm_aug.record import Record
+from lldm_aug.models.config_file import CONFIG_FILE, VersionedDescription
 
-FORMAT_VERSION = 1
 Side = Annotated[int, Field(ge=1, le=1024)]
 
 
-class LatentDescription(Record):
+class LatentDescription(VersionedDescription):
     """Grid, latent cells and labels of a model: the first fields of its ``config.json``, before the model's own.
 
     Args:
-        format_version: version of the folder's layout.
-        lldm_aug_version: version that wrote it.
         shape: voxels of its grid along (X, Y, Z).
         spacing_mm: voxel size of its grid.
         compression: voxels per latent cell.
         dataset_json: channels, labels and file ending of the data that it learnt.
     """
 
-    format_version: int = FORMAT_VERSION
-    lldm_aug_version: str
     shape: tuple[Side, Side, Side]
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     compression: tuple[Side, Side, Side]
     dataset_json: dict[str, Any]
-
-    @model_validator(mode="after")
-    def _known_version(self) -> LatentDescription:
-        if self.format_version > FORMAT_VERSION:
-            raise ValueError(f"format {self.format_version} is of a later version; update lldm_aug")
-        return self
 
     @property
     def labels(self) -> LabelSchema:

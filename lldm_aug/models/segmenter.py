@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from monai.inferers.utils import sliding_window_inference
 from monai.networks.nets.segresnet import SegResNet
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat
 from torch import nn
 
 from lldm_aug.config.schema import IntensitySettings, SegmenterSettings, Triple
@@ -21,14 +21,13 @@ from lldm_aug.data.intensity import IntensityModel
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.labels import LabelSchema
-from lldm_aug.models.config_file import CONFIG_FILE, read_config
+from lldm_aug.models.config_file import CONFIG_FILE, VersionedDescription, read_config
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 from lldm_aug.models.saving import write_model
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 
 WEIGHTS_FILE = "segmenter.safetensors"
-FORMAT_VERSION = 1
 LOW_QUANTILE = 0.05
 OVERLAP = 0.25
 
@@ -47,12 +46,10 @@ class HeldoutDice(Record):
     cases: int
 
 
-class SegmenterDescription(Record):
+class SegmenterDescription(VersionedDescription):
     """A segmenter without its weights.
 
     Args:
-        format_version: version of the folder's layout.
-        lldm_aug_version: version that wrote it.
         shape: voxels of its grid along (X, Y, Z).
         spacing_mm: voxel size of its grid.
         dataset_json: channels, labels and file ending of the data that it learnt.
@@ -65,8 +62,6 @@ class SegmenterDescription(Record):
         stages: what it saw.
     """
 
-    format_version: int = FORMAT_VERSION
-    lldm_aug_version: str
     shape: Triple
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     dataset_json: dict[str, Any]
@@ -77,12 +72,6 @@ class SegmenterDescription(Record):
     heldout_cases: tuple[str, ...]
     heldout_dice: dict[str, HeldoutDice]
     stages: Annotated[tuple[StageProvenance, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _known_version(self) -> SegmenterDescription:
-        if self.format_version > FORMAT_VERSION:
-            raise ValueError(f"format {self.format_version} is of a later version; update lldm_aug")
-        return self
 
     @property
     def labels(self) -> LabelSchema:

@@ -33,14 +33,14 @@ from lldm_aug.training.losses import latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder, write_samples
 from lldm_aug.training.signal import measure_cases
-from lldm_aug.training.texture import measure_texture
+from lldm_aug.training.texture import MOST_CASES, measure_texture
 
 NAME = "controlnet"
 PARTS = ("segmenter", "masks")
 """Stages of the same run that the generator carries with it, if they are finished."""
 LAST = "the last averaged ones"
-SCORE_TEXTURES, EXPORT_TEXTURES = 4, 32
-"""Samples by which the texture is measured that they lack."""
+SCORE_TEXTURES = 4
+"""Samples by which the texture that they lack is measured for a score; it is measured by more for the generator."""
 
 
 class ControlNetStage:
@@ -117,7 +117,7 @@ class ControlNetStage:
         device = next(self.module.parameters()).device
         return Generator(self._description(), autoencoder.to(device), self.module)
 
-    def _with_texture(self, most: int) -> Generator:
+    def _with_texture(self, most: int = MOST_CASES) -> Generator:
         """The generator with the texture that its samples for so many training masks lack now: they are smoother."""
         known = [grain.correlation for grain in self.generator.description.texture]
         texture = measure_texture(self.cases, self._sample, known, most)
@@ -162,7 +162,7 @@ class ControlNetStage:
         """The whole generator, in the run folder's ``generator``; ``folder`` gets what it saw and which step it is."""
         run = folder.parent.parent
         parts = {name: run / name / "export" for name in PARTS if (run / name / "export").is_dir()}
-        generator = self._with_texture(EXPORT_TEXTURES)
+        generator = self._with_texture()
         chosen = BestWeights(folder.parent).chosen()
         card = model_card(
             generator.description,
