@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,19 @@ class LabelSchema:
         if name not in self.names:
             raise LabelError(f"no structure {name!r}; there are {', '.join(self.names)}")
         return self.names.index(name) + 1
+
+    def without(self, names: Collection[str]) -> LabelSchema:
+        """The schema that is left when some structures are left out: integers move up, ignore stays the last.
+
+        Raises:
+            LabelError: for a name that the schema lacks, or when nothing is left.
+        """
+        for name in names:
+            self.value(name)
+        left = tuple(name for name in self.names if name not in names)
+        if not left:
+            raise LabelError(f"no structure is left of {', '.join(self.names)}")
+        return LabelSchema(left, None if self.ignore is None else len(left) + 1)
 
     def to_dataset_json(self) -> dict[str, int]:
         """The ``labels`` entry of a ``dataset.json`` (without regions)."""

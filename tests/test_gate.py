@@ -170,7 +170,7 @@ def test_zeros_inside_structures_are_rejected(gate: Gate) -> None:
 
 
 def test_a_referee_of_other_structures_is_refused(description: Description) -> None:
-    with pytest.raises(LabelError, match="the referee finds spleen; the generator makes liver, hcc"):
+    with pytest.raises(LabelError, match="the referee finds spleen; the masks have liver, hcc"):
         Gate.of(description, Threshold(schema=LabelSchema(("spleen",))))
     with pytest.raises(LabelError, match="takes 2 channels"):
         Gate.of(description, Threshold(num_channels=2))

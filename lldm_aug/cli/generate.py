@@ -20,6 +20,7 @@ from lldm_aug.processes import PATIENCE
 )
 @click.option("--masks", type=click.Choice(KINDS), default=None, help="Where masks come from.")
 @click.option("--data", metavar="DATASET", default=None, help="Data set of the masks; the generator's if left out.")
+@click.option("--unknown", metavar="NAME", multiple=True, help="Leave a structure out of the masks; may be repeated.")
 @fold_option
 @seed_option
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Steps of the solver.")
@@ -37,6 +38,7 @@ def generate(
     model: Path | None,
     masks: str | None,
     data: str | None,
+    unknown: tuple[str, ...],
     fold: int | str | None,
     seed: int,
     steps: int | None,
@@ -52,15 +54,18 @@ def generate(
     Run the same command again to go on after an interruption; a larger --n adds cases. Case k of a seed is the
     same whatever the number of parts, processes or restarts. Without --masks they are deformed ones of the training
     cases, or procedural ones for the embedded generator. Pairs that the gate rejects are counted and kept apart, in
-    OUT/rejected; they are not made anew.
+    OUT/rejected; they are not made anew. Structures that the generator knows and the masks lack, or that --unknown
+    names, are left open: the image may show them or not, and the pool does not have them.
 
     \b
     Examples:
       lldm-aug generate --n 500 --out pools/x
       lldm-aug generate --n 100 --out pools/y --model runs/x --masks deformed --data 801 --fold 0
       lldm-aug generate --n 100 --out pools/z --model runs/x --gate
+      lldm-aug generate --n 100 --out pools/u --unknown hcc
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
+    from lldm_aug.masks.relabelling import Relabelling
     from lldm_aug.models.description import read_description
     from lldm_aug.resources import pretrained_dir
     from lldm_aug.synthesis.plan import choose_sampling, describe_pool, generator_folder, make_gate, request_masks
@@ -69,27 +74,34 @@ def generate(
     description = read_description(folder)
     kind = masks or ("procedural" if model is None and data is None else "deformed")
     request = request_masks(
-        description, kind, data, fold, model=model if model is not None else pretrained_dir(), write_split=not dry_run
+        description,
+        kind,
+        data,
+        fold,
+        model=model if model is not None else pretrained_dir(),
+        left_out=unknown,
+        write_split=not dry_run,
     )
     sampling = choose_sampling(description, steps, guidance)
     if dry_run:
+        schema = request.schema(description)
+        hidden = Relabelling(schema, description.labels).unknown
         click.echo(f"generator  {folder}\nmasks      {request.kind} {request.dataset.name if request.dataset else ''}")
+        click.echo(f"structures {', '.join(schema.names)}; unknown: {', '.join(hidden) or 'none'}")
         click.echo(f"sampling   {sampling.model_dump()}\ncases      {n} into {out}")
         return
     from accelerate import PartialState
     from accelerate.utils import parse_flag_from_env
 
     from lldm_aug.models.generator import Generator
-    from lldm_aug.pool.mosaic import draw_pool
-    from lldm_aug.pool.rejected import RejectedCase, count_reasons, read_rejected
-    from lldm_aug.pool.summary import summarise
+    from lldm_aug.pool.rejected import RejectedCase
     from lldm_aug.pool.writer import open_pool
     from lldm_aug.synthesis import generate as synthesis
 
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
     generator = Generator.load(folder).to(state.device)
     source = request.source(description, state.device)
-    judge = make_gate(description, referee or folder, state.device) if gate or referee else None
+    judge = make_gate(description, request, referee or folder, state.device) if gate or referee else None
     open_pool(out, describe_pool(description, generator.hash, request, seed, sampling, judge))
     parts, part = num_parts * state.num_processes, part_id * state.num_processes + state.process_index
     todo = synthesis.missing_indices(out, n, seed, parts, part)
@@ -97,12 +109,22 @@ def generate(
     kept = sum(not isinstance(case, RejectedCase) for case in track(made, "generate", len(todo)))
     state.wait_for_everyone()
     if state.is_main_process and part_id == 0:
-        draw_pool(out)
-        rejected = read_rejected(out)
-        if rejected:
-            reasons = ", ".join(f"{name} {count}" for name, count in count_reasons(rejected.values()).items())
-            click.echo(f"{out / 'rejected'}: {len(rejected)} pairs that the gate rejected ({reasons})")
-        cases = synthesis.kept_cases(out)
-        redrawn = summarise(out).rejected_masks
-        again = f"; {redrawn} masks were refused for their anatomy and drawn again" if redrawn else ""
-        click.echo(f"{out}: {cases} cases, {kept} of them new here{again}; see {out / 'mosaic.png'}")
+        _finish(out, kept)
+
+
+def _finish(out: Path, kept: int) -> None:
+    """Draws the pool's mosaic, and says what it holds and how many of its cases are new."""
+    from lldm_aug.pool.mosaic import draw_pool
+    from lldm_aug.pool.rejected import count_reasons, read_rejected
+    from lldm_aug.pool.summary import summarise
+    from lldm_aug.synthesis.generate import kept_cases
+
+    draw_pool(out)
+    rejected = read_rejected(out)
+    if rejected:
+        reasons = ", ".join(f"{name} {count}" for name, count in count_reasons(rejected.values()).items())
+        click.echo(f"{out / 'rejected'}: {len(rejected)} pairs that the gate rejected ({reasons})")
+    cases = kept_cases(out)
+    redrawn = summarise(out).rejected_masks
+    again = f"; {redrawn} masks were refused for their anatomy and drawn again" if redrawn else ""
+    click.echo(f"{out}: {cases} cases, {kept} of them new here{again}; see {out / 'mosaic.png'}")

@@ -10,6 +10,7 @@ import numpy as np
 from lldm_aug.evaluation.conformed import ConformedCase
 from lldm_aug.evaluation.dice import dice
 from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.synthesis.referee import Referee
 
 
@@ -45,8 +46,9 @@ class StructureScore:
 
 def referee_score(referee: Referee, case: ConformedCase, schema: LabelSchema) -> RefereeScore:
     """Segments a case and compares with its mask."""
-    found = dice(referee.segment(case.raw, case.grid), case.label, schema)
-    return RefereeScore(found, frozenset(name for name, value in schema.values.items() if (case.label == value).any()))
+    found = Relabelling(referee.schema, schema).apply(referee.segment(case.raw, case.grid))
+    scores = dice(found, case.label, schema)
+    return RefereeScore(scores, frozenset(name for name, value in schema.values.items() if (case.label == value).any()))
 
 
 def structure_score(scores: Sequence[RefereeScore], structure: str) -> StructureScore:

@@ -28,6 +28,7 @@ class DeformedMasks:
 
     def __init__(self, cases: RealCases) -> None:
         self.cases = cases
+        self.schema = cases.dataset.schema
 
     def draw(self, index: int, seed: int) -> DrawnMask:
         """A deformed mask of the real case that is due; a case that no deformation suits is passed over for the next.

@@ -7,7 +7,6 @@ from functools import lru_cache
 import numpy as np
 
 from lldm_aug.errors import LabelError
-from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.edits import make_edits, plan_edits
 from lldm_aug.masks.limits import LESIONS, LIVER
 from lldm_aug.masks.real import CACHED_MASKS, RealCases
@@ -48,6 +47,7 @@ class EditedMasks:
                 fix="use masks of kind 'real' or 'deformed', which work for any structures",
             )
         self.cases = cases
+        self.schema = schema
         self.sizes = sizes
         self._site = lru_cache(maxsize=CACHED_MASKS)(self._load_site)
 
@@ -74,15 +74,10 @@ class EditedMasks:
         labels, edits, problems = make_edits(rng, site, plan_edits(rng, site, self.sizes))
         data = source.data.copy()
         data[site.box] = labels
-        schema = self.cases.dataset.schema
         return (Volume(data, source.grid), edits), problems or mask_problems(
-            data, schema, source.data, made=_lesions(schema)
+            data, self.schema, source.data, made=LESIONS & {*self.schema.names}
         )
 
     def _load_site(self, case_id: str) -> Site | None:
-        mask, schema = self.cases.load(case_id), self.cases.dataset.schema
-        return Site(mask, schema) if (mask.data == schema.value(LIVER)).any() else None
-
-
-def _lesions(schema: LabelSchema) -> frozenset[str]:
-    return LESIONS & {*schema.names}
+        mask = self.cases.load(case_id)
+        return Site(mask, self.schema) if (mask.data == self.schema.value(LIVER)).any() else None

@@ -51,6 +51,7 @@ class RealMasks:
 
     def __init__(self, cases: RealCases) -> None:
         self.cases = cases
+        self.schema = cases.dataset.schema
 
     def draw(self, index: int, seed: int) -> DrawnMask:
         """The mask of a real case; the seed does not matter.
@@ -62,7 +63,7 @@ class RealMasks:
         def attempt(number: int) -> tuple[tuple[str, Volume], list[str]]:
             case_id = self.cases.at(index + number)
             mask = self.cases.load(case_id)
-            return (case_id, mask), mask_problems(mask.data, self.cases.dataset.schema, mask.data)
+            return (case_id, mask), mask_problems(mask.data, self.schema, mask.data)
 
         (case_id, mask), rejected = first_valid(attempt, self.cases.dataset.folder)
         return DrawnMask(mask, self.cases.origin(self.kind, case_id, rejected))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from lldm_aug.errors import LabelError
+from lldm_aug.labels import LabelSchema
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.volume import Volume
 
@@ -32,6 +33,10 @@ class MaskSource(Protocol):
     """Draws masks; a draw depends on nothing but the source, the index and the seed."""
 
     kind: str
+
+    @property
+    def schema(self) -> LabelSchema:
+        """What the integers of its masks stand for."""
 
     def draw(self, index: int, seed: int) -> DrawnMask:
         """The mask of case number ``index``.

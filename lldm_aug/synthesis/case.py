@@ -12,6 +12,7 @@ from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import likely_foreground
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
+from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
@@ -27,7 +28,7 @@ class SyntheticCase:
         index: its number in the run.
         seed: what its random numbers derive from.
         image: (C, X, Y, Z) in the range of the real data, exactly zero where theirs would be.
-        label: (X, Y, Z) int16.
+        label: (X, Y, Z) int16 of the mask source's schema.
         grid: grid of both, in the spacing and orientation of the mask's source.
         origin: where the mask came from.
     """
@@ -45,6 +46,8 @@ def make_case(
 ) -> SyntheticCase:
     """Draws a mask, generates an image for it, and brings both to the mask's own spacing and orientation.
 
+    Structures of the generator that the source's masks lack are unknown: the image may show them or not.
+
     Each case is computed alone, so that no batch layout can change its last digits.
 
     Raises:
@@ -56,8 +59,10 @@ def make_case(
     description = generator.description
     frame = Frame.around(mask.label, description.shape, description.spacing_mm)
     label = frame.label_in(mask.label.data)
-    scaled, logit = _generate(generator, label, seed, sampling)
-    scaled += _grain(description, label, seed)
+    known = Relabelling(source.schema, description.labels)
+    condition = known.apply(label)
+    scaled, logit = _generate(generator, condition, known.unknown, seed, sampling)
+    scaled += _grain(description, condition, seed)
     intensity = description.intensity
     scale = intensity.scales[int(numpy_rng(seed, "intensity").integers(len(intensity.scales)))]
     image = intensity.restore(frame.image_out(scaled), likely_foreground(frame.image_out(logit)[0]), scale)
@@ -65,12 +70,12 @@ def make_case(
 
 
 def _generate(
-    generator: Generator, label: np.ndarray, seed: int, sampling: SamplingSettings
+    generator: Generator, label: np.ndarray, unknown: tuple[str, ...], seed: int, sampling: SamplingSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scaled image (C, X, Y, Z) and foreground logit (1, X, Y, Z) on the generator's grid."""
     noise = torch.randn(1, *generator.description.latent_shape, generator=torch_rng(seed, "noise"))
     scaled, logit = generator.image(
-        torch.from_numpy(label)[None], noise, sampling, rng=torch_rng(seed, "ancestral noise")
+        torch.from_numpy(label)[None], noise, sampling, torch_rng(seed, "ancestral noise"), unknown
     )
     if not (torch.isfinite(scaled).all() and torch.isfinite(logit).all()):
         raise CheckpointError("the generator gave NaN or infinity", fix="lower --guidance, or train it anew")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import background, measure_scale
 from lldm_aug.data.signal import CaseSignal, Range, RealSignal, case_signal
 from lldm_aug.errors import CheckpointError
 from lldm_aug.evaluation.dice import dice
+from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.description import Description
 from lldm_aug.pool.rejected import Reason
 from lldm_aug.synthesis.case import SyntheticCase
@@ -41,27 +45,35 @@ class Gate:
         referee: re-segments the images.
         description: of the generator, with its real cases' signal.
         real: that signal.
+        schema: the structures of the masks; others that the generator knows are not judged.
     """
 
     referee: Referee
     description: Description
     real: RealSignal
+    schema: LabelSchema
 
     @classmethod
-    def of(cls, description: Description, referee: Referee) -> Gate:
+    def of(cls, description: Description, referee: Referee, schema: LabelSchema | None = None) -> Gate:
         """The gate of a generator.
 
+        Args:
+            description: of the generator.
+            referee: re-segments its images.
+            schema: the structures of the masks; None for all of the generator's.
+
         Raises:
-            LabelError: when the referee finds other structures than the generator makes.
+            LabelError: when the referee does not find the structures of the masks.
             CheckpointError: when the generator does not say what its training cases look like.
         """
-        check_referee(referee, description.labels, description.num_channels)
+        schema = schema or description.labels
+        check_referee(referee, schema, description.num_channels)
         if description.real_signal is None:
             raise CheckpointError(
                 "the generator does not say what its training cases look like",
                 fix="run 'lldm-aug train controlnet' anew with this version, or generate without --gate",
             )
-        return cls(referee, description, description.real_signal)
+        return cls(referee, description, description.real_signal, schema)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -78,8 +90,15 @@ class Gate:
 
     def judge(self, case: SyntheticCase) -> tuple[Reason, ...]:
         """Why a pair is rejected; nothing for one that is kept."""
-        signal = self._signal(case)
-        return (*self._zeros(signal), *self._signals(signal), *self._segmentation(case))
+        found = self.referee.segment(case.image, case.grid)
+        signal = self._signal(replace(case, label=np.where(self._beside(found), 0, case.label)))
+        return (*self._zeros(signal), *self._signals(signal), *self._segmentation(case, found))
+
+    def _beside(self, found: np.ndarray) -> np.ndarray:
+        """(X, Y, Z) where the referee sees what the masks leave out: that is not the signal of what is around it."""
+        unknown = Relabelling(self.schema, self.description.labels).unknown
+        values = [value for name, value in self.referee.schema.values.items() if name in unknown]
+        return np.isin(found, values)
 
     def _signal(self, case: SyntheticCase) -> CaseSignal:
         """Measures a pair by the way that the real cases went: as it is written, scaled by its own percentiles."""
@@ -89,7 +108,7 @@ class Gate:
         scale = scales[0] if len(scales) == 1 else measure_scale(case.image, description.scaling)
         image = scale.apply(frame.image_in(case.image), description.intensity.limit)
         zeros = frame.share_in(background(case.image))
-        return case_signal(image, frame.label_in(case.label), zeros, description.labels)
+        return case_signal(image, frame.label_in(case.label), zeros, self.schema)
 
     def _zeros(self, signal: CaseSignal) -> list[Reason]:
         reasons = []
@@ -116,9 +135,9 @@ class Gate:
                     reasons.append(Reason(check="deviation", structure=name, value=spread, low=low, high=high))
         return reasons
 
-    def _segmentation(self, case: SyntheticCase) -> list[Reason]:
-        schema, reasons = self.description.labels, []
-        found = self.referee.segment(case.image, case.grid)
+    def _segmentation(self, case: SyntheticCase, found: np.ndarray) -> list[Reason]:
+        schema, reasons = self.schema, []
+        found = Relabelling(self.referee.schema, schema).apply(found)
         scores = dice(found, case.label, schema)
         labelled = int(((case.label > 0) & (case.label != schema.ignore)).sum())
         for name, value in schema.values.items():

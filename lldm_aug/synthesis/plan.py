@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,10 @@ from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, LabelError
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.weights import check_sums
+from lldm_aug.labels import LabelSchema
 from lldm_aug.masks import make_mask_source
+from lldm_aug.masks.limits import LESIONS
+from lldm_aug.masks.reduced import ReducedMasks
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.models.description import Description
@@ -40,16 +44,27 @@ class MaskRequest:
         dataset: data set whose training masks are the source; None for learned and procedural masks.
         split: the fold of it whose training cases may be used.
         model: folder of the mask model, for learned masks.
+        left_out: structures that are taken out of the masks.
     """
 
     kind: str
     dataset: RawDataset | None
     split: Split | None
     model: Path | None = None
+    left_out: tuple[str, ...] = ()
+
+    def schema(self, description: Description) -> LabelSchema:
+        """The structures of the masks as a pool has them; those that the generator has besides are unknown to it.
+
+        Raises:
+            LabelError: when a structure that is left out is not there, or none stays.
+        """
+        drawn = description.labels if self.dataset is None else self.dataset.schema
+        return drawn.without(self.left_out)
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """Ids of the cases whose masks may be used: those of the fold that lack no structure.
+        """Ids of the cases whose masks may be used: those of the fold that lack nothing but what is left out.
 
         Raises:
             DatasetError: when there are none.
@@ -57,33 +72,27 @@ class MaskRequest:
         if self.split is None or self.dataset is None:
             return ()
         partial = read_partial_labels(self.dataset)
-        whole = tuple(case_id for case_id in self.split.train if case_id not in partial)
+        whole = tuple(c for c in self.split.train if {*partial.get(c, ())} <= {*self.left_out})
         if not whole:
-            raise DatasetError(f"{PARTIAL_FILE} leaves no mask with all structures", where=self.dataset.folder)
+            raise DatasetError(
+                f"{PARTIAL_FILE} leaves no mask with all structures",
+                where=self.dataset.folder,
+                fix="leave out with --unknown what the masks lack",
+            )
         return whole
 
     def source(self, description: Description, device: torch.device | str = "cpu") -> MaskSource:
-        """The source itself, for a generator; learned masks are drawn on a device.
-
-        Raises:
-            LabelError: when generator and data set name different structures.
-        """
-        schema = description.labels
-        if self.dataset is not None and self.dataset.schema != schema:
-            raise LabelError(
-                f"the generator knows {', '.join(schema.names)}, not {', '.join(self.dataset.schema.names)}",
-                where=self.dataset.folder,
-                fix="use masks of the same structures, or a generator trained on this data set",
-            )
-        return make_mask_source(
+        """The source itself, for a generator; learned masks are drawn on a device."""
+        source = make_mask_source(
             self.kind,
-            schema,
+            description.labels,
             dataset=self.dataset,
             cases=self.cases,
             grid=description.grid,
             model=self.model,
             device=device,
         )
+        return ReducedMasks(source, self.schema(description)) if self.left_out else source
 
 
 def generator_folder(path: Path) -> Path:
@@ -120,6 +129,7 @@ def request_masks(
     fold: Fold | None,
     *,
     model: Path | None = None,
+    left_out: Collection[str] = (),
     write_split: bool = True,
 ) -> MaskRequest:
     """Fills in what the user left open with the data set and fold that the generator was trained on.
@@ -130,11 +140,13 @@ def request_masks(
         data: the user's data set, if any.
         fold: the user's fold, if any.
         model: the generator's or run's folder, which may hold a mask model.
+        left_out: structures to take out of the masks.
         write_split: whether a split that the data set lacks is made and written.
 
     Raises:
         DatasetError: when real masks are asked for and the data set or fold cannot be found.
-        ConfigError: when a data set is given for masks that come from none.
+        ConfigError: when a data set is given for masks that come from none, or what is to be left out cannot be.
+        LabelError: when the data set has a structure that the generator does not know.
         CheckpointError: when learned masks are asked for and there is no mask model.
     """
     trained = description.stages[-1]
@@ -144,17 +156,52 @@ def request_masks(
                 f"masks of kind {kind!r} come from no data set", where="--data", fix="leave one of them out"
             )
         folder = mask_model_folder(model) if kind == "learned" and model is not None else None
-        return MaskRequest(kind, None, None, folder)
+        return MaskRequest(kind, None, None, folder, _check_left_out(kind, description.labels, left_out))
     dataset = RawDataset.find(data if data is not None else trained.dataset)
     if fold is None:
         if trained.dataset != dataset.name:
             raise DatasetError("masks would come from an unknown fold", where=dataset.folder, fix="give --fold")
         fold = trained.fold
-    return MaskRequest(kind, dataset, load_split(dataset, fold, write=write_split))
+    _check_known(dataset, description.labels)
+    left_out = _check_left_out(kind, dataset.schema, left_out)
+    return MaskRequest(kind, dataset, load_split(dataset, fold, write=write_split), left_out=left_out)
 
 
-def make_gate(description: Description, referee: Path, device: torch.device | str = "cpu") -> Gate:
-    """The gate of a generator with the referee in a folder (see `load_referee`).
+def _check_known(dataset: RawDataset, known: LabelSchema) -> None:
+    """Raises LabelError when a data set has a structure, or an ignore label, that a generator knows nothing of."""
+    schema = dataset.schema
+    if not {*schema.names} <= {*known.names}:
+        raise LabelError(
+            f"the generator knows {', '.join(known.names)}, not {', '.join(schema.names)}",
+            where=dataset.folder,
+            fix="use masks of structures that it knows, or a generator trained on this data set",
+        )
+    if schema.ignore is not None and known.ignore is None:
+        raise LabelError(
+            "the masks have an ignore label, of which the generator knows nothing",
+            where=dataset.folder,
+            fix="use a generator trained on this data set",
+        )
+
+
+def _check_left_out(kind: str, schema: LabelSchema, names: Collection[str]) -> tuple[str, ...]:
+    """The names of structures to leave out, each once and in the order of the masks' schema.
+
+    Raises:
+        ConfigError: when masks lack one, none stays, or edited masks would lose what was edited.
+    """
+    try:
+        schema.without(names)
+    except LabelError as error:
+        raise ConfigError(error.what, where="--unknown") from error
+    if kind == "edited" and LESIONS & {*names}:
+        fix = "use masks of kind 'real' or 'deformed'"
+        raise ConfigError("edited masks are about tumours, which would be left out", where="--unknown", fix=fix)
+    return tuple(name for name in schema.names if name in names)
+
+
+def make_gate(description: Description, masks: MaskRequest, referee: Path, device: torch.device | str = "cpu") -> Gate:
+    """The gate of a generator and masks with the referee in a folder (see `load_referee`).
 
     Raises:
         CheckpointError: when there is no referee, or the generator says nothing of real cases.
@@ -163,7 +210,7 @@ def make_gate(description: Description, referee: Path, device: torch.device | st
     from lldm_aug.synthesis.gate import Gate
     from lldm_aug.synthesis.referee import load_referee
 
-    return Gate.of(description, load_referee(referee, device))
+    return Gate.of(description, load_referee(referee, device), masks.schema(description))
 
 
 def describe_pool(
@@ -176,6 +223,7 @@ def describe_pool(
 ) -> PoolInfo:
     """The pool's ``pool.json``; what a mask model or the gate's referee saw counts as seen by the generator."""
     dataset, split, stages = masks.dataset, masks.split, description.stages
+    dataset_json = {**description.dataset_json, "file_ending": ".nii.gz"}
     settings: dict[str, Any] = {
         "generator": generator_hash,
         "seed": seed,
@@ -184,6 +232,9 @@ def describe_pool(
         "mask_cases": {c: dataset.label_hash(c) for c in masks.cases} if dataset else {},
         "sampling": sampling.model_dump(mode="json"),
     }
+    if (schema := masks.schema(description)) != description.labels:
+        settings["labels"] = dataset_json["labels"] = schema.to_dataset_json()
+        dataset_json.pop("regions_class_order", None)
     if masks.kind == "procedural":
         settings["phantom_version"] = PHANTOM_VERSION
     if masks.model is not None:
@@ -199,7 +250,7 @@ def describe_pool(
         mask_dataset=None if dataset is None else dataset.name,
         fold=None if split is None else split.fold,
         split_hash=None if split is None else split.hash,
-        dataset_json={**description.dataset_json, "file_ending": ".nii.gz"},
+        dataset_json=dataset_json,
         generator=GeneratorProvenance(hash=generator_hash, stages=stages),
         settings_hash=sha256_json(settings),
         settings=settings,

@@ -133,10 +133,13 @@ def load_referee(path: Path, device: torch.device | str = "cpu") -> Referee:
 
 
 def check_referee(referee: Referee, schema: LabelSchema, num_channels: int) -> None:
-    """Raises LabelError when a referee does not find the structures, or take the channels, of a generator."""
-    if referee.schema.names != schema.names:
+    """Raises LabelError when a referee does not find the structures of masks, or take the channels, of a generator.
+
+    It may find more: these are read as what lies around them (see `lldm_aug.masks.relabelling`).
+    """
+    if not {*schema.names} <= {*referee.schema.names}:
         found, asked = ", ".join(referee.schema.names), ", ".join(schema.names)
-        raise LabelError(f"the referee finds {found}; the generator makes {asked}", fix="give another --referee")
+        raise LabelError(f"the referee finds {found}; the masks have {asked}", fix="give another --referee")
     if referee.num_channels != num_channels:
         raise LabelError(
             f"the referee takes {referee.num_channels} channels; the generator makes {num_channels}",
