@@ -36,6 +36,7 @@ from lldm_aug.synthesis.gate import Gate
 from lldm_aug.training.run import train
 
 SCHEMA = LabelSchema.from_dataset_json(DATASET_JSON)
+LIVER = LabelSchema(("liver",))
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,33 @@ def test_a_referee_of_other_structures_is_refused(description: Description) -> N
         Gate.of(description, Threshold(schema=LabelSchema(("spleen",))))
     with pytest.raises(LabelError, match="takes 2 channels"):
         Gate.of(description, Threshold(num_channels=2))
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_livers_pass_whatever_is_in_them_when_that_is_left_out(
+    gate: Gate, description: Description, index: int
+) -> None:
+    livers = Gate.of(description, Threshold(), LIVER)
+    case = pair(index)
+    filled = replace(case, label=(case.label > 0).astype(np.int16))
+    assert livers.judge(filled) == ()
+    assert "invented hcc" in reasons(gate, filled)
+
+
+def test_what_is_not_left_out_is_still_judged(description: Description) -> None:
+    livers = Gate.of(description, Threshold(), LIVER)
+    case = pair()
+    filled = replace(case, label=(case.label > 0).astype(np.int16))
+    assert "dice liver" in reasons(livers, replace(filled, label=np.roll(filled.label, 8, axis=0)))
+    dark = case.image.copy()
+    dark[0, case.label == 1] -= 110
+    assert "mean liver" in reasons(livers, replace(filled, image=dark))
+
+
+def test_a_referee_has_to_find_what_the_masks_have_and_no_more(description: Description) -> None:
+    assert Gate.of(description, Threshold(schema=LIVER), LIVER).schema == LIVER
+    with pytest.raises(LabelError, match="the referee finds hcc; the masks have liver"):
+        Gate.of(description, Threshold(schema=LabelSchema(("hcc",))), LIVER)
 
 
 def test_a_generator_that_knows_no_real_cases_is_refused(description: Description) -> None:

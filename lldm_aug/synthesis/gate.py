@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import binary_dilation
 
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import background, measure_scale
@@ -13,6 +14,7 @@ from lldm_aug.data.signal import CaseSignal, Range, RealSignal, case_signal
 from lldm_aug.errors import CheckpointError
 from lldm_aug.evaluation.dice import dice
 from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.description import Description
 from lldm_aug.pool.rejected import Reason
@@ -91,14 +93,18 @@ class Gate:
     def judge(self, case: SyntheticCase) -> tuple[Reason, ...]:
         """Why a pair is rejected; nothing for one that is kept."""
         found = self.referee.segment(case.image, case.grid)
-        signal = self._signal(replace(case, label=np.where(self._beside(found), 0, case.label)))
+        signal = self._signal(replace(case, label=np.where(self._left_open(found), 0, case.label)))
         return (*self._zeros(signal), *self._signals(signal), *self._segmentation(case, found))
 
-    def _beside(self, found: np.ndarray) -> np.ndarray:
-        """(X, Y, Z) where the referee sees what the masks leave out: that is not the signal of what is around it."""
+    def _left_open(self, found: np.ndarray) -> np.ndarray:
+        """(X, Y, Z) where the referee sees what the masks leave out, with a voxel around it that may hold a part of it.
+
+        Their signal is not that of the structure that the masks show there.
+        """
         unknown = Relabelling(self.schema, self.description.labels).unknown
         values = [value for name, value in self.referee.schema.values.items() if name in unknown]
-        return np.isin(found, values)
+        around: np.ndarray = binary_dilation(np.isin(found, values), ANY_NEIGHBOUR)
+        return around
 
     def _signal(self, case: SyntheticCase) -> CaseSignal:
         """Measures a pair by the way that the real cases went: as it is written, scaled by its own percentiles."""
