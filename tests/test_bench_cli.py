@@ -29,6 +29,7 @@ from lldm_aug.evaluation.copies import decorrelation, euclidean, nearest, thumbn
 from lldm_aug.evaluation.feature_cache import FeatureCache
 from lldm_aug.evaluation.features import EfficientNetLite0
 from lldm_aug.evaluation.heldout import choose_heldout
+from lldm_aug.labels import LabelSchema
 from lldm_aug.models.generator import Generator
 from lldm_aug.synthesis.case import make_case
 from lldm_aug.training.run import STAGES, train
@@ -54,6 +55,8 @@ class Means:
 
 class Threshold:
     """A referee that takes the bright half for liver."""
+
+    schema = LabelSchema(("liver", "hcc"))
 
     def segment(self, image, grid):
         """Liver where it is bright."""
