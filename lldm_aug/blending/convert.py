@@ -85,7 +85,7 @@ def as_subject(case: Case, *, image: str = "image", label: str = "label") -> Any
     try:
         import torchio
     except ImportError as error:
-        raise ConfigError("TorchIO is not installed", where="as_subject", fix="pip install torchio") from error
+        raise ConfigError("TorchIO is not installed", where="as_subject", fix="run 'pip install torchio'") from error
     affine = case.grid.affine
     picture = torchio.ScalarImage(tensor=torch.from_numpy(case.image), affine=affine)
     mask = torchio.LabelMap(tensor=torch.from_numpy(case.label[None]), affine=affine)

@@ -3,8 +3,7 @@
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from lldm_aug import SyntheticMixin
-from lldm_aug.blending.batch_sampler import BlendedBatchSampler
+from lldm_aug import BlendedBatchSampler, SyntheticMixin
 from lldm_aug.blending.convert import as_pair
 
 if __name__ == "__main__":

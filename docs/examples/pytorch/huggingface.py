@@ -6,9 +6,8 @@ import numpy as np
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from lldm_aug import SyntheticMixin
+from lldm_aug import SyntheticIterable, SyntheticMixin
 from lldm_aug.blending.convert import as_row
-from lldm_aug.blending.iterable import SyntheticIterable
 
 if __name__ == "__main__":
     image, mask = np.zeros((12, 1, 32, 28, 24), np.float32), np.zeros((12, 32, 28, 24), np.int16)

@@ -3,8 +3,8 @@
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from lldm_aug import SyntheticIterable
 from lldm_aug.blending.convert import as_pair
-from lldm_aug.blending.iterable import SyntheticIterable
 
 
 class Stream(IterableDataset):

@@ -1,0 +1,53 @@
+"""Each example in docs/examples/pytorch runs as a user's script, on a small pool and data set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pools
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "docs" / "examples" / "pytorch").glob("*.py"))
+PAGE = ROOT / "docs" / "pytorch.md"
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where examples find ``pools/x`` and ``data``."""
+    folder = tmp_path_factory.mktemp("examples")
+    pools.write_pool(folder / "pools" / "x", cases=4)
+    pools.write_dataset(folder / "data", cases=6)
+    return folder
+
+
+def run(folder: Path, *command: object) -> str:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    arguments = [sys.executable, "-W", "ignore", *map(str, command)]
+    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_runs(folder: Path, example: Path) -> None:
+    assert "0" in run(folder, example)
+
+
+def test_prepared_loaders_of_two_processes_share_an_epoch(folder: Path) -> None:
+    example = next(path for path in EXAMPLES if path.stem == "accelerate_prepare")
+    # torchrun behind --multi_gpu starts two processes, on CPUs as the variable says.
+    said = run(folder, *LAUNCH, "--main_process_port", "0", example)
+    assert said.count("4 batches on each of 2 process(es)") == 2
+
+
+def test_every_example_is_short_and_shown() -> None:
+    assert len(EXAMPLES) == 8
+    assert [path.name for path in EXAMPLES if len(path.read_text(encoding="utf-8").splitlines()) > 40] == []
+    page = PAGE.read_text(encoding="utf-8")
+    assert [path.name for path in EXAMPLES if f"](examples/pytorch/{path.name})" not in page] == []
