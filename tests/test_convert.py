@@ -14,6 +14,7 @@ from monai.data import DataLoader, MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Spacingd
 
 from lldm_aug.blending.convert import as_monai, as_pair, as_row, as_subject
+from lldm_aug.blending.mixin import SyntheticMixin
 from lldm_aug.data.raw import Case
 from lldm_aug.errors import ConfigError
 from lldm_aug.pool.dataset import PoolDataset
@@ -86,6 +87,19 @@ def test_torchio(case: Case, files: dict[str, Path]) -> None:
     for items in ([real[0], sample], [sample, real[0]]):
         batch = next(iter(tio.SubjectsLoader(items, batch_size=2)))
         assert batch["label"][tio.DATA].shape == (2, 1, *pools.GRID.shape)
+
+
+class BlendedSubjects(SyntheticMixin, tio.SubjectsDataset):
+    """A queue asks a SubjectsDataset for more than its items."""
+
+
+def test_torchio_queue(pool: PoolDataset, files: dict[str, Path]) -> None:
+    real = tio.Subject(image=tio.ScalarImage(files["image"]), label=tio.LabelMap(files["label"]))
+    data = BlendedSubjects([real] * 4, pool=pool, ratio=0.5, convert=as_subject)
+    queue = tio.Queue(data, max_length=4, samples_per_volume=1, sampler=tio.UniformSampler(8), shuffle_patches=False)
+    patches = [patch["image"][tio.STEM] for patch in (queue[i] for i in range(len(queue)))]
+    assert len(patches) == 4
+    assert patches.count("") == 2
 
 
 def test_hugging_face(case: Case) -> None:

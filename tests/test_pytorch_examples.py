@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples" / "pytorch").glob("*.py"))
 PAGE = ROOT / "docs" / "pytorch.md"
-LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+PREPARED = ROOT / "docs" / "examples" / "pytorch" / "accelerate_prepare.py"
+# torchrun behind --multi_gpu starts two processes, on CPUs as ACCELERATE_USE_CPU says.
+OPTIONS = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0")
+LAUNCH = ("-m", "accelerate.commands.launch", *OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +37,19 @@ def run(folder: Path, *command: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", [path for path in EXAMPLES if path != PREPARED], ids=lambda path: path.stem)
 def test_runs(folder: Path, example: Path) -> None:
-    assert "0" in run(folder, example)
+    assert run(folder, example)
 
 
-def test_prepared_loaders_of_two_processes_share_an_epoch(folder: Path) -> None:
-    example = next(path for path in EXAMPLES if path.stem == "accelerate_prepare")
-    # torchrun behind --multi_gpu starts two processes, on CPUs as the variable says.
-    said = run(folder, *LAUNCH, "--main_process_port", "0", example)
+def test_an_exact_share_for_each_of_two_processes(folder: Path) -> None:
+    said = run(folder, *LAUNCH, PREPARED)
     assert said.count("4 batches on each of 2 process(es)") == 2
+
+
+@pytest.mark.slow
+def test_prepared_loaders_share_shuffled_items_and_streams(folder: Path) -> None:
+    assert "all real items once" in run(folder, *LAUNCH, ROOT / "tests" / "prepared_loaders.py")
 
 
 def test_every_example_is_short_and_shown() -> None:

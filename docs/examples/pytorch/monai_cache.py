@@ -30,7 +30,7 @@ if __name__ == "__main__":
         SyntheticMixin(PersistentDataset(files, load, cache_dir="cache"), **plain),
         BlendedCache(files, load, progress=False, **blend),
     ):
-        loader = DataLoader(Dataset(data, augment), batch_size=2, shuffle=True, num_workers=2)
+        loader = DataLoader(Dataset(data, augment), batch_size=2, shuffle=True)
         for epoch in range(2):
             data.set_epoch(epoch)
             print(epoch, [draw.source for draw in map(data.draw, range(len(data))) if draw.synthetic])

@@ -24,7 +24,7 @@ if __name__ == "__main__":
     ]
     blend = {"pool": "pools/x", "ratio": 0.5, "convert": as_subject}
     for data in (SyntheticMixin(tio.SubjectsDataset(subjects), **blend), BlendedSubjects(subjects, **blend)):
-        loader = tio.SubjectsLoader(Dataset(data, augment), batch_size=2, shuffle=True, num_workers=2)
+        loader = tio.SubjectsLoader(Dataset(data, augment), batch_size=2, shuffle=True)
         for epoch in range(2):
             data.set_epoch(epoch)
             for batch in loader:
