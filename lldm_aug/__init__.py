@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lldm_aug.blending.batch_sampler import BlendedBatchSampler
+    from lldm_aug.blending.iterable import SyntheticIterable
     from lldm_aug.blending.mixin import SyntheticMixin
 
 __version__ = "0.1.0"
-__all__ = ["SyntheticMixin", "__version__"]
+__all__ = ["BlendedBatchSampler", "SyntheticIterable", "SyntheticMixin", "__version__"]
+
+_MODULES = {"BlendedBatchSampler": "batch_sampler", "SyntheticIterable": "iterable", "SyntheticMixin": "mixin"}
 
 
 def __getattr__(name: str) -> Any:
     # Imported when first used: the command line's --help must answer at once.
-    if name == "SyntheticMixin":
-        from lldm_aug.blending.mixin import SyntheticMixin
-
-        return SyntheticMixin
+    if name in _MODULES:
+        return getattr(import_module(f"lldm_aug.blending.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

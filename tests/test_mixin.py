@@ -1,6 +1,7 @@
 """SyntheticMixin: pure in (seed, epoch, index), whatever the workers do; as a wrapper and as a mix-in class."""
 
 import pickle
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -8,34 +9,14 @@ from pathlib import Path
 import numpy as np
 import pools
 import pytest
-from torch.utils.data import DataLoader, Dataset
+import torch
+from numbered import Blended, Numbers, NumberStream, negative
+from torch.utils.data import DataLoader, DistributedSampler, Subset
 
 import lldm_aug
 from lldm_aug.blending.mixin import SyntheticMixin
-from lldm_aug.data.raw import Case
 from lldm_aug.errors import ConfigError, PoolError
 from lldm_aug.pool.dataset import PoolDataset
-
-
-class Numbers(Dataset):
-    """Real items are their index; synthetic ones will be negative."""
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
-class Blended(SyntheticMixin, Numbers):
-    """Mixed into a class."""
-
-
-def negative(case: Case) -> int:
-    return -1 - int(case.case_id.removeprefix("syn_"))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +34,7 @@ def items(data: SyntheticMixin[int], **options: object) -> list[int]:
 
 def test_exported_lazily() -> None:
     assert lldm_aug.SyntheticMixin is SyntheticMixin
+    assert all(hasattr(lldm_aug, name) for name in lldm_aug.__all__)
     code = "import lldm_aug, sys; lldm_aug.SyntheticMixin; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(lldm_aug.__file__).parents[1])
 
@@ -111,6 +93,73 @@ def test_mixed_into_a_class_it_draws_the_same(pool: Path) -> None:
     assert items(mixed) == items(blend(pool))
 
 
+class BlendedPart(SyntheticMixin, Subset):
+    """A class that reads whole batches by a method of its own."""
+
+
+class BlendedStream(SyntheticMixin, NumberStream):
+    """What a data loader would iterate, and never ask for items."""
+
+
+class Modes(Numbers):
+    """A class whose attribute would be lost."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.mode = "train"
+
+
+class BlendedModes(SyntheticMixin, Modes):
+    """Cannot work."""
+
+
+def test_a_class_that_reads_whole_batches_is_not_read_past_the_blend(pool: Path) -> None:
+    part = BlendedPart(Numbers(40), list(range(40)), pool=pool, convert=negative)
+    assert items(part) == items(blend(pool))
+
+
+def test_what_a_loader_would_iterate_is_refused(pool: Path) -> None:
+    for build in (BlendedStream, lambda n, **options: SyntheticMixin(NumberStream(n), **options)):
+        with pytest.raises(ConfigError, match="SyntheticIterable"):
+            build(40, pool=pool)
+
+
+def test_a_class_with_attributes_of_our_names_is_refused(pool: Path) -> None:
+    with pytest.raises(ConfigError, match="'mode' of its own"):
+        BlendedModes(40, pool=pool)
+    wrapped = SyntheticMixin(Modes(40), pool=pool, convert=negative)
+    assert items(wrapped) == items(blend(pool))
+
+
+@pytest.mark.parametrize("mode", ["replace", "add"])
+def test_ranks_share_the_epoch_without_overlap(pool: Path, mode: str) -> None:
+    data = blend(pool, ratio=0.2, mode=mode)
+    data.set_epoch(1)
+    ranks = [DistributedSampler(data, num_replicas=2, rank=rank, drop_last=True) for rank in range(2)]
+    drawn = [item for sampler in ranks for item in items(data, sampler=sampler)]
+    assert sorted(drawn) == sorted(items(data)[: len(drawn)] if mode == "replace" else drawn)
+    real = [item for item in drawn if item >= 0]
+    assert len(real) == len({*real}) >= (40 if mode == "add" else 32) - (len(data) % 2)
+
+
+def test_no_global_generator_is_read_or_moved(pool: Path) -> None:
+    def state() -> tuple[object, ...]:
+        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+    data, before = blend(pool), state()
+    first = [data[i] for i in range(40)]
+    assert state() == before
+    torch.manual_seed(1)
+    assert [data[i] for i in range(40)] == first
+
+
+def test_the_wrapped_data_set_is_told_the_epoch(pool: Path) -> None:
+    real = Numbers(4)
+    real.set_epoch = lambda epoch: setattr(real, "told", epoch)
+    SyntheticMixin(real, pool=pool).set_epoch(5)
+    assert real.told == 5
+
+
 def test_pickles(pool: Path) -> None:
     data = blend(pool)
     data.set_epoch(3)
@@ -148,6 +197,8 @@ def test_bad_settings_are_refused(pool: Path) -> None:
     for options in ({"ratio": 2}, {"mode": "mix"}, {"ratio": 1.0, "mode": "add"}):
         with pytest.raises(ConfigError):
             blend(pool, **options)
+    with pytest.raises(ConfigError, match="no function"):
+        SyntheticMixin(Numbers(4), pool=pool, convert="monai")
     with pytest.raises(ConfigError, match="one data set"):
         SyntheticMixin(pool=pool)
 

@@ -30,31 +30,55 @@ def synthetic_slots(batch_size: int, ratio: float, rng: np.random.Generator) -> 
     more than one off. The slots are permuted, since frameworks treat slots differently (nnU-Net forces foreground in
     the last ones).
     """
-    count = math.floor(batch_size * ratio + rng.random())
-    slots = np.arange(batch_size) < count
-    return rng.permutation(slots)
+    return scatter(math.floor(batch_size * ratio + rng.random()), batch_size, rng)
+
+
+def scatter(count: int, batch_size: int, rng: np.random.Generator) -> np.ndarray:
+    """Puts this many synthetic items into random slots of a batch, (B,) bool."""
+    return rng.permutation(np.arange(batch_size) < count)
+
+
+def synthetic_between(seed: int, epoch: int, start: int, stop: int, rate: float) -> int:
+    """How many synthetic items fall to places ``start`` to ``stop`` (excluded) of an epoch: a pure function.
+
+    With a phase u (uniform in [0, 1), hashed from seed and epoch) they number floor(k * rate + u) among the first k
+    places. So wherever one looks there are (stop - start) * rate of them, less than one off, and over the epochs just
+    that many: each stretch has floor(n * rate + U) with U uniform, as batches have in `synthetic_slots`.
+
+    Args:
+        seed: seed of the blend.
+        epoch: epoch; moves the phase of the pattern.
+        start: first place.
+        stop: place after the last.
+        rate: synthetic items to each place; above 1 for more than one.
+    """
+    phase = derive_seed("blending phase", seed, epoch) / _SEED_RANGE
+    return math.floor(stop * rate + phase) - math.floor(start * rate + phase)
 
 
 def is_synthetic(seed: int, epoch: int, index: int, ratio: float) -> bool:
-    """Whether an item of an epoch is synthetic: a pure function of its arguments.
-
-    Item k of an epoch with phase u (uniform in [0, 1), hashed from seed and epoch) is synthetic where
-    floor(k * ratio + u) steps up. So among the first k items there are always k * ratio synthetic ones, less than one
-    off, and over the epochs every item is synthetic with probability ``ratio``.
-    """
-    phase = derive_seed("blending phase", seed, epoch) / _SEED_RANGE
-    return math.floor((index + 1) * ratio + phase) > math.floor(index * ratio + phase)
+    """Whether an item of an epoch is synthetic, as `synthetic_between` says: each with probability ``ratio``."""
+    return synthetic_between(seed, epoch, index, index + 1, ratio) > 0
 
 
-def added_items(real: int, ratio: float) -> int:
-    """How many synthetic items make up a share of ``ratio`` beside all the real ones.
+def added_share(real: int, ratio: float) -> float:
+    """What makes up a share of ``ratio`` beside this many real items, not yet rounded to items.
 
     Raises:
         ConfigError: for a ratio of 1, which no number of synthetic items reaches.
     """
     if ratio == 1:
         raise ConfigError("a ratio of 1 cannot be reached by adding to real items", fix="use mode 'replace'")
-    return round(real * ratio / (1 - ratio))
+    return real * ratio / (1 - ratio)
+
+
+def added_items(real: int, ratio: float) -> int:
+    """How many synthetic items make up a share of ``ratio`` beside all the real ones.
+
+    Raises:
+        ConfigError: as `added_share`.
+    """
+    return round(added_share(real, ratio))
 
 
 def interleave(seed: int, epoch: int, index: int, real: int, added: int) -> tuple[bool, int]:
