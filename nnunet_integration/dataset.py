@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from lldm_aug.blending.epoch import SharedEpoch
+from lldm_aug.blending.schedule import Schedule
 
 PREFIX = "lldm_aug/"
 """Marks synthetic identifiers; a case's file name cannot hold a slash, so no real one begins like this."""
@@ -14,16 +17,24 @@ class Blend:
     """How cases are drawn.
 
     Args:
-        ratio: share of synthetic cases.
+        schedule: share of synthetic cases in each epoch.
         seed: seed of the choice.
         rank: rank of the process in distributed training.
         start_epoch: epoch at which the training was begun or continued.
+        epoch: the current epoch, also in workers that are running already. They draw ahead, as many batches as nnU-Net
+            queues (some 15 for 2 workers, 57 for 28): those that wait when an epoch begins have the ratio of the last.
     """
 
-    ratio: float
+    schedule: Schedule
     seed: int
     rank: int = 0
     start_epoch: int = 0
+    epoch: SharedEpoch = field(default_factory=SharedEpoch)
+
+    @property
+    def ratio(self) -> float:
+        """Share of synthetic cases in the current epoch."""
+        return self.schedule.ratio(self.epoch.get())
 
 
 class BlendedDataset:

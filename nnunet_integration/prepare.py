@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lldm_aug import __version__
-from lldm_aug.blending.leakage import check_leakage
 from lldm_aug.blending.ratio import check_ratio
+from lldm_aug.data.patients import PATIENTS_FILE
 from lldm_aug.data.splits import Fold, Split, split_of
 from lldm_aug.errors import DatasetError, LabelError, PoolError
 from lldm_aug.io.atomic import write_json
@@ -22,6 +22,7 @@ from lldm_aug.io.hashing import sha256_json
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
 from lldm_aug.pool.verify import file_record
+from nnunet_integration.guard import guard
 from nnunet_integration.prepared import ENDINGS, PreparedCase, PreparedSet, SetInfo
 from nnunet_integration.report import compare_with_real
 from nnunet_integration.target import Target
@@ -66,19 +67,17 @@ def plan_preparation(
     Raises:
         DatasetError: when data set, plans, configuration or fold are missing.
         PoolError, LabelError: when the pool is damaged, or its labels or channels are not the data set's.
-        LeakageError: when a validation case of the fold went into the generator or a mask.
+        LeakageError: when a validation case of the fold, or its patient, went into the generator, a mask or training.
         IncompatibleResume: when the set was begun with another pool, generator or preprocessing.
     """
     target = Target.find(dataset_name, configuration, plans)
     source = PoolDataset(pool)
     check_agreement(source, target)
-    split = split_of(target.real_cases(), target.folder / "splits_final.json", fold)
-    leaks = check_leakage(
-        source.info.generator,
-        [case.mask for case in source.cases],
-        dataset=target.name,
-        validation=target.label_hashes(split.val),
-        allow=allow_leakage,
+    patients = target.patients()
+    split = split_of(target.real_cases(), target.folder / "splits_final.json", fold, patients=patients)
+    origins = [case.mask for case in source.cases]
+    leaks = guard(
+        target, source.info.generator, origins, training=split.train, validation=split.val, allow=allow_leakage
     )
     info = SetInfo(
         lldm_aug_version=__version__,
@@ -146,6 +145,9 @@ def run_preparation(
         progress: called with the number of cases that are done.
     """
     prepared = preparation.prepared
+    patients = preparation.target.patients()
+    if patients:  # a training may run where there are no raw data
+        write_json(preparation.target.folder / PATIENTS_FILE, patients)
     prepared.begin(preparation.info)
     prepared.data_folder.mkdir(parents=True, exist_ok=True)
     before = len(preparation.pool) - len(preparation.missing)

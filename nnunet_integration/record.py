@@ -19,12 +19,14 @@ class EpochCounts(Record):
 
     Args:
         epoch: number of the epoch.
+        ratio: share of synthetic cases that the schedule asked for; None in records of version 0.1.
         cases: slots of all batches, all ranks together.
         synthetic: slots that held a synthetic case.
         distinct: different synthetic cases among them.
     """
 
     epoch: int
+    ratio: float | None = None
     cases: int
     synthetic: int
     distinct: int
@@ -36,7 +38,7 @@ class TrainingRecord(Record):
     Args:
         lldm_aug_version: version that trained.
         nnunetv2_version: version of nnU-Net.
-        ratio: share of synthetic cases.
+        ratio: share of synthetic cases, or the schedule.
         seed: seed of their choice.
         set_name: the prepared set; None for a ratio of 0.
         set_hash: hash over the set's description and cases.
@@ -47,7 +49,7 @@ class TrainingRecord(Record):
 
     lldm_aug_version: str
     nnunetv2_version: str
-    ratio: float
+    ratio: float | str
     seed: int
     set_name: str | None
     set_hash: str | None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
+from lldm_aug.blending.schedule import Schedule
 from lldm_aug.errors import ConfigError
 from lldm_aug.record import Record
 
@@ -24,11 +25,21 @@ VARIABLES = {
 """Environment variable of each setting."""
 
 
+def _ratio_or_schedule(value: Any) -> float | str:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError("neither a number nor a schedule")
+    try:
+        schedule = Schedule.parse(value, num_epochs=1)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return schedule.first if schedule.kind == "constant" else str(value)
+
+
 class Settings(Record):
     """One layer of settings; None leaves a setting to the next layer.
 
     Args:
-        ratio: share of synthetic cases in the training batches, 0..1.
+        ratio: share of synthetic cases in the training batches, 0..1, or a schedule (see `Schedule.parse`).
         seed: seed of the choice of cases.
         set_name: name of the prepared set; may be left out where the fold has only one.
         allow_leakage: train although the generator has seen validation cases (the record says so).
@@ -37,7 +48,7 @@ class Settings(Record):
         num_val_iterations_per_epoch: validation batches an epoch, for trying things out.
     """
 
-    ratio: float | None = Field(default=None, ge=0, le=1)
+    ratio: Annotated[float | str, BeforeValidator(_ratio_or_schedule)] | None = None
     seed: int | None = Field(default=None, ge=0)
     set_name: str | None = None
     allow_leakage: bool | None = None

@@ -12,9 +12,11 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from lldm_aug import __version__
-from lldm_aug.blending.leakage import check_leakage
+from lldm_aug.blending.epoch import SharedEpoch
+from lldm_aug.blending.schedule import Schedule
 from lldm_aug.errors import DatasetError, IncompatibleResume
 from nnunet_integration.dataset import Blend, BlendedDataset, is_synthetic
+from nnunet_integration.guard import guard
 from nnunet_integration.loader import blended_loader
 from nnunet_integration.prepared import PreparedSet, find_prepared
 from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, write_record
@@ -40,11 +42,11 @@ class LLDMAugMixin(_Trainer):
     (``"lldm_aug": {"ratio": 0.5}``), the prepared set, these class attributes. What none decides is nnU-Net's own.
 
     Attributes:
-        blend_ratio: share of synthetic cases.
+        blend_ratio: share of synthetic cases, or a schedule (see `Schedule.parse`).
         blend_seed: seed of the choice of cases.
     """
 
-    blend_ratio: float = 0.5
+    blend_ratio: float | str = 0.5
     blend_seed: int = 0
 
     # nnU-Net's __init__ looks up its own local variables by the names of these arguments: they must stay as they are.
@@ -62,6 +64,7 @@ class LLDMAugMixin(_Trainer):
         for name in _LENGTHS:
             if getattr(self.blend_settings, name) is not None:
                 setattr(self, name, getattr(self.blend_settings, name))
+        self._blend: Blend | None = None
         self._record: TrainingRecord | None = None
         self._drawn: list[str] = []
 
@@ -72,6 +75,7 @@ class LLDMAugMixin(_Trainer):
             LldmAugError: when no fitting, whole, leak-free set is there, or the training was begun with another blend.
         """
         real, validation = super().get_tr_and_val_datasets()
+        self._blend = None
         if self.blend_settings.ratio == 0:
             self._begin_record(0.0, None, ())
             return real, validation
@@ -79,24 +83,24 @@ class LLDMAugMixin(_Trainer):
         prepared = find_prepared(target, self.fold, self.blend_settings.set_name)
         info = prepared.info()
         given = (self.blend_settings.ratio, info.ratio, self.blend_ratio)
-        ratio = next(value for value in given if value is not None)
+        schedule = Schedule.parse(next(value for value in given if value is not None), self.num_epochs)
         prepared.check_fits(target)
-        leaks = self._check_leakage(target, prepared, list(validation.identifiers))
+        leaks = self._check_leakage(target, prepared, real.identifiers, validation.identifiers)
         synthetic = self._synthetic(prepared)
-        self._begin_record(ratio, prepared, leaks)
-        blend = Blend(ratio, self._seed(), self.local_rank, self.current_epoch)
+        self._begin_record(schedule.value, prepared, leaks)
+        start = self.current_epoch
+        self._blend = Blend(schedule, self._seed(), self.local_rank, start, SharedEpoch(start))
         self.print_to_log_file(
             f"Blending prepared set {info.name!r} ({len(synthetic.identifiers)} synthetic cases) with "
-            f"{len(real.identifiers)} real ones at ratio {ratio:g}, seed {blend.seed}; validation is real only"
+            f"{len(real.identifiers)} real ones at ratio {schedule.value}, seed {self._seed()}; validation is real only"
         )
-        return (BlendedDataset(real, synthetic, blend) if ratio else real), validation
+        return BlendedDataset(real, synthetic, self._blend), validation
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """nnU-Net's own loaders; the one over a blended data set chooses its cases."""
-        original = super().get_dataloaders
-        with blended_loader(original) as made:
-            loaders: tuple[Any, Any] = original()
-        made.check(1 if self._record is not None and self._record.ratio else 0)
+        with blended_loader(type(self)) as made:
+            loaders: tuple[Any, Any] = super().get_dataloaders()
+        made.check(0 if self._blend is None else 1)
         return loaders
 
     def on_train_start(self) -> None:
@@ -105,8 +109,10 @@ class LLDMAugMixin(_Trainer):
         self._write_record()
 
     def on_train_epoch_start(self) -> None:
-        """Begins to count."""
+        """Tells the workers of the epoch, and begins to count."""
         super().on_train_epoch_start()
+        if self._blend is not None:
+            self._blend.epoch.set(self.current_epoch)
         self._drawn = []
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +131,11 @@ class LLDMAugMixin(_Trainer):
             drawn = [key for keys in ranks for key in keys]
         synthetic = [key for key in drawn if is_synthetic(key)]
         counts = EpochCounts(
-            epoch=self.current_epoch, cases=len(drawn), synthetic=len(synthetic), distinct=len(set(synthetic))
+            epoch=self.current_epoch,
+            ratio=0.0 if self._blend is None else self._blend.ratio,
+            cases=len(drawn),
+            synthetic=len(synthetic),
+            distinct=len(set(synthetic)),
         )
         self.print_to_log_file(f"synthetic {counts.synthetic} of {counts.cases} ({counts.distinct} different)")
         if self._record is not None:
@@ -139,18 +149,17 @@ class LLDMAugMixin(_Trainer):
     def _seed(self) -> int:
         return self.blend_seed if self.blend_settings.seed is None else self.blend_settings.seed
 
-    def _check_leakage(self, target: Target, prepared: PreparedSet, validation: list[str]) -> tuple[str, ...]:
+    def _check_leakage(
+        self, target: Target, prepared: PreparedSet, training: list[str], validation: list[str]
+    ) -> tuple[str, ...]:
         """Compares with the validation cases that nnU-Net really uses, which need not be those of the split file."""
         if self.fold == "all":
             self.print_to_log_file("Fold 'all' validates on training cases: its validation Dice is no estimate")
             return ()
-        leaks = check_leakage(
-            prepared.info().generator,
-            [case.mask for case in prepared.cases().values()],
-            dataset=target.name,
-            validation=target.label_hashes(validation),
-            allow=bool(self.blend_settings.allow_leakage),
-        )
+        origins = [case.mask for case in prepared.cases().values()]
+        allow = bool(self.blend_settings.allow_leakage)
+        generator = prepared.info().generator
+        leaks = guard(target, generator, origins, training=training, validation=validation, allow=allow)
         if leaks:
             self.print_to_log_file(f"LEAKAGE ALLOWED: {'; '.join(map(str, leaks))}; validation scores mean nothing")
         return tuple(map(str, leaks))
@@ -169,7 +178,7 @@ class LLDMAugMixin(_Trainer):
                 )
         return infer_dataset_class(folder)(folder, cases, None if previous is None else str(previous))
 
-    def _begin_record(self, ratio: float, prepared: PreparedSet | None, leaks: tuple[str, ...]) -> None:
+    def _begin_record(self, ratio: float | str, prepared: PreparedSet | None, leaks: tuple[str, ...]) -> None:
         record = TrainingRecord(
             lldm_aug_version=__version__,
             nnunetv2_version=version("nnunetv2"),
@@ -199,19 +208,3 @@ class LLDMAugMixin(_Trainer):
 
 class nnUNetTrainerLLDMAug(LLDMAugMixin, nnUNetTrainer):
     """nnU-Net's default trainer on a blend of real and synthetic cases."""
-
-
-def blended(trainer: type[nnUNetTrainer], module: str) -> type[nnUNetTrainer]:
-    """A trainer class with the blend, named like the given one with ``LLDMAug`` behind.
-
-    Args:
-        trainer: any trainer whose loaders are nnU-Net's own.
-        module: ``__name__`` of the module that binds the class to that name, so that it pickles.
-
-    Examples:
-        In a module on nnU-Net's search path::
-
-            nnUNetTrainerDA5LLDMAug = blended(nnUNetTrainerDA5, __name__)
-    """
-    name = f"{trainer.__name__}LLDMAug"
-    return type(name, (LLDMAugMixin, trainer), {"__module__": module, "__doc__": f"{trainer.__name__} on a blend."})

@@ -83,3 +83,35 @@ def project(planned: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     for name, value in variables(planned.root).items():
         monkeypatch.setenv(name, value)
     return planned
+
+
+def make(
+    fold: int | str = 0,
+    configuration: str = CONFIGURATION,
+    cls: type | None = None,
+    initialize: bool = True,
+    **plans: object,
+):
+    """A trainer as nnU-Net makes it, nnUNetTrainerLLDMAug by default; ``plans`` are further configurations."""
+    import torch  # this module is loaded for every test
+
+    from nnunet_integration.trainer import nnUNetTrainerLLDMAug
+
+    folder = Path(os.environ["nnUNet_preprocessed"], NAME)
+    content = {**json.loads((folder / "nnUNetPlans.json").read_text()), "continue_training": False}
+    content["configurations"] = {**content["configurations"], **plans}
+    description = json.loads((folder / "dataset.json").read_text())
+    trainer = (cls or nnUNetTrainerLLDMAug)(content, configuration, fold, description, torch.device("cpu"))
+    if initialize:
+        trainer.initialize()
+    return trainer
+
+
+def record(trainer) -> dict:
+    """The training's ``lldm_aug.json``."""
+    return json.loads(Path(trainer.output_folder, "lldm_aug.json").read_text())
+
+
+def keys(loader, batches: int) -> list[str]:
+    """The keys of some batches."""
+    return [key for _ in range(batches) for key in next(loader)["keys"]]
