@@ -22,6 +22,7 @@ from lldm_aug.io.hashing import sha256_json
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
 from lldm_aug.pool.verify import file_record
+from nnunet_integration.cascade import PreviousStage
 from nnunet_integration.guard import guard
 from nnunet_integration.prepared import ENDINGS, PreparedCase, PreparedSet, SetInfo
 from nnunet_integration.report import compare_with_real
@@ -41,6 +42,7 @@ class Preparation:
         info: description of the prepared set.
         split: training and validation cases of the fold.
         missing: the pool's cases that are not prepared yet, or have changed since.
+        previous: what else a cascade needs.
     """
 
     target: Target
@@ -49,6 +51,7 @@ class Preparation:
     info: SetInfo
     split: Split
     missing: tuple[PoolCase, ...]
+    previous: PreviousStage | None = None
 
 
 def plan_preparation(
@@ -60,12 +63,14 @@ def plan_preparation(
     fold: Fold,
     ratio: float | None = None,
     name: str | None = None,
+    previous_trainer: str | None = None,
     allow_leakage: bool = False,
 ) -> Preparation:
     """Checks everything that can be checked beforehand, and writes nothing but a split that nnU-Net would make too.
 
     Raises:
-        DatasetError: when data set, plans, configuration or fold are missing.
+        DatasetError: when data set, plans, configuration or fold are missing, or a cascade's previous stage is not
+            trained yet.
         PoolError, LabelError: when the pool is damaged, or its labels or channels are not the data set's.
         LeakageError: when a validation case of the fold, or its patient, went into the generator, a mask or training.
         IncompatibleResume: when the set was begun with another pool, generator or preprocessing.
@@ -93,7 +98,10 @@ def plan_preparation(
     )
     prepared = PreparedSet.of(target, info.name, fold)
     prepared.check_resumes(info)
-    return Preparation(target, source, prepared, info, split, _missing(source, prepared))
+    previous = PreviousStage.of(target, prepared, fold, previous_trainer)
+    if previous is not None:
+        previous.check_trained()
+    return Preparation(target, source, prepared, info, split, _missing(source, prepared), previous)
 
 
 def prepare(
@@ -106,6 +114,7 @@ def prepare(
     ratio: float | None = None,
     name: str | None = None,
     num_processes: int = 1,
+    previous_trainer: str | None = None,
     allow_leakage: bool = False,
 ) -> Path:
     """Prepares a pool for the training of one fold; run again, it goes on with what is missing.
@@ -119,6 +128,7 @@ def prepare(
         ratio: share of synthetic cases unless a training is told otherwise; None leaves it to the trainer.
         name: name of the set; the pool's by default.
         num_processes: processes to preprocess with; each takes seconds to start.
+        previous_trainer: trainer of the previous stage, for cascades; nnUNetTrainerLLDMAug by default.
         allow_leakage: warn of leaked validation cases instead of refusing them.
 
     Returns:
@@ -128,7 +138,15 @@ def prepare(
         LldmAugError: as `plan_preparation`, or when a case of the pool is damaged.
     """
     preparation = plan_preparation(
-        dataset_name, pool, configuration, plans=plans, fold=fold, ratio=ratio, name=name, allow_leakage=allow_leakage
+        dataset_name,
+        pool,
+        configuration,
+        plans=plans,
+        fold=fold,
+        ratio=ratio,
+        name=name,
+        previous_trainer=previous_trainer,
+        allow_leakage=allow_leakage,
     )
     run_preparation(preparation, num_processes=num_processes)
     return preparation.prepared.data_folder
@@ -152,8 +170,12 @@ def run_preparation(
     prepared.data_folder.mkdir(parents=True, exist_ok=True)
     before = len(preparation.pool) - len(preparation.missing)
     for done, case in enumerate(_preprocess_all(preparation, num_processes), before + 1):
+        if preparation.previous is not None:
+            preparation.previous.forget(case.case_id)
         prepared.add(case)
         progress(done)
+    if preparation.previous is not None:
+        preparation.previous.make(preparation.pool)
     report = compare_with_real(preparation.target, preparation.split.train, prepared, preparation.pool)
     write_json(prepared.report_path, report)
     return report

@@ -17,6 +17,7 @@ VARIABLES = {
     "LLDM_AUG_RATIO": "ratio",
     "LLDM_AUG_SEED": "seed",
     "LLDM_AUG_SET": "set_name",
+    "LLDM_AUG_PREVIOUS_TRAINER": "previous_trainer",
     "LLDM_AUG_ALLOW_LEAKAGE": "allow_leakage",
     "LLDM_AUG_EPOCHS": "num_epochs",
     "LLDM_AUG_ITERATIONS": "num_iterations_per_epoch",
@@ -42,6 +43,7 @@ class Settings(Record):
         ratio: share of synthetic cases in the training batches, 0..1, or a schedule (see `Schedule.parse`).
         seed: seed of the choice of cases.
         set_name: name of the prepared set; may be left out where the fold has only one.
+        previous_trainer: trainer of a cascade's previous stage; nnU-Net expects the same as the cascade's.
         allow_leakage: train although the generator has seen validation cases (the record says so).
         num_epochs: epochs, for trying things out.
         num_iterations_per_epoch: training batches an epoch, for trying things out.
@@ -51,6 +53,7 @@ class Settings(Record):
     ratio: Annotated[float | str, BeforeValidator(_ratio_or_schedule)] | None = None
     seed: int | None = Field(default=None, ge=0)
     set_name: str | None = None
+    previous_trainer: str | None = None
     allow_leakage: bool | None = None
     num_epochs: int | None = Field(default=None, ge=1)
     num_iterations_per_epoch: int | None = Field(default=None, ge=1)

@@ -15,11 +15,12 @@ from lldm_aug import __version__
 from lldm_aug.blending.epoch import SharedEpoch
 from lldm_aug.blending.schedule import Schedule
 from lldm_aug.errors import DatasetError, IncompatibleResume
+from nnunet_integration.cascade import PreviousStage
 from nnunet_integration.dataset import Blend, BlendedDataset, is_synthetic
 from nnunet_integration.guard import guard
 from nnunet_integration.loader import blended_loader
 from nnunet_integration.prepared import PreparedSet, find_prepared
-from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, write_record
+from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, stamp_scores, write_record
 from nnunet_integration.settings import from_environment, from_plans
 from nnunet_integration.target import Target
 
@@ -48,6 +49,7 @@ class LLDMAugMixin(_Trainer):
 
     blend_ratio: float | str = 0.5
     blend_seed: int = 0
+    folder_with_segs_from_previous_stage: Any  # nnU-Net's: a path, or None where there is no cascade
 
     # nnU-Net's __init__ looks up its own local variables by the names of these arguments: they must stay as they are.
     def __init__(
@@ -64,6 +66,9 @@ class LLDMAugMixin(_Trainer):
         for name in _LENGTHS:
             if getattr(self.blend_settings, name) is not None:
                 setattr(self, name, getattr(self.blend_settings, name))
+        if self.is_cascaded and self.blend_settings.previous_trainer is not None:
+            own, other = f"/{type(self).__name__}__", f"/{self.blend_settings.previous_trainer}__"
+            self.folder_with_segs_from_previous_stage = self.folder_with_segs_from_previous_stage.replace(own, other)
         self._blend: Blend | None = None
         self._record: TrainingRecord | None = None
         self._drawn: list[str] = []
@@ -75,9 +80,11 @@ class LLDMAugMixin(_Trainer):
             LldmAugError: when no fitting, whole, leak-free set is there, or the training was begun with another blend.
         """
         real, validation = super().get_tr_and_val_datasets()
+        if self.is_cascaded:
+            self._check_previous_stage(real, validation)
         self._blend = None
         if self.blend_settings.ratio == 0:
-            self._begin_record(0.0, None, ())
+            self._begin_record(0.0)
             return real, validation
         target = self._target()
         prepared = find_prepared(target, self.fold, self.blend_settings.set_name)
@@ -86,8 +93,9 @@ class LLDMAugMixin(_Trainer):
         schedule = Schedule.parse(next(value for value in given if value is not None), self.num_epochs)
         prepared.check_fits(target)
         leaks = self._check_leakage(target, prepared, real.identifiers, validation.identifiers)
-        synthetic = self._synthetic(prepared)
-        self._begin_record(schedule.value, prepared, leaks)
+        previous = PreviousStage.of(target, prepared, self.fold, self.blend_settings.previous_trainer)
+        synthetic = self._synthetic(prepared, previous)
+        self._begin_record(schedule.value, prepared, leaks, None if previous is None else previous.model_hash)
         start = self.current_epoch
         self._blend = Blend(schedule, self._seed(), self.local_rank, start, SharedEpoch(start))
         self.print_to_log_file(
@@ -142,6 +150,14 @@ class LLDMAugMixin(_Trainer):
             self._record = self._record.with_epoch(counts)
         self._write_record()
 
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """nnU-Net's validation; stamps its scores where a leak was allowed."""
+        super().perform_actual_validation(save_probabilities)
+        record = read_record(Path(self.output_folder))
+        if record is not None and record.leaks and self.local_rank == 0:
+            self.print_to_log_file(f"LEAKAGE ALLOWED: {'; '.join(record.leaks)}; these scores mean nothing")
+            stamp_scores(Path(self.output_folder), record.leaks)
+
     def _target(self) -> Target:
         folder = Path(self.preprocessed_dataset_folder_base)
         return Target(folder, self.dataset_json, self.plans_manager, self.configuration_name)
@@ -164,21 +180,32 @@ class LLDMAugMixin(_Trainer):
             self.print_to_log_file(f"LEAKAGE ALLOWED: {'; '.join(map(str, leaks))}; validation scores mean nothing")
         return tuple(map(str, leaks))
 
-    def _synthetic(self, prepared: PreparedSet) -> Any:
+    def _synthetic(self, prepared: PreparedSet, previous: PreviousStage | None) -> Any:
         folder, cases = str(prepared.data_folder), list(prepared.check_whole())
-        previous = None
-        if self.is_cascaded:
-            previous = prepared.root / "predicted_next_stage" / self.configuration_name
-            lacking = [name for name in cases if not (previous / f"{name}.b2nd").is_file()]
-            if lacking:
-                raise DatasetError(
-                    f"{len(lacking)} synthetic cases lack segmentations of the previous stage, such as {lacking[0]}",
-                    where=previous,
-                    fix="put them there, or blend into a configuration that is no cascade",
-                )
-        return infer_dataset_class(folder)(folder, cases, None if previous is None else str(previous))
+        if previous is not None:
+            previous.check_complete(cases)
+        return infer_dataset_class(folder)(folder, cases, None if previous is None else str(previous.folder))
 
-    def _begin_record(self, ratio: float | str, prepared: PreparedSet | None, leaks: tuple[str, ...]) -> None:
+    def _check_previous_stage(self, *sets: Any) -> None:
+        """Refuses real cases without a segmentation of the previous stage, before a worker stumbles over them."""
+        folder = Path(self.folder_with_segs_from_previous_stage)
+        missing = sorted({case for data in sets for case in data.identifiers if not any(folder.glob(f"{case}.*"))})
+        if missing:
+            stage, trainer = self.configuration_manager.previous_stage_name, folder.parents[1].name.split("__")[0]
+            raise DatasetError(
+                f"{len(missing)} cases lack segmentations of the previous stage, such as {missing[0]}",
+                where=folder,
+                fix=f"train all folds of {stage} with '-tr {trainer}': validation makes them. If another trainer "
+                "did, set LLDM_AUG_PREVIOUS_TRAINER to its name",
+            )
+
+    def _begin_record(
+        self,
+        ratio: float | str,
+        prepared: PreparedSet | None = None,
+        leaks: tuple[str, ...] = (),
+        previous_stage: str | None = None,
+    ) -> None:
         record = TrainingRecord(
             lldm_aug_version=__version__,
             nnunetv2_version=version("nnunetv2"),
@@ -186,6 +213,7 @@ class LLDMAugMixin(_Trainer):
             seed=self._seed(),
             set_name=None if prepared is None else prepared.info().name,
             set_hash=None if prepared is None else prepared.hash(),
+            previous_stage=previous_stage,
             settings=self.blend_settings.given(),
             leaks=leaks,
         )

@@ -75,6 +75,24 @@ def plan_and_preprocess(root: Path) -> None:
     api.preprocess([700], configurations=[CONFIGURATION], num_processes=[1], show_progress_bar=False)
 
 
+def preprocess(folder: Path, raw: Path, configuration: str) -> None:
+    """What ``nnUNetv2_preprocess`` does for one configuration, without its processes."""
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    plans, description = (
+        PlansManager(str(folder / "nnUNetPlans.json")),
+        json.loads((folder / "dataset.json").read_text()),
+    )
+    manager = plans.get_configuration(configuration)
+    out = folder / manager.data_identifier
+    out.mkdir(exist_ok=True)
+    for label in sorted((raw / "labelsTr").iterdir()):
+        name = label.name.removesuffix(".nii.gz")
+        image = str(raw / "imagesTr" / f"{name}_0000.nii.gz")
+        preprocessor = manager.preprocessor_class(verbose=False)
+        preprocessor.run_case_save(str(out / name), [image], str(label), plans, manager, description)
+
+
 @pytest.fixture
 def project(planned: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The project with its environment set, and no settings of lldm_aug."""
@@ -90,6 +108,7 @@ def make(
     configuration: str = CONFIGURATION,
     cls: type | None = None,
     initialize: bool = True,
+    dataset: str = NAME,
     **plans: object,
 ):
     """A trainer as nnU-Net makes it, nnUNetTrainerLLDMAug by default; ``plans`` are further configurations."""
@@ -97,7 +116,7 @@ def make(
 
     from nnunet_integration.trainer import nnUNetTrainerLLDMAug
 
-    folder = Path(os.environ["nnUNet_preprocessed"], NAME)
+    folder = Path(os.environ["nnUNet_preprocessed"], dataset)
     content = {**json.loads((folder / "nnUNetPlans.json").read_text()), "continue_training": False}
     content["configurations"] = {**content["configurations"], **plans}
     description = json.loads((folder / "dataset.json").read_text())

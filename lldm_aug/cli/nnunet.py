@@ -29,6 +29,9 @@ def nnunet() -> None:
 @click.option("--ratio", type=click.FloatRange(0, 1), default=0.5, help="Share of synthetic cases in training batches.")
 @click.option("--name", default=None, help="Name of the prepared set; the pool's by default.")
 @click.option("-np", "--processes", type=click.IntRange(min=1), default=1, help="Processes to preprocess with.")
+@click.option(
+    "--previous-trainer", default=None, help="Trainer of a cascade's 3d_lowres; nnUNetTrainerLLDMAug by default."
+)
 @click.option("--allow-leakage", is_flag=True, help="Go on although validation cases leaked. Scores then mean nothing.")
 @dry_run_option
 def prepare(
@@ -40,6 +43,7 @@ def prepare(
     ratio: float,
     name: str | None,
     processes: int,
+    previous_trainer: str | None,
     allow_leakage: bool,
     dry_run: bool,
 ) -> None:
@@ -58,7 +62,15 @@ def prepare(
     from nnunet_integration.prepare import plan_preparation, run_preparation
 
     preparation = plan_preparation(
-        dataset, pool, configuration, plans=plans, fold=fold, ratio=ratio, name=name, allow_leakage=allow_leakage
+        dataset,
+        pool,
+        configuration,
+        plans=plans,
+        fold=fold,
+        ratio=ratio,
+        name=name,
+        previous_trainer=previous_trainer,
+        allow_leakage=allow_leakage,
     )
     total, missing = len(preparation.pool), len(preparation.missing)
     click.echo(f"{missing} of {total} cases to preprocess into {preparation.prepared.data_folder}")
