@@ -16,6 +16,7 @@ from nnunet_project import CONFIGURATION, NAME, Project, keys, make, record
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume, LeakageError, PoolError
 from nnunet_integration.dataset import is_synthetic
 from nnunet_integration.prepare import prepare
+from nnunet_integration.record import stamp_scores
 from nnunet_integration.target import Target
 
 
@@ -138,6 +139,11 @@ def test_a_leaking_set_is_refused_or_stamped(trained: Project, tmp_path: Path, m
     with pytest.warns(UserWarning, match="LEAKAGE"):
         trainer.on_train_start()
     assert "autoencoder saw" in record(trainer)["leaks"][0]
+    summary = Path(trainer.output_folder, "validation", "summary.json")
+    summary.parent.mkdir()
+    summary.write_text('{"foreground_mean": {"Dice": NaN}}')
+    stamp_scores(Path(trainer.output_folder), record(trainer)["leaks"])
+    assert "autoencoder saw" in json.loads(summary.read_text())["LEAKAGE ALLOWED"][0]
 
 
 def test_the_guard_looks_at_the_cases_that_nnunet_validates_on(
