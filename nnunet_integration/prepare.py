@@ -60,6 +60,7 @@ def plan_preparation(
     ratio: float | None = None,
     name: str | None = None,
     allow_leakage: bool = False,
+    renewing: bool = False,
 ) -> Preparation:
     """Checks everything that can be checked beforehand, and writes nothing but a split that nnU-Net would make too.
 
@@ -91,6 +92,7 @@ def plan_preparation(
         pool=source.info.settings_hash,
         generator=source.info.generator,
         leaks=tuple(map(str, leaks)),
+        renewing=renewing,
     )
     prepared = PreparedSet.of(target, info.name, fold)
     prepared.check_resumes(info)
@@ -147,9 +149,8 @@ def run_preparation(
     """
     prepared = preparation.prepared
     prepared.begin(preparation.info)
-    prepared.data_folder.mkdir(parents=True, exist_ok=True)
     before = len(preparation.pool) - len(preparation.missing)
-    for done, case in enumerate(_preprocess_all(preparation, num_processes), before + 1):
+    for done, case in enumerate(preprocess_missing(preparation, num_processes), before + 1):
         prepared.add(case)
         progress(done)
     report = compare_with_real(preparation.target, preparation.split.train, prepared, preparation.pool)
@@ -204,7 +205,8 @@ class _Task:
     data_folder: Path
 
 
-def _preprocess_all(preparation: Preparation, num_processes: int) -> Iterator[PreparedCase]:
+def preprocess_missing(preparation: Preparation, num_processes: int) -> Iterator[PreparedCase]:
+    """Preprocesses what is missing and yields it, files in place; it still has to be added to the set."""
     tasks = [
         _Task(preparation.pool, case, preparation.target, preparation.prepared.data_folder)
         for case in preparation.missing
