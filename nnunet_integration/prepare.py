@@ -16,7 +16,7 @@ from lldm_aug import __version__
 from lldm_aug.blending.ratio import check_ratio
 from lldm_aug.data.patients import PATIENTS_FILE
 from lldm_aug.data.splits import Fold, Split, split_of
-from lldm_aug.errors import DatasetError, LabelError, PoolError
+from lldm_aug.errors import ConfigError, DatasetError, LabelError, PoolError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.pool.dataset import PoolDataset
@@ -65,6 +65,7 @@ def plan_preparation(
     name: str | None = None,
     previous_trainer: str | None = None,
     allow_leakage: bool = False,
+    renewing: bool = False,
 ) -> Preparation:
     """Checks everything that can be checked beforehand, and writes nothing but a split that nnU-Net would make too.
 
@@ -74,6 +75,7 @@ def plan_preparation(
         PoolError, LabelError: when the pool is damaged, or its labels or channels are not the data set's.
         LeakageError: when a validation case of the fold, or its patient, went into the generator, a mask or training.
         IncompatibleResume: when the set was begun with another pool, generator or preprocessing.
+        ConfigError: when a pool that renews itself is asked for in a cascade.
     """
     target = Target.find(dataset_name, configuration, plans)
     source = PoolDataset(pool)
@@ -95,10 +97,13 @@ def plan_preparation(
         pool=source.info.settings_hash,
         generator=source.info.generator,
         leaks=tuple(map(str, leaks)),
+        renewing=renewing,
     )
     prepared = PreparedSet.of(target, info.name, fold)
     prepared.check_resumes(info)
     previous = PreviousStage.of(target, prepared, fold, previous_trainer)
+    if previous is not None and renewing:
+        raise ConfigError(f"{configuration} is a cascade, which no pool that renews itself can feed", where="--follow")
     if previous is not None:
         previous.check_trained()
     return Preparation(target, source, prepared, info, split, _missing(source, prepared), previous)
@@ -163,22 +168,33 @@ def run_preparation(
         progress: called with the number of cases that are done.
     """
     prepared = preparation.prepared
-    patients = preparation.target.patients()
-    if patients:  # a training may run where there are no raw data
-        write_json(preparation.target.folder / PATIENTS_FILE, patients)
-    prepared.begin(preparation.info)
-    prepared.data_folder.mkdir(parents=True, exist_ok=True)
+    begin(preparation)
     before = len(preparation.pool) - len(preparation.missing)
-    for done, case in enumerate(_preprocess_all(preparation, num_processes), before + 1):
-        if preparation.previous is not None:
-            preparation.previous.forget(case.case_id)
-        prepared.add(case)
+    for done, _ in enumerate(complete(preparation, num_processes), before + 1):
         progress(done)
-    if preparation.previous is not None:
-        preparation.previous.make(preparation.pool)
     report = compare_with_real(preparation.target, preparation.split.train, prepared, preparation.pool)
     write_json(prepared.report_path, report)
     return report
+
+
+def begin(preparation: Preparation) -> None:
+    """Writes what the set is, and what a training on another machine needs to know of the patients."""
+    patients = preparation.target.patients()
+    if patients:
+        write_json(preparation.target.folder / PATIENTS_FILE, patients)
+    preparation.prepared.begin(preparation.info)
+
+
+def complete(preparation: Preparation, num_processes: int) -> Iterator[PreparedCase]:
+    """Preprocesses what is missing, and yields each case when it has been added to the set."""
+    previous = preparation.previous
+    for case in _preprocess_all(preparation, num_processes):
+        if previous is not None:
+            previous.forget(case.case_id)
+        preparation.prepared.add(case)
+        yield case
+    if previous is not None:
+        previous.make(preparation.pool)
 
 
 def check_agreement(pool: PoolDataset, target: Target) -> None:

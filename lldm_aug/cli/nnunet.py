@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,10 @@ def nnunet() -> None:
     "--previous-trainer", default=None, help="Trainer of a cascade's 3d_lowres; nnUNetTrainerLLDMAug by default."
 )
 @click.option("--allow-leakage", is_flag=True, help="Go on although validation cases leaked. Scores then mean nothing.")
+@click.option("--follow", is_flag=True, help="Go on until stopped: prepare new cases of a pool made with --follow.")
+@click.option(
+    "--every", type=click.FloatRange(min=0), default=10.0, help="With --follow, seconds between looks at the pool."
+)
 @dry_run_option
 def prepare(
     dataset: str,
@@ -45,13 +51,16 @@ def prepare(
     processes: int,
     previous_trainer: str | None,
     allow_leakage: bool,
+    follow: bool,
+    every: float,
     dry_run: bool,
 ) -> None:
     """Preprocess a pool with a data set's own plans, into a folder beside its real cases.
 
     Run again, it goes on with what is missing. Then train with -tr nnUNetTrainerLLDMAug; for trying it out, the
     environment variables LLDM_AUG_EPOCHS, LLDM_AUG_ITERATIONS and LLDM_AUG_VAL_ITERATIONS shorten a training, and
-    LLDM_AUG_RATIO, LLDM_AUG_SEED and LLDM_AUG_SET choose another blend.
+    LLDM_AUG_RATIO, LLDM_AUG_SEED and LLDM_AUG_SET choose another blend. With --follow beside a 'lldm-aug generate
+    --follow', a running training takes the new cases at its next epoch; stop it with Ctrl-C or SIGTERM.
 
     \b
     Example:
@@ -61,17 +70,21 @@ def prepare(
     from lldm_aug.cli.progress import progress_bar
     from nnunet_integration.prepare import plan_preparation, run_preparation
 
-    preparation = plan_preparation(
-        dataset,
-        pool,
-        configuration,
+    plan = partial(
+        plan_preparation,
+        *(dataset, pool, configuration),
         plans=plans,
         fold=fold,
         ratio=ratio,
         name=name,
         previous_trainer=previous_trainer,
         allow_leakage=allow_leakage,
+        renewing=follow,
     )
+    if follow and not dry_run:
+        _follow(pool, plan, every, processes)
+        return
+    preparation = plan()
     total, missing = len(preparation.pool), len(preparation.missing)
     click.echo(f"{missing} of {total} cases to preprocess into {preparation.prepared.data_folder}")
     if dry_run:
@@ -79,6 +92,16 @@ def prepare(
     with progress_bar("preprocessing", total=total, done=total - missing) as update:
         report = run_preparation(preparation, num_processes=processes, progress=update)
     _show(preparation, report)
+
+
+def _follow(pool: Path, plan: Callable[[], Preparation], every: float, processes: int) -> None:
+    from lldm_aug.interrupt import stop_requests
+    from nnunet_integration.follow import follow_pool
+
+    with stop_requests() as stop:
+        for done in follow_pool(pool, plan, lambda: stop.wait(every), processes):
+            cases = len(done.prepared.cases())
+            click.echo(f"{len(done.missing)} cases preprocessed; {cases} in {done.prepared.data_folder}")
 
 
 def _show(preparation: Preparation, report: dict[str, Any]) -> None:
