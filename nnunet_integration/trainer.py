@@ -16,6 +16,7 @@ from lldm_aug.blending.leakage import check_leakage
 from lldm_aug.errors import DatasetError, IncompatibleResume
 from nnunet_integration.dataset import Blend, BlendedDataset, is_synthetic
 from nnunet_integration.loader import blended_loader
+from nnunet_integration.networks import has_one_output
 from nnunet_integration.prepared import PreparedSet, find_prepared
 from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, write_record
 from nnunet_integration.settings import from_environment, from_plans
@@ -62,6 +63,8 @@ class LLDMAugMixin(_Trainer):
         for name in _LENGTHS:
             if getattr(self.blend_settings, name) is not None:
                 setattr(self, name, getattr(self.blend_settings, name))
+        if has_one_output(self.configuration_manager.network_arch_class_name):
+            self.enable_deep_supervision = False
         self._record: TrainingRecord | None = None
         self._drawn: list[str] = []
 
