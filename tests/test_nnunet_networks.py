@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from nnunet_project import CONFIGURATION, NAME, Project
 
 from lldm_aug.cli import main
+from lldm_aug.doctor import discover_folder
 from lldm_aug.errors import ConfigError, IncompatibleResume
 from nnunet_integration.architectures import NETWORKS, add_networks
 from nnunet_integration.networks import AttentionUNet, MedNeXt, SegResNet, SingleOutput, UNetPlusPlus, VNet
@@ -106,6 +107,7 @@ def test_it_trains_validates_and_predicts(
 
     for variable, value in {"EPOCHS": 1, "ITERATIONS": 2, "VAL_ITERATIONS": 1}.items():
         monkeypatch.setenv(f"LLDM_AUG_{variable}", str(value))
+    monkeypatch.setenv("nnUNet_extTrainer", str(discover_folder()))
     (configuration,) = add_networks(Target.find("700", WIDE), [name])
     folder = Path(os.environ["nnUNet_preprocessed"], NAME)
     plans = {**json.loads((folder / "nnUNetPlans.json").read_text()), "continue_training": False}
