@@ -19,6 +19,7 @@ from nnunet_integration.cascade import PreviousStage
 from nnunet_integration.dataset import Blend, BlendedDataset, is_synthetic
 from nnunet_integration.guard import guard
 from nnunet_integration.loader import blended_loader
+from nnunet_integration.networks import has_one_output
 from nnunet_integration.prepared import PreparedSet, find_prepared
 from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, stamp_scores, write_record
 from nnunet_integration.settings import from_environment, from_plans
@@ -70,6 +71,8 @@ class LLDMAugMixin(_Trainer):
             own, other = f"/{type(self).__name__}__", f"/{self.blend_settings.previous_trainer}__"
             self.folder_with_segs_from_previous_stage = self.folder_with_segs_from_previous_stage.replace(own, other)
         self._blend: Blend | None = None
+        if has_one_output(self.configuration_manager.network_arch_class_name):
+            self.enable_deep_supervision = False
         self._record: TrainingRecord | None = None
         self._drawn: list[str] = []
 

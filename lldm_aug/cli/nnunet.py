@@ -104,6 +104,30 @@ def _follow(pool: Path, plan: Callable[[], Preparation], every: float, processes
             click.echo(f"{len(done.missing)} cases preprocessed; {cases} in {done.prepared.data_folder}")
 
 
+@nnunet.command()
+@click.option("-d", "--data", "dataset", metavar="DATASET", required=True, help="Data set: 700, or its whole name.")
+@click.option(
+    "-c", "--configuration", default="3d_fullres", help="Configuration whose data, patch and batch they share."
+)
+@click.option("-p", "--plans", default="nnUNetPlans", help="Name of the plans.")
+@click.argument("names", nargs=-1, metavar="[NETWORK]...")
+def networks(dataset: str, configuration: str, plans: str, names: tuple[str, ...]) -> None:
+    """Add configurations with other networks to the plans: unet resunet attunet unetpp segresnet mednext vnet.
+
+    Without names all are added. Each has results of its own; prepared pools serve all of them.
+
+    \b
+    Example:
+      lldm-aug nnunet networks -d 700 attunet segresnet
+      nnUNetv2_train 700 3d_fullres_attunet 0 -tr nnUNetTrainerLLDMAug
+    """
+    from nnunet_integration.architectures import NETWORKS, add_networks
+    from nnunet_integration.target import Target
+
+    for name in add_networks(Target.find(dataset, configuration, plans), names or tuple(NETWORKS)):
+        click.echo(name)
+
+
 def _show(preparation: Preparation, report: dict[str, Any]) -> None:
     for warning in report["warnings"]:
         click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {warning}", err=True)
