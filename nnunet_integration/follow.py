@@ -7,11 +7,16 @@ from pathlib import Path
 
 from lldm_aug.errors import PoolError
 from lldm_aug.pool.manifest import read_cases
+from lldm_aug.pool.retired import GRACE_SECONDS
 from nnunet_integration.prepare import Preparation, begin, complete
 
 
 def follow_pool(
-    pool: Path, plan: Callable[[], Preparation], wait: Callable[[], bool], num_processes: int = 1
+    pool: Path,
+    plan: Callable[[], Preparation],
+    wait: Callable[[], bool],
+    num_processes: int = 1,
+    grace_seconds: float = GRACE_SECONDS,
 ) -> Iterator[Preparation]:
     """Brings the set up to the pool again and again; yields what it did after each round in which there was something.
 
@@ -23,6 +28,7 @@ def follow_pool(
         plan: checks the pool and says what is missing (see `plan_preparation`).
         wait: waits for a while between rounds; True ends them.
         num_processes: processes to preprocess with.
+        grace_seconds: for how long files of a case that was let go stay on disk.
 
     Raises:
         LldmAugError: as `plan_preparation`, or when a case that the pool still has is damaged.
@@ -33,7 +39,7 @@ def follow_pool(
     preparation = plan()
     prepared = preparation.prepared
     begin(preparation)
-    retired = prepared.retired()
+    retired = prepared.retired(grace_seconds)
     while True:
         _catch_up(preparation, num_processes)
         gone = sorted({*prepared.cases()} - {*read_cases(pool)})

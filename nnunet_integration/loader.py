@@ -32,6 +32,7 @@ class BlendedDataLoader(nnUNetDataLoader):
         """Keys of a batch: floor(B * ratio + U(0, 1)) synthetic cases in random slots, each kind drawn uniformly."""
         data: BlendedDataset = self._data
         blend = data.blend
+        data.renew()
         if self._rng is None:  # only now, in the worker, is the worker's number known
             self._rng = numpy_rng("nnU-Net blend", blend.seed, blend.rank, blend.start_epoch, int(self.thread_id))
         slots = synthetic_slots(self.batch_size, blend.ratio, self._rng)

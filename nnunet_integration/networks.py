@@ -44,7 +44,8 @@ class SingleOutput(nn.Module):
         missing = [wanted - side for side, wanted in zip(shape, target, strict=True)]
         padding = [n for lacking in reversed(missing) for n in (0, lacking)]  # of the last axis first
         out: torch.Tensor = self.net(F.pad(x, padding))
-        return out[(..., *(slice(side) for side in shape))]
+        inside = (slice(None), slice(None), *(slice(side) for side in shape))
+        return out[inside]
 
 
 def _refuse_deep_supervision(deep_supervision: bool, name: str) -> None:

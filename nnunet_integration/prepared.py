@@ -19,7 +19,7 @@ from lldm_aug.io.atomic import append_json_line, read_json_lines, write_text
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.pool.manifest import FileRecord, MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance
-from lldm_aug.pool.retired import RetiredCases, read_retired
+from lldm_aug.pool.retired import GRACE_SECONDS, RetiredCases, read_retired
 from lldm_aug.record import Record
 from nnunet_integration.target import Target
 
@@ -177,9 +177,11 @@ class PreparedSet:
         """Adds a case whose files are in place."""
         append_json_line(self.cases_path, case.model_dump(mode="json"))
 
-    def retired(self) -> RetiredCases:
-        """For letting cases go."""
-        return RetiredCases(self.retired_path, lambda case_id: [self.data_folder / f"{case_id}{e}" for e in ENDINGS])
+    def retired(self, grace_seconds: float = GRACE_SECONDS) -> RetiredCases:
+        """For letting cases go; see there."""
+        return RetiredCases(
+            self.retired_path, lambda name: [self.data_folder / f"{name}{ending}" for ending in ENDINGS], grace_seconds
+        )
 
     def is_whole(self, case: PreparedCase) -> bool:
         """Whether the files of a case have the sizes that its line says."""

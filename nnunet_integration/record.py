@@ -27,6 +27,7 @@ class EpochCounts(Record):
         cases: slots of all batches, all ranks together.
         synthetic: slots that held a synthetic case.
         distinct: different synthetic cases among them.
+        seen: different synthetic cases that the training has drawn by then.
     """
 
     epoch: int
@@ -34,6 +35,7 @@ class EpochCounts(Record):
     cases: int
     synthetic: int
     distinct: int
+    seen: int = 0
 
 
 class TrainingRecord(Record):

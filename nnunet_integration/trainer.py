@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,10 @@ from nnunet_integration.dataset import Blend, BlendedDataset, is_synthetic
 from nnunet_integration.guard import guard
 from nnunet_integration.loader import blended_loader
 from nnunet_integration.networks import has_one_output
+from nnunet_integration.offer import Offers
 from nnunet_integration.prepared import PreparedSet, find_prepared
 from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, stamp_scores, write_record
+from nnunet_integration.seen import SeenCases
 from nnunet_integration.settings import from_environment, from_plans
 from nnunet_integration.target import Target
 
@@ -74,6 +77,8 @@ class LLDMAugMixin(_Trainer):
         if has_one_output(self.configuration_manager.network_arch_class_name):
             self.enable_deep_supervision = False
         self._record: TrainingRecord | None = None
+        self._offers: Offers | None = None
+        self._seen: SeenCases | None = None
         self._drawn: list[str] = []
 
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
@@ -85,7 +90,7 @@ class LLDMAugMixin(_Trainer):
         real, validation = super().get_tr_and_val_datasets()
         if self.is_cascaded:
             self._check_previous_stage(real, validation)
-        self._blend = None
+        self._blend = self._offers = None
         if self.blend_settings.ratio == 0:
             self._begin_record(0.0)
             return real, validation
@@ -98,6 +103,10 @@ class LLDMAugMixin(_Trainer):
         leaks = self._check_leakage(target, prepared, real.identifiers, validation.identifiers)
         previous = PreviousStage.of(target, prepared, self.fold, self.blend_settings.previous_trainer)
         synthetic = self._synthetic(prepared, previous)
+        if info.renewing:
+            check = partial(self._check_leakage, target, prepared, real.identifiers, validation.identifiers)
+            self._offers = Offers(Path(self.output_folder), prepared, check)
+            self._offer()
         self._begin_record(schedule.value, prepared, leaks, None if previous is None else previous.model_hash)
         start = self.current_epoch
         self._blend = Blend(schedule, self._seed(), self.local_rank, start, SharedEpoch(start))
@@ -105,7 +114,7 @@ class LLDMAugMixin(_Trainer):
             f"Blending prepared set {info.name!r} ({len(synthetic.identifiers)} synthetic cases) with "
             f"{len(real.identifiers)} real ones at ratio {schedule.value}, seed {self._seed()}; validation is real only"
         )
-        return BlendedDataset(real, synthetic, self._blend), validation
+        return BlendedDataset(real, synthetic, self._blend, self._offers and self._offers.folder), validation
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """nnU-Net's own loaders; the one over a blended data set chooses its cases."""
@@ -117,12 +126,14 @@ class LLDMAugMixin(_Trainer):
     def on_train_start(self) -> None:
         """Writes ``lldm_aug.json`` once everything has been checked."""
         super().on_train_start()
+        self._seen = SeenCases(Path(self.output_folder), self.current_epoch) if self.local_rank == 0 else None
         self._write_record()
 
     def on_train_epoch_start(self) -> None:
         """Tells the workers of the epoch, and begins to count."""
         super().on_train_epoch_start()
         if self._blend is not None:
+            self._offer()
             self._blend.epoch.set(self.current_epoch)
         self._drawn = []
 
@@ -147,8 +158,11 @@ class LLDMAugMixin(_Trainer):
             cases=len(drawn),
             synthetic=len(synthetic),
             distinct=len(set(synthetic)),
+            seen=0 if self._seen is None else self._seen.add(self.current_epoch, synthetic),
         )
-        self.print_to_log_file(f"synthetic {counts.synthetic} of {counts.cases} ({counts.distinct} different)")
+        self.print_to_log_file(
+            f"synthetic {counts.synthetic} of {counts.cases} ({counts.distinct} different, {counts.seen} so far)"
+        )
         if self._record is not None:
             self._record = self._record.with_epoch(counts)
         self._write_record()
@@ -160,6 +174,13 @@ class LLDMAugMixin(_Trainer):
         if record is not None and record.leaks and self.local_rank == 0:
             self.print_to_log_file(f"LEAKAGE ALLOWED: {'; '.join(record.leaks)}; these scores mean nothing")
             stamp_scores(Path(self.output_folder), record.leaks)
+
+    def _offer(self) -> None:
+        """Offers the workers what a set that renews itself has now; every rank waits for the first one's offer."""
+        if self._offers is not None and self.local_rank == 0:
+            self._offers.make(self.current_epoch)
+        if self._offers is not None and self.is_ddp:
+            dist.barrier()
 
     def _target(self) -> Target:
         folder = Path(self.preprocessed_dataset_folder_base)

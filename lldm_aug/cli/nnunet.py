@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lldm_aug.cli.options import EXISTING_FOLDER, FOLD, dry_run_option
+from lldm_aug.pool.retired import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from nnunet_integration.prepare import Preparation
@@ -39,6 +40,13 @@ def nnunet() -> None:
 @click.option(
     "--every", type=click.FloatRange(min=0), default=10.0, help="With --follow, seconds between looks at the pool."
 )
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=GRACE_SECONDS,
+    show_default=True,
+    help="With --follow, seconds that files of cases stay which the pool let go: longer than an epoch.",
+)
 @dry_run_option
 def prepare(
     dataset: str,
@@ -53,6 +61,7 @@ def prepare(
     allow_leakage: bool,
     follow: bool,
     every: float,
+    grace: float,
     dry_run: bool,
 ) -> None:
     """Preprocess a pool with a data set's own plans, into a folder beside its real cases.
@@ -82,7 +91,7 @@ def prepare(
         renewing=follow,
     )
     if follow and not dry_run:
-        _follow(pool, plan, every, processes)
+        _follow(pool, plan, every, grace, processes)
         return
     preparation = plan()
     total, missing = len(preparation.pool), len(preparation.missing)
@@ -94,12 +103,12 @@ def prepare(
     _show(preparation, report)
 
 
-def _follow(pool: Path, plan: Callable[[], Preparation], every: float, processes: int) -> None:
+def _follow(pool: Path, plan: Callable[[], Preparation], every: float, grace: float, processes: int) -> None:
     from lldm_aug.interrupt import stop_requests
     from nnunet_integration.follow import follow_pool
 
     with stop_requests() as stop:
-        for done in follow_pool(pool, plan, lambda: stop.wait(every), processes):
+        for done in follow_pool(pool, plan, lambda: stop.wait(every), processes, grace):
             cases = len(done.prepared.cases())
             click.echo(f"{len(done.missing)} cases preprocessed; {cases} in {done.prepared.data_folder}")
 
