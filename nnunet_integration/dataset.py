@@ -88,7 +88,7 @@ class BlendedDataset:
 
     def _another(self, gone: str) -> str:
         """A case to take the place of one whose files went while a long epoch still drew it."""
-        names = [key.removeprefix(PREFIX) for key in self.synthetic_keys]
+        names: list[str] = [key.removeprefix(PREFIX) for key in self.synthetic_keys]
         there = [name for name in names if Path(self.synthetic.source_folder, f"{name}.pkl").exists()]
         if not there:
             raise PoolError(

@@ -114,7 +114,8 @@ class LLDMAugMixin(_Trainer):
             f"Blending prepared set {info.name!r} ({len(synthetic.identifiers)} synthetic cases) with "
             f"{len(real.identifiers)} real ones at ratio {schedule.value}, seed {self._seed()}; validation is real only"
         )
-        return BlendedDataset(real, synthetic, self._blend, self._offers and self._offers.folder), validation
+        offers = None if self._offers is None else self._offers.folder
+        return BlendedDataset(real, synthetic, self._blend, offers), validation
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """nnU-Net's own loaders; the one over a blended data set chooses its cases."""
