@@ -158,3 +158,18 @@ def parse_fold(text: str) -> Fold:
     if not re.fullmatch(r"[0-9]{1,6}", text):
         raise DatasetError(f"fold {text!r} is neither a number nor 'all'")
     return int(text)
+
+
+def parse_folds(text: str) -> tuple[int, ...]:
+    """``"0-4"`` to 0, 1, 2, 3, 4, and ``"0,2"`` to 0, 2; each once, in this order.
+
+    Raises:
+        DatasetError: for anything else.
+    """
+    folds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part.strip())
+        if found is None or int(found[2] or found[1]) < int(found[1]):
+            raise DatasetError(f"folds {text!r} are no numbers such as '0-4' or '0,2'")
+        folds += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return tuple(dict.fromkeys(folds))
