@@ -97,8 +97,9 @@ def _validated(given: Mapping[str, Any], where: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ").rstrip(".")
         field = ".".join(map(str, first["loc"]))
         known = ", ".join(Settings.model_fields)
         raise ConfigError(
-            f"{first['msg']} (got {first['input']!r})", where=where(field), fix=f"the settings are {known}"
+            f"{message} (got {first['input']!r})", where=where(field), fix=f"the settings are {known}"
         ) from error

@@ -11,6 +11,7 @@ import pytest
 
 NAME = "Dataset700_Blobs"
 CONFIGURATION = "3d_fullres"
+os.environ.setdefault("nnUNet_def_n_proc", "1")  # nnU-Net reads it when it is imported: 8 processes by default
 
 
 @dataclass(frozen=True)

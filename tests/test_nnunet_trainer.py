@@ -337,3 +337,16 @@ def test_the_commands_train_validate_go_on_and_predict(trained: Project, tmp_pat
         trained, "nnUNetv2_predict", "-i", tmp_path, "-o", out, *arguments, "-npp", "1", "-nps", "1", "--disable_tta"
     )
     assert (out / "case_00.nii.gz").is_file()
+
+
+@pytest.mark.slow
+def test_the_commands_find_a_blended_variant_by_its_name(trained: Project, tmp_path: Path) -> None:
+    name = "nnUNetTrainerNoMirroringLLDMAug"
+    train = ("nnUNetv2_train", "700", CONFIGURATION, "all", "-tr", name, "-device", "cpu")
+    log = nnunet(trained, *train, workers="2")
+    assert "Mean Validation Dice" in log, log
+    shutil.copy(trained.root / "nnUNet_raw" / NAME / "imagesTr" / "case_00_0000.nii.gz", tmp_path)
+    out = tmp_path / "out"
+    arguments = ("-d", "700", "-c", CONFIGURATION, "-f", "all", "-tr", name, "-device", "cpu", "-npp", "1", "-nps", "1")
+    nnunet(trained, "nnUNetv2_predict", "-i", tmp_path, "-o", out, *arguments)
+    assert (out / "case_00.nii.gz").is_file()

@@ -1,17 +1,20 @@
 """Patients with several cases: the file, the split by patients, and who is whose relative."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pools import provenance
 from volumes import write_dataset
 
 from lldm_aug.data.patients import read_patients, relatives
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split, make_splits
-from lldm_aug.errors import DatasetError
+from lldm_aug.errors import DatasetError, LeakageError
+from lldm_aug.evaluation.heldout import HeldOut, refuse_seen
 
 CASES = tuple(f"c{i}" for i in range(12))
 PATIENTS = {case: f"p{i // 2}" for i, case in enumerate(CASES)}
@@ -93,3 +96,12 @@ def test_a_split_that_nnunet_made_before_is_refused(dataset: RawDataset) -> None
     write(dataset, PATIENTS)
     with pytest.raises(DatasetError, match="patients in training and validation of fold 0: p"):
         load_split(dataset, 0)
+
+
+def test_a_held_out_patient_is_not_judged_by_who_has_seen_another_of_its_cases(dataset: RawDataset) -> None:
+    write(dataset, PATIENTS)
+    heldout = HeldOut(dataset, 0, masks=("c0",), others=("c4",), asked=1, unusable={})
+    for seen, is_leak in (("c1", True), ("c8", False)):
+        stages = provenance(dataset.name, [seen]).stages
+        with pytest.raises(LeakageError, match=r"c1 \(same patient as c0\)") if is_leak else nullcontext():
+            refuse_seen(heldout, stages, "the generator", dataset.folder)
