@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ class BlendedDataLoader(nnUNetDataLoader):
         """Keys of a batch: floor(B * ratio + U(0, 1)) synthetic cases in random slots, each kind drawn uniformly."""
         data: BlendedDataset = self._data
         blend = data.blend
+        data.renew()
         if self._rng is None:  # only now, in the worker, is the worker's number known
             self._rng = numpy_rng("nnU-Net blend", blend.seed, blend.rank, blend.start_epoch, int(self.thread_id))
         slots = synthetic_slots(self.batch_size, blend.ratio, self._rng)
@@ -53,34 +56,37 @@ class MadeLoaders:
 
 
 @contextmanager
-def blended_loader(get_dataloaders: Callable[..., Any]) -> Iterator[MadeLoaders]:
+def blended_loader(trainer: type) -> Iterator[MadeLoaders]:
     """Lets nnU-Net's own ``get_dataloaders`` make a `BlendedDataLoader` for a `BlendedDataset`.
 
     ``get_dataloaders`` names its loader class as a global of its module; that name is replaced for as long as it runs,
-    so that not a line of it has to be copied.
+    so that not a line of it has to be copied. The same goes for the overrides in other modules.
 
     Args:
-        get_dataloaders: the bound method that will be called.
+        trainer: class of the trainer whose method will be called.
 
     Yields:
         A counter to check afterwards.
 
     Raises:
-        TrainingError: when the method's module has no such name.
+        TrainingError: when no such method names a loader.
     """
-    names = getattr(get_dataloaders, "__globals__", {})
-    if LOADER_NAME not in names:
-        raise TrainingError(f"{get_dataloaders!r} does not use {LOADER_NAME}", fix="blend a trainer that does")
-    original, made = names[LOADER_NAME], MadeLoaders()
-
-    def make(data: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(data, BlendedDataset):
-            return original(data, *args, **kwargs)
-        made.count += 1
-        return BlendedDataLoader(data, *args, **kwargs)
-
-    names[LOADER_NAME] = make
+    methods = [vars(base)["get_dataloaders"] for base in trainer.__mro__ if "get_dataloaders" in vars(base)]
+    modules = [names for method in methods if LOADER_NAME in (names := inspect.unwrap(method).__globals__)]
+    if not modules:
+        raise TrainingError(f"{trainer.__name__} does not use {LOADER_NAME}", fix="blend a trainer that does")
+    originals, made = [names[LOADER_NAME] for names in modules], MadeLoaders()
     try:
+        for names, original in zip(modules, originals, strict=True):
+            names[LOADER_NAME] = partial(_make, original, made)
         yield made
     finally:
-        names[LOADER_NAME] = original
+        for names, original in zip(modules, originals, strict=True):
+            names[LOADER_NAME] = original
+
+
+def _make(original: Callable[..., Any], made: MadeLoaders, data: Any, *args: Any, **kwargs: Any) -> Any:
+    if not isinstance(data, BlendedDataset):
+        return original(data, *args, **kwargs)
+    made.count += 1
+    return BlendedDataLoader(data, *args, **kwargs)

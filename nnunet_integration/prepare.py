@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from lldm_aug import __version__
-from lldm_aug.blending.leakage import check_leakage
 from lldm_aug.blending.ratio import check_ratio
+from lldm_aug.data.patients import PATIENTS_FILE
 from lldm_aug.data.splits import Fold, Split, split_of
-from lldm_aug.errors import DatasetError, LabelError, PoolError
+from lldm_aug.errors import ConfigError, DatasetError, LabelError, PoolError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
 from lldm_aug.pool.verify import file_record
+from nnunet_integration.cascade import PreviousStage
+from nnunet_integration.guard import guard
 from nnunet_integration.prepared import ENDINGS, PreparedCase, PreparedSet, SetInfo
 from nnunet_integration.report import compare_with_real
 from nnunet_integration.target import Target
@@ -40,6 +42,7 @@ class Preparation:
         info: description of the prepared set.
         split: training and validation cases of the fold.
         missing: the pool's cases that are not prepared yet, or have changed since.
+        previous: what else a cascade needs.
     """
 
     target: Target
@@ -48,6 +51,7 @@ class Preparation:
     info: SetInfo
     split: Split
     missing: tuple[PoolCase, ...]
+    previous: PreviousStage | None = None
 
 
 def plan_preparation(
@@ -59,26 +63,28 @@ def plan_preparation(
     fold: Fold,
     ratio: float | None = None,
     name: str | None = None,
+    previous_trainer: str | None = None,
     allow_leakage: bool = False,
+    renewing: bool = False,
 ) -> Preparation:
     """Checks everything that can be checked beforehand, and writes nothing but a split that nnU-Net would make too.
 
     Raises:
-        DatasetError: when data set, plans, configuration or fold are missing.
+        DatasetError: when data set, plans, configuration or fold are missing, or a cascade's previous stage is not
+            trained yet.
         PoolError, LabelError: when the pool is damaged, or its labels or channels are not the data set's.
-        LeakageError: when a validation case of the fold went into the generator or a mask.
+        LeakageError: when a validation case of the fold, or its patient, went into the generator, a mask or training.
         IncompatibleResume: when the set was begun with another pool, generator or preprocessing.
+        ConfigError: when a pool that renews itself is asked for in a cascade.
     """
     target = Target.find(dataset_name, configuration, plans)
     source = PoolDataset(pool)
     check_agreement(source, target)
-    split = split_of(target.real_cases(), target.folder / "splits_final.json", fold)
-    leaks = check_leakage(
-        source.info.generator,
-        [case.mask for case in source.cases],
-        dataset=target.name,
-        validation=target.label_hashes(split.val),
-        allow=allow_leakage,
+    patients = target.patients()
+    split = split_of(target.real_cases(), target.folder / "splits_final.json", fold, patients=patients)
+    origins = [case.mask for case in source.cases]
+    leaks = guard(
+        target, source.info.generator, origins, training=split.train, validation=split.val, allow=allow_leakage
     )
     info = SetInfo(
         lldm_aug_version=__version__,
@@ -91,10 +97,16 @@ def plan_preparation(
         pool=source.info.settings_hash,
         generator=source.info.generator,
         leaks=tuple(map(str, leaks)),
+        renewing=renewing,
     )
     prepared = PreparedSet.of(target, info.name, fold)
     prepared.check_resumes(info)
-    return Preparation(target, source, prepared, info, split, _missing(source, prepared))
+    previous = PreviousStage.of(target, prepared, fold, previous_trainer)
+    if previous is not None and renewing:
+        raise ConfigError(f"{configuration} is a cascade, which no pool that renews itself can feed", where="--follow")
+    if previous is not None:
+        previous.check_trained()
+    return Preparation(target, source, prepared, info, split, _missing(source, prepared), previous)
 
 
 def prepare(
@@ -107,6 +119,7 @@ def prepare(
     ratio: float | None = None,
     name: str | None = None,
     num_processes: int = 1,
+    previous_trainer: str | None = None,
     allow_leakage: bool = False,
 ) -> Path:
     """Prepares a pool for the training of one fold; run again, it goes on with what is missing.
@@ -120,6 +133,7 @@ def prepare(
         ratio: share of synthetic cases unless a training is told otherwise; None leaves it to the trainer.
         name: name of the set; the pool's by default.
         num_processes: processes to preprocess with; each takes seconds to start.
+        previous_trainer: trainer of the previous stage, for cascades; nnUNetTrainerLLDMAug by default.
         allow_leakage: warn of leaked validation cases instead of refusing them.
 
     Returns:
@@ -129,7 +143,15 @@ def prepare(
         LldmAugError: as `plan_preparation`, or when a case of the pool is damaged.
     """
     preparation = plan_preparation(
-        dataset_name, pool, configuration, plans=plans, fold=fold, ratio=ratio, name=name, allow_leakage=allow_leakage
+        dataset_name,
+        pool,
+        configuration,
+        plans=plans,
+        fold=fold,
+        ratio=ratio,
+        name=name,
+        previous_trainer=previous_trainer,
+        allow_leakage=allow_leakage,
     )
     run_preparation(preparation, num_processes=num_processes)
     return preparation.prepared.data_folder
@@ -146,15 +168,33 @@ def run_preparation(
         progress: called with the number of cases that are done.
     """
     prepared = preparation.prepared
-    prepared.begin(preparation.info)
-    prepared.data_folder.mkdir(parents=True, exist_ok=True)
+    begin(preparation)
     before = len(preparation.pool) - len(preparation.missing)
-    for done, case in enumerate(_preprocess_all(preparation, num_processes), before + 1):
-        prepared.add(case)
+    for done, _ in enumerate(complete(preparation, num_processes), before + 1):
         progress(done)
     report = compare_with_real(preparation.target, preparation.split.train, prepared, preparation.pool)
     write_json(prepared.report_path, report)
     return report
+
+
+def begin(preparation: Preparation) -> None:
+    """Writes what the set is, and what a training on another machine needs to know of the patients."""
+    patients = preparation.target.patients()
+    if patients:
+        write_json(preparation.target.folder / PATIENTS_FILE, patients)
+    preparation.prepared.begin(preparation.info)
+
+
+def complete(preparation: Preparation, num_processes: int) -> Iterator[PreparedCase]:
+    """Preprocesses what is missing, and yields each case when it has been added to the set."""
+    previous = preparation.previous
+    for case in _preprocess_all(preparation, num_processes):
+        if previous is not None:
+            previous.forget(case.case_id)
+        preparation.prepared.add(case)
+        yield case
+    if previous is not None:
+        previous.make(preparation.pool)
 
 
 def check_agreement(pool: PoolDataset, target: Target) -> None:

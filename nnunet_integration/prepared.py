@@ -19,6 +19,7 @@ from lldm_aug.io.atomic import append_json_line, read_json_lines, write_text
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.pool.manifest import FileRecord, MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance
+from lldm_aug.pool.retired import GRACE_SECONDS, RetiredCases, read_retired
 from lldm_aug.record import Record
 from nnunet_integration.target import Target
 
@@ -42,6 +43,7 @@ class SetInfo(Record):
         pool: the pool's settings hash.
         generator: what the generator was trained on.
         leaks: validation cases that leaked, where that was allowed.
+        renewing: whether its cases come and go with those of a pool that renews itself.
     """
 
     format_version: int = FORMAT_VERSION
@@ -55,6 +57,7 @@ class SetInfo(Record):
     pool: str
     generator: GeneratorProvenance
     leaks: tuple[str, ...] = ()
+    renewing: bool = False
 
     def identity(self) -> dict[str, Any]:
         """What may not change while a set is completed; the ratio may."""
@@ -111,6 +114,11 @@ class PreparedSet:
         return self.root / f"{self.data_identifier}.jsonl"
 
     @property
+    def retired_path(self) -> Path:
+        """File with a line for each case that was let go."""
+        return self.root / f"{self.data_identifier}.retired.jsonl"
+
+    @property
     def report_path(self) -> Path:
         """File of the comparison with the real cases."""
         return self.root / f"{self.data_identifier}.report.json"
@@ -148,11 +156,12 @@ class PreparedSet:
             )
 
     def begin(self, info: SetInfo) -> None:
-        """Writes the description."""
+        """Writes the description, and makes the folder of the cases."""
         write_text(self.info_path, info.model_dump_json(indent=2) + "\n")
+        self.data_folder.mkdir(parents=True, exist_ok=True)
 
     def cases(self) -> dict[str, PreparedCase]:
-        """The cases that are whole, by id; of two lines for one case the later one counts.
+        """The cases that are whole, by id, but for those let go; of two lines for one case the later one counts.
 
         Raises:
             PoolError: when a line is no valid record.
@@ -161,11 +170,18 @@ class PreparedSet:
             lines = [PreparedCase.model_validate(line) for line in read_json_lines(self.cases_path)]
         except ValidationError as error:
             raise PoolError(f"invalid line ({error.errors()[0]['msg']})", where=self.cases_path) from error
-        return {case.case_id: case for case in sorted(lines, key=lambda line: line.case_id)}
+        retired = read_retired(self.retired_path)
+        return {case.case_id: case for case in sorted(lines, key=lambda c: c.case_id) if case.case_id not in retired}
 
     def add(self, case: PreparedCase) -> None:
         """Adds a case whose files are in place."""
         append_json_line(self.cases_path, case.model_dump(mode="json"))
+
+    def retired(self, grace_seconds: float = GRACE_SECONDS) -> RetiredCases:
+        """For letting cases go; see there."""
+        return RetiredCases(
+            self.retired_path, lambda name: [self.data_folder / f"{name}{ending}" for ending in ENDINGS], grace_seconds
+        )
 
     def is_whole(self, case: PreparedCase) -> bool:
         """Whether the files of a case have the sizes that its line says."""
@@ -175,9 +191,10 @@ class PreparedSet:
         )
 
     def hash(self) -> str:
-        """SHA-256 over the description and all cases: names what a training drew from."""
-        cases = [case.model_dump(mode="json") for case in self.cases().values()]
-        return sha256_json([self.info().identity(), cases])
+        """SHA-256 over the description and all cases, if these stay: names what a training drew from."""
+        info = self.info()
+        cases = [] if info.renewing else [case.model_dump(mode="json") for case in self.cases().values()]
+        return sha256_json([info.identity(), cases])
 
     def check_fits(self, target: Target) -> None:
         """Refuses a set that was made with other preprocessing than the plans now ask for.

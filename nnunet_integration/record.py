@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from lldm_aug.errors import IncompatibleResume, PoolError
-from lldm_aug.io.atomic import write_text
+from lldm_aug.io.atomic import write_json, write_text
 from lldm_aug.record import Record
 
 FILE = "lldm_aug.json"
+STAMP = "LEAKAGE ALLOWED"
+"""Key of the leaks in nnU-Net's ``summary.json``."""
 
 
 class EpochCounts(Record):
@@ -19,15 +23,19 @@ class EpochCounts(Record):
 
     Args:
         epoch: number of the epoch.
+        ratio: share of synthetic cases that the schedule asked for; None in records of version 0.1.
         cases: slots of all batches, all ranks together.
         synthetic: slots that held a synthetic case.
         distinct: different synthetic cases among them.
+        seen: different synthetic cases that the training has drawn by then.
     """
 
     epoch: int
+    ratio: float | None = None
     cases: int
     synthetic: int
     distinct: int
+    seen: int = 0
 
 
 class TrainingRecord(Record):
@@ -36,10 +44,11 @@ class TrainingRecord(Record):
     Args:
         lldm_aug_version: version that trained.
         nnunetv2_version: version of nnU-Net.
-        ratio: share of synthetic cases.
+        ratio: share of synthetic cases, or the schedule.
         seed: seed of their choice.
         set_name: the prepared set; None for a ratio of 0.
         set_hash: hash over the set's description and cases.
+        previous_stage: SHA-256 of the weights that segmented the synthetic cases for a cascade.
         settings: all settings that were given, whatever their source.
         leaks: validation cases that leaked; if there are any, validation scores mean nothing.
         epochs: counts of each epoch.
@@ -47,17 +56,19 @@ class TrainingRecord(Record):
 
     lldm_aug_version: str
     nnunetv2_version: str
-    ratio: float
+    ratio: float | str
     seed: int
     set_name: str | None
     set_hash: str | None
+    previous_stage: str | None = None
     settings: dict[str, Any]
     leaks: tuple[str, ...]
     epochs: tuple[EpochCounts, ...] = ()
 
     def changed(self, other: TrainingRecord) -> list[str]:
         """Names of the settings of the blend in which two records differ; lengths of training are no such setting."""
-        return [key for key in ("ratio", "seed", "set_name", "set_hash") if getattr(self, key) != getattr(other, key)]
+        keys = ("ratio", "seed", "set_name", "set_hash", "previous_stage")
+        return [key for key in keys if getattr(self, key) != getattr(other, key)]
 
     def continued_by(self, new: TrainingRecord, epoch: int) -> TrainingRecord:
         """The record of a training that goes on at an epoch.
@@ -73,7 +84,9 @@ class TrainingRecord(Record):
                 fix="restore the settings, or train from the start in a results folder of its own "
                 "(a configuration that inherits, such as 3d_fullres_syn50)",
             )
-        return new.model_copy(update={"epochs": tuple(counts for counts in self.epochs if counts.epoch < epoch)})
+        epochs = tuple(counts for counts in self.epochs if counts.epoch < epoch)
+        leaks = tuple(dict.fromkeys((*self.leaks, *new.leaks)))  # what leaked once stays in the weights
+        return new.model_copy(update={"epochs": epochs, "leaks": leaks})
 
     def with_epoch(self, counts: EpochCounts) -> TrainingRecord:
         """The record with one more epoch."""
@@ -100,3 +113,10 @@ def read_record(folder: Path) -> TrainingRecord | None:
 def write_record(folder: Path, record: TrainingRecord) -> None:
     """Writes the record of a fold folder."""
     write_text(folder / FILE, record.model_dump_json(indent=2) + "\n")
+
+
+def stamp_scores(folder: Path, leaks: Sequence[str]) -> None:
+    """Writes leaks into ``validation/summary.json`` of a fold folder, where its scores are read from."""
+    path = folder / "validation" / "summary.json"
+    if path.is_file():  # benchmark trainers validate nothing
+        write_json(path, {STAMP: list(leaks), **json.loads(path.read_text(encoding="utf-8"))})

@@ -80,7 +80,7 @@ def load_nnunet_referee(path: Path, device: torch.device) -> NnunetReferee:
     schema = LabelSchema.from_dataset_json(description, model / "dataset.json")
     files = (model / "dataset.json", model / "plans.json", fold_folder / CHECKPOINT)
     return NnunetReferee(
-        predictor=_predictor(model, fold, device),
+        predictor=load_predictor(model, fold, device),
         reorients="reorient" in str(plans.get("image_reader_writer", "")).lower(),
         hash=sha256_json([sha256_file(file) for file in files]),
         schema=schema,
@@ -102,14 +102,22 @@ def _fold_folder(path: Path) -> Path:
     return found[0]
 
 
-def _predictor(model: Path, fold: Fold, device: torch.device) -> Any:
+def load_predictor(model: Path, fold: Fold, device: torch.device, *, use_mirroring: bool = False) -> Any:
+    """nnU-Net's ``nnUNetPredictor`` with the weights of one finished fold; tiles overlap by half.
+
+    Raises:
+        DatasetError: when nnU-Net is not installed.
+    """
     try:
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     except ModuleNotFoundError as error:
         raise DatasetError("nnU-Net is not installed", fix="pip install 'lldm_aug[nnunet]'") from error
     with contextlib.redirect_stdout(io.StringIO()):
         predictor = nnUNetPredictor(
-            use_mirroring=False, perform_everything_on_device=device.type == "cuda", device=device, allow_tqdm=False
+            use_mirroring=use_mirroring,
+            perform_everything_on_device=device.type == "cuda",
+            device=device,
+            allow_tqdm=False,
         )
         predictor.initialize_from_trained_model_folder(str(model), (fold,), CHECKPOINT)
     return predictor

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
+from lldm_aug.blending.schedule import Schedule
 from lldm_aug.errors import ConfigError
 from lldm_aug.record import Record
 
@@ -16,6 +17,7 @@ VARIABLES = {
     "LLDM_AUG_RATIO": "ratio",
     "LLDM_AUG_SEED": "seed",
     "LLDM_AUG_SET": "set_name",
+    "LLDM_AUG_PREVIOUS_TRAINER": "previous_trainer",
     "LLDM_AUG_ALLOW_LEAKAGE": "allow_leakage",
     "LLDM_AUG_EPOCHS": "num_epochs",
     "LLDM_AUG_ITERATIONS": "num_iterations_per_epoch",
@@ -24,22 +26,34 @@ VARIABLES = {
 """Environment variable of each setting."""
 
 
+def _ratio_or_schedule(value: Any) -> float | str:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError("neither a number nor a schedule")
+    try:
+        schedule = Schedule.parse(value, num_epochs=1)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return schedule.first if schedule.kind == "constant" else str(value)
+
+
 class Settings(Record):
     """One layer of settings; None leaves a setting to the next layer.
 
     Args:
-        ratio: share of synthetic cases in the training batches, 0..1.
+        ratio: share of synthetic cases in the training batches, 0..1, or a schedule (see `Schedule.parse`).
         seed: seed of the choice of cases.
         set_name: name of the prepared set; may be left out where the fold has only one.
+        previous_trainer: trainer of a cascade's previous stage; nnU-Net expects the same as the cascade's.
         allow_leakage: train although the generator has seen validation cases (the record says so).
         num_epochs: epochs, for trying things out.
         num_iterations_per_epoch: training batches an epoch, for trying things out.
         num_val_iterations_per_epoch: validation batches an epoch, for trying things out.
     """
 
-    ratio: float | None = Field(default=None, ge=0, le=1)
+    ratio: Annotated[float | str, BeforeValidator(_ratio_or_schedule)] | None = None
     seed: int | None = Field(default=None, ge=0)
     set_name: str | None = None
+    previous_trainer: str | None = None
     allow_leakage: bool | None = None
     num_epochs: int | None = Field(default=None, ge=1)
     num_iterations_per_epoch: int | None = Field(default=None, ge=1)
@@ -83,8 +97,9 @@ def _validated(given: Mapping[str, Any], where: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ").rstrip(".")
         field = ".".join(map(str, first["loc"]))
         known = ", ".join(Settings.model_fields)
         raise ConfigError(
-            f"{first['msg']} (got {first['input']!r})", where=where(field), fix=f"the settings are {known}"
+            f"{message} (got {first['input']!r})", where=where(field), fix=f"the settings are {known}"
         ) from error

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lldm_aug.data.raw import find_dataset_folder
+from lldm_aug.data.patients import read_patients
+from lldm_aug.data.raw import RAW_VARIABLE, find_dataset_folder
 from lldm_aug.errors import DatasetError
 from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.labels import LabelSchema
@@ -109,6 +110,16 @@ class Target:
     def real_cases(self) -> tuple[str, ...]:
         """Sorted ids of the real preprocessed cases."""
         return tuple(sorted(path.stem for path in self.data_folder.glob("*.pkl")))
+
+    def patients(self) -> dict[str, str]:
+        """The patient of each case where ``patients.json`` in the raw or preprocessed data set says so.
+
+        Raises:
+            DatasetError: as `read_patients`.
+        """
+        raw = os.environ.get(RAW_VARIABLE)
+        folders = [self.folder] if not raw else [Path(raw) / self.name, self.folder]
+        return read_patients(self.real_cases(), *folders)
 
     def label_hashes(self, cases: Iterable[str]) -> dict[str, str | None]:
         """SHA-256 of the original mask file of each case, as nnU-Net keeps a copy beside the preprocessed data."""

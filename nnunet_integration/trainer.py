@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,18 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from lldm_aug import __version__
-from lldm_aug.blending.leakage import check_leakage
+from lldm_aug.blending.epoch import SharedEpoch
+from lldm_aug.blending.schedule import Schedule
 from lldm_aug.errors import DatasetError, IncompatibleResume
+from nnunet_integration.cascade import PreviousStage
 from nnunet_integration.dataset import Blend, BlendedDataset, is_synthetic
+from nnunet_integration.guard import guard
 from nnunet_integration.loader import blended_loader
+from nnunet_integration.networks import has_one_output
+from nnunet_integration.offer import Offers
 from nnunet_integration.prepared import PreparedSet, find_prepared
-from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, write_record
+from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, stamp_scores, write_record
+from nnunet_integration.seen import SeenCases
 from nnunet_integration.settings import from_environment, from_plans
 from nnunet_integration.target import Target
 
@@ -40,12 +47,13 @@ class LLDMAugMixin(_Trainer):
     (``"lldm_aug": {"ratio": 0.5}``), the prepared set, these class attributes. What none decides is nnU-Net's own.
 
     Attributes:
-        blend_ratio: share of synthetic cases.
+        blend_ratio: share of synthetic cases, or a schedule (see `Schedule.parse`).
         blend_seed: seed of the choice of cases.
     """
 
-    blend_ratio: float = 0.5
+    blend_ratio: float | str = 0.5
     blend_seed: int = 0
+    folder_with_segs_from_previous_stage: Any  # nnU-Net's: a path, or None where there is no cascade
 
     # nnU-Net's __init__ looks up its own local variables by the names of these arguments: they must stay as they are.
     def __init__(
@@ -62,7 +70,15 @@ class LLDMAugMixin(_Trainer):
         for name in _LENGTHS:
             if getattr(self.blend_settings, name) is not None:
                 setattr(self, name, getattr(self.blend_settings, name))
+        if self.is_cascaded and self.blend_settings.previous_trainer is not None:
+            own, other = f"/{type(self).__name__}__", f"/{self.blend_settings.previous_trainer}__"
+            self.folder_with_segs_from_previous_stage = self.folder_with_segs_from_previous_stage.replace(own, other)
+        self._blend: Blend | None = None
+        if has_one_output(self.configuration_manager.network_arch_class_name):
+            self.enable_deep_supervision = False
         self._record: TrainingRecord | None = None
+        self._offers: Offers | None = None
+        self._seen: SeenCases | None = None
         self._drawn: list[str] = []
 
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
@@ -72,41 +88,54 @@ class LLDMAugMixin(_Trainer):
             LldmAugError: when no fitting, whole, leak-free set is there, or the training was begun with another blend.
         """
         real, validation = super().get_tr_and_val_datasets()
+        if self.is_cascaded:
+            self._check_previous_stage(real, validation)
+        self._blend = self._offers = None
         if self.blend_settings.ratio == 0:
-            self._begin_record(0.0, None, ())
+            self._begin_record(0.0)
             return real, validation
         target = self._target()
         prepared = find_prepared(target, self.fold, self.blend_settings.set_name)
         info = prepared.info()
         given = (self.blend_settings.ratio, info.ratio, self.blend_ratio)
-        ratio = next(value for value in given if value is not None)
+        schedule = Schedule.parse(next(value for value in given if value is not None), self.num_epochs)
         prepared.check_fits(target)
-        leaks = self._check_leakage(target, prepared, list(validation.identifiers))
-        synthetic = self._synthetic(prepared)
-        self._begin_record(ratio, prepared, leaks)
-        blend = Blend(ratio, self._seed(), self.local_rank, self.current_epoch)
+        leaks = self._check_leakage(target, prepared, real.identifiers, validation.identifiers)
+        previous = PreviousStage.of(target, prepared, self.fold, self.blend_settings.previous_trainer)
+        synthetic = self._synthetic(prepared, previous)
+        if info.renewing:
+            check = partial(self._check_leakage, target, prepared, real.identifiers, validation.identifiers)
+            self._offers = Offers(Path(self.output_folder), prepared, check)
+            self._offer()
+        self._begin_record(schedule.value, prepared, leaks, None if previous is None else previous.model_hash)
+        start = self.current_epoch
+        self._blend = Blend(schedule, self._seed(), self.local_rank, start, SharedEpoch(start))
         self.print_to_log_file(
             f"Blending prepared set {info.name!r} ({len(synthetic.identifiers)} synthetic cases) with "
-            f"{len(real.identifiers)} real ones at ratio {ratio:g}, seed {blend.seed}; validation is real only"
+            f"{len(real.identifiers)} real ones at ratio {schedule.value}, seed {self._seed()}; validation is real only"
         )
-        return (BlendedDataset(real, synthetic, blend) if ratio else real), validation
+        offers = None if self._offers is None else self._offers.folder
+        return BlendedDataset(real, synthetic, self._blend, offers), validation
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """nnU-Net's own loaders; the one over a blended data set chooses its cases."""
-        original = super().get_dataloaders
-        with blended_loader(original) as made:
-            loaders: tuple[Any, Any] = original()
-        made.check(1 if self._record is not None and self._record.ratio else 0)
+        with blended_loader(type(self)) as made:
+            loaders: tuple[Any, Any] = super().get_dataloaders()
+        made.check(0 if self._blend is None else 1)
         return loaders
 
     def on_train_start(self) -> None:
         """Writes ``lldm_aug.json`` once everything has been checked."""
         super().on_train_start()
+        self._seen = SeenCases(Path(self.output_folder), self.current_epoch) if self.local_rank == 0 else None
         self._write_record()
 
     def on_train_epoch_start(self) -> None:
-        """Begins to count."""
+        """Tells the workers of the epoch, and begins to count."""
         super().on_train_epoch_start()
+        if self._blend is not None:
+            self._offer()
+            self._blend.epoch.set(self.current_epoch)
         self._drawn = []
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -125,12 +154,34 @@ class LLDMAugMixin(_Trainer):
             drawn = [key for keys in ranks for key in keys]
         synthetic = [key for key in drawn if is_synthetic(key)]
         counts = EpochCounts(
-            epoch=self.current_epoch, cases=len(drawn), synthetic=len(synthetic), distinct=len(set(synthetic))
+            epoch=self.current_epoch,
+            ratio=0.0 if self._blend is None else self._blend.ratio,
+            cases=len(drawn),
+            synthetic=len(synthetic),
+            distinct=len(set(synthetic)),
+            seen=0 if self._seen is None else self._seen.add(self.current_epoch, synthetic),
         )
-        self.print_to_log_file(f"synthetic {counts.synthetic} of {counts.cases} ({counts.distinct} different)")
+        self.print_to_log_file(
+            f"synthetic {counts.synthetic} of {counts.cases} ({counts.distinct} different, {counts.seen} so far)"
+        )
         if self._record is not None:
             self._record = self._record.with_epoch(counts)
         self._write_record()
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """nnU-Net's validation; stamps its scores where a leak was allowed."""
+        super().perform_actual_validation(save_probabilities)
+        record = read_record(Path(self.output_folder))
+        if record is not None and record.leaks and self.local_rank == 0:
+            self.print_to_log_file(f"LEAKAGE ALLOWED: {'; '.join(record.leaks)}; these scores mean nothing")
+            stamp_scores(Path(self.output_folder), record.leaks)
+
+    def _offer(self) -> None:
+        """Offers the workers what a set that renews itself has now; every rank waits for the first one's offer."""
+        if self._offers is not None and self.local_rank == 0:
+            self._offers.make(self.current_epoch)
+        if self._offers is not None and self.is_ddp:
+            dist.barrier()
 
     def _target(self) -> Target:
         folder = Path(self.preprocessed_dataset_folder_base)
@@ -139,37 +190,47 @@ class LLDMAugMixin(_Trainer):
     def _seed(self) -> int:
         return self.blend_seed if self.blend_settings.seed is None else self.blend_settings.seed
 
-    def _check_leakage(self, target: Target, prepared: PreparedSet, validation: list[str]) -> tuple[str, ...]:
+    def _check_leakage(
+        self, target: Target, prepared: PreparedSet, training: list[str], validation: list[str]
+    ) -> tuple[str, ...]:
         """Compares with the validation cases that nnU-Net really uses, which need not be those of the split file."""
         if self.fold == "all":
             self.print_to_log_file("Fold 'all' validates on training cases: its validation Dice is no estimate")
             return ()
-        leaks = check_leakage(
-            prepared.info().generator,
-            [case.mask for case in prepared.cases().values()],
-            dataset=target.name,
-            validation=target.label_hashes(validation),
-            allow=bool(self.blend_settings.allow_leakage),
-        )
+        origins = [case.mask for case in prepared.cases().values()]
+        allow = bool(self.blend_settings.allow_leakage)
+        generator = prepared.info().generator
+        leaks = guard(target, generator, origins, training=training, validation=validation, allow=allow)
         if leaks:
             self.print_to_log_file(f"LEAKAGE ALLOWED: {'; '.join(map(str, leaks))}; validation scores mean nothing")
         return tuple(map(str, leaks))
 
-    def _synthetic(self, prepared: PreparedSet) -> Any:
+    def _synthetic(self, prepared: PreparedSet, previous: PreviousStage | None) -> Any:
         folder, cases = str(prepared.data_folder), list(prepared.check_whole())
-        previous = None
-        if self.is_cascaded:
-            previous = prepared.root / "predicted_next_stage" / self.configuration_name
-            lacking = [name for name in cases if not (previous / f"{name}.b2nd").is_file()]
-            if lacking:
-                raise DatasetError(
-                    f"{len(lacking)} synthetic cases lack segmentations of the previous stage, such as {lacking[0]}",
-                    where=previous,
-                    fix="put them there, or blend into a configuration that is no cascade",
-                )
-        return infer_dataset_class(folder)(folder, cases, None if previous is None else str(previous))
+        if previous is not None:
+            previous.check_complete(cases)
+        return infer_dataset_class(folder)(folder, cases, None if previous is None else str(previous.folder))
 
-    def _begin_record(self, ratio: float, prepared: PreparedSet | None, leaks: tuple[str, ...]) -> None:
+    def _check_previous_stage(self, *sets: Any) -> None:
+        """Refuses real cases without a segmentation of the previous stage, before a worker stumbles over them."""
+        folder = Path(self.folder_with_segs_from_previous_stage)
+        missing = sorted({case for data in sets for case in data.identifiers if not any(folder.glob(f"{case}.*"))})
+        if missing:
+            stage, trainer = self.configuration_manager.previous_stage_name, folder.parents[1].name.split("__")[0]
+            raise DatasetError(
+                f"{len(missing)} cases lack segmentations of the previous stage, such as {missing[0]}",
+                where=folder,
+                fix=f"train all folds of {stage} with '-tr {trainer}': validation makes them. If another trainer "
+                "did, set LLDM_AUG_PREVIOUS_TRAINER to its name",
+            )
+
+    def _begin_record(
+        self,
+        ratio: float | str,
+        prepared: PreparedSet | None = None,
+        leaks: tuple[str, ...] = (),
+        previous_stage: str | None = None,
+    ) -> None:
         record = TrainingRecord(
             lldm_aug_version=__version__,
             nnunetv2_version=version("nnunetv2"),
@@ -177,6 +238,7 @@ class LLDMAugMixin(_Trainer):
             seed=self._seed(),
             set_name=None if prepared is None else prepared.info().name,
             set_hash=None if prepared is None else prepared.hash(),
+            previous_stage=previous_stage,
             settings=self.blend_settings.given(),
             leaks=leaks,
         )
@@ -199,19 +261,3 @@ class LLDMAugMixin(_Trainer):
 
 class nnUNetTrainerLLDMAug(LLDMAugMixin, nnUNetTrainer):
     """nnU-Net's default trainer on a blend of real and synthetic cases."""
-
-
-def blended(trainer: type[nnUNetTrainer], module: str) -> type[nnUNetTrainer]:
-    """A trainer class with the blend, named like the given one with ``LLDMAug`` behind.
-
-    Args:
-        trainer: any trainer whose loaders are nnU-Net's own.
-        module: ``__name__`` of the module that binds the class to that name, so that it pickles.
-
-    Examples:
-        In a module on nnU-Net's search path::
-
-            nnUNetTrainerDA5LLDMAug = blended(nnUNetTrainerDA5, __name__)
-    """
-    name = f"{trainer.__name__}LLDMAug"
-    return type(name, (LLDMAugMixin, trainer), {"__module__": module, "__doc__": f"{trainer.__name__} on a blend."})

@@ -11,6 +11,7 @@ import pytest
 
 NAME = "Dataset700_Blobs"
 CONFIGURATION = "3d_fullres"
+os.environ.setdefault("nnUNet_def_n_proc", "1")  # nnU-Net reads it when it is imported: 8 processes by default
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,24 @@ def plan_and_preprocess(root: Path) -> None:
     api.preprocess([700], configurations=[CONFIGURATION], num_processes=[1], show_progress_bar=False)
 
 
+def preprocess(folder: Path, raw: Path, configuration: str) -> None:
+    """What ``nnUNetv2_preprocess`` does for one configuration, without its processes."""
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    plans, description = (
+        PlansManager(str(folder / "nnUNetPlans.json")),
+        json.loads((folder / "dataset.json").read_text()),
+    )
+    manager = plans.get_configuration(configuration)
+    out = folder / manager.data_identifier
+    out.mkdir(exist_ok=True)
+    for label in sorted((raw / "labelsTr").iterdir()):
+        name = label.name.removesuffix(".nii.gz")
+        image = str(raw / "imagesTr" / f"{name}_0000.nii.gz")
+        preprocessor = manager.preprocessor_class(verbose=False)
+        preprocessor.run_case_save(str(out / name), [image], str(label), plans, manager, description)
+
+
 @pytest.fixture
 def project(planned: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The project with its environment set, and no settings of lldm_aug."""
@@ -83,3 +102,36 @@ def project(planned: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     for name, value in variables(planned.root).items():
         monkeypatch.setenv(name, value)
     return planned
+
+
+def make(
+    fold: int | str = 0,
+    configuration: str = CONFIGURATION,
+    cls: type | None = None,
+    initialize: bool = True,
+    dataset: str = NAME,
+    **plans: object,
+):
+    """A trainer as nnU-Net makes it, nnUNetTrainerLLDMAug by default; ``plans`` are further configurations."""
+    import torch  # this module is loaded for every test
+
+    from nnunet_integration.trainer import nnUNetTrainerLLDMAug
+
+    folder = Path(os.environ["nnUNet_preprocessed"], dataset)
+    content = {**json.loads((folder / "nnUNetPlans.json").read_text()), "continue_training": False}
+    content["configurations"] = {**content["configurations"], **plans}
+    description = json.loads((folder / "dataset.json").read_text())
+    trainer = (cls or nnUNetTrainerLLDMAug)(content, configuration, fold, description, torch.device("cpu"))
+    if initialize:
+        trainer.initialize()
+    return trainer
+
+
+def record(trainer) -> dict:
+    """The training's ``lldm_aug.json``."""
+    return json.loads(Path(trainer.output_folder, "lldm_aug.json").read_text())
+
+
+def keys(loader, batches: int) -> list[str]:
+    """The keys of some batches."""
+    return [key for _ in range(batches) for key in next(loader)["keys"]]

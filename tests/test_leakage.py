@@ -55,6 +55,44 @@ def test_masks_count(field: str) -> None:
         check_leakage(CLEAN, [origin], dataset="Dataset700_A", validation={"case_3": HASH["case_3"]})
 
 
+def test_another_case_of_the_same_patient_is_a_leak() -> None:
+    known = {"case_1": HASH["case_1"], "case_2": None}
+    leaks = find_leaks(CLEAN, [], dataset="Dataset700_A", validation=known, relatives={"case_1": "case_2"})
+    assert leaks[0].cases == ("case_1 (same patient as case_2)",)
+
+
+def test_a_renamed_case_of_the_same_patient_is_a_leak() -> None:
+    renamed = generator(diffusion={"x": HASH["case_1"]})
+    (leak,) = find_leaks(renamed, [], dataset="Dataset701_B", validation=HASH, relatives={"case_1": "case_2"})
+    assert leak.cases == ("case_1 (same patient as case_2) (as Dataset700_A/x)",)
+
+
+def test_a_case_of_the_same_patient_in_another_data_set_is_a_leak() -> None:
+    known = {"case_9": None, "Dataset700_A/case_1": None}
+    leaks = find_leaks(CLEAN, [], dataset="Dataset701_B", validation=known, relatives={"Dataset700_A/case_1": "case_9"})
+    assert leaks[0].cases == ("Dataset700_A/case_1 (same patient as case_9)",)
+
+
+def test_a_split_that_tears_a_patient_apart_is_a_leak() -> None:
+    known = {"case_2": None, "case_3": None}
+    with pytest.raises(LeakageError, match=r"nnU-Net's training saw case_3 \(same patient.*Delete splits_final.json"):
+        check_leakage(
+            CLEAN,
+            [],
+            dataset="Dataset700_A",
+            validation=known,
+            relatives={"case_3": "case_2"},
+            training=["case_1", "case_3"],
+        )
+
+
+def test_real_training_cases_with_equal_masks_are_no_leak() -> None:
+    leaks = find_leaks(
+        generator(), [], dataset="Dataset700_A", validation={"case_2": "same"}, training=["case_1", "case_3"]
+    )
+    assert leaks == ()
+
+
 def test_procedural_masks_have_no_source() -> None:
     assert find_leaks(CLEAN, [MaskOrigin(kind="procedural")], dataset="Dataset700_A", validation={"case_2": None}) == ()
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from batchgenerators.dataloading.data_loader import DataLoader
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import producer
+from nnunetv2.inference.export_prediction import resample_and_save
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.training.dataloading import nnunet_dataset
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
@@ -38,7 +40,15 @@ def test_the_trainer_makes_its_loaders_from_a_global_name() -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["get_tr_and_val_datasets", "get_dataloaders", "on_train_start", "on_train_epoch_start", "train_step"],
+    [
+        "get_tr_and_val_datasets",
+        "get_dataloaders",
+        "on_train_start",
+        "on_train_epoch_start",
+        "train_step",
+        "on_train_epoch_end",
+        "perform_actual_validation",
+    ],
 )
 def test_the_methods_that_we_extend_take_what_they_took(method: str) -> None:
     ours = parameters(getattr(LLDMAugMixin, method))
@@ -61,6 +71,18 @@ def test_the_loader_asks_a_data_set_for_nothing_else() -> None:
 def test_preprocessing_takes_what_we_give() -> None:
     expected = ["output_filename_truncated", "image_files", "seg_file", "plans_manager", "configuration_manager"]
     assert parameters(DefaultPreprocessor.run_case_save)[1:] == [*expected, "dataset_json"], "run_case_save has changed"
+
+
+def test_segmentations_of_a_previous_stage_are_saved_as_we_ask() -> None:
+    expected = ["predicted", "target_shape", "output_file", "plans_manager", "configuration_manager", "properties_dict"]
+    found = parameters(resample_and_save)
+    assert found == [*expected, "dataset_json_dict_or_file", "num_threads_torch", "dataset_class"], (
+        "resample_and_save has changed"
+    )
+
+
+def test_workers_are_told_their_number() -> None:
+    assert "set_thread_id" in producer.__code__.co_names, "workers no longer set thread_id: all draw the same"
 
 
 def test_data_sets_take_what_we_give() -> None:

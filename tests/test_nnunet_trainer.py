@@ -6,17 +6,18 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pools
 import pytest
-import torch
-from nnunet_project import CONFIGURATION, NAME, Project
+from nnunet_project import CONFIGURATION, NAME, Project, keys, make, record
 
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume, LeakageError, PoolError
 from nnunet_integration.dataset import is_synthetic
 from nnunet_integration.prepare import prepare
-from nnunet_integration.trainer import nnUNetTrainerLLDMAug
+from nnunet_integration.record import stamp_scores
+from nnunet_integration.target import Target
 
 
 @pytest.fixture(scope="module")
@@ -41,26 +42,8 @@ def trained(ready: Project, project: Project, monkeypatch: pytest.MonkeyPatch) -
     return project
 
 
-def make(fold: int | str = 0, configuration: str = CONFIGURATION, cls: type = nnUNetTrainerLLDMAug, **plans: object):
-    folder = Path(os.environ["nnUNet_preprocessed"], NAME)
-    content = {**json.loads((folder / "nnUNetPlans.json").read_text()), "continue_training": False}
-    content["configurations"] = {**content["configurations"], **plans}
-    description = json.loads((folder / "dataset.json").read_text())
-    trainer = cls(content, configuration, fold, description, torch.device("cpu"))
-    trainer.initialize()
-    return trainer
-
-
-def record(trainer) -> dict:
-    return json.loads(Path(trainer.output_folder, "lldm_aug.json").read_text())
-
-
 def inherited(**settings: object) -> dict:
     return {"inherits_from": CONFIGURATION, "lldm_aug": settings}
-
-
-def keys(loader, batches: int) -> list[str]:
-    return [key for _ in range(batches) for key in next(loader)["keys"]]
 
 
 def test_trains_and_records_what_it_drew(trained: Project) -> None:
@@ -127,6 +110,8 @@ def test_the_environment_wins_over_the_plans(trained: Project, monkeypatch: pyte
 def test_bad_settings_are_refused_at_once(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"configuration half, lldm_aug\.rato"):
         make(configuration="half", half=inherited(rato=0.5))
+    with pytest.raises(ConfigError, match="'cosine 1 0' is no ratio"):
+        make(configuration="half", half=inherited(ratio="cosine 1 0"))
     monkeypatch.setenv("LLDM_AUG_RATIO", "1.5")
     with pytest.raises(ConfigError, match="environment variable LLDM_AUG_RATIO"):
         make()
@@ -154,6 +139,11 @@ def test_a_leaking_set_is_refused_or_stamped(trained: Project, tmp_path: Path, m
     with pytest.warns(UserWarning, match="LEAKAGE"):
         trainer.on_train_start()
     assert "autoencoder saw" in record(trainer)["leaks"][0]
+    summary = Path(trainer.output_folder, "validation", "summary.json")
+    summary.parent.mkdir()
+    summary.write_text('{"foreground_mean": {"Dice": NaN}}')
+    stamp_scores(Path(trainer.output_folder), record(trainer)["leaks"])
+    assert "autoencoder saw" in json.loads(summary.read_text())["LEAKAGE ALLOWED"][0]
 
 
 def test_the_guard_looks_at_the_cases_that_nnunet_validates_on(
@@ -168,6 +158,43 @@ def test_the_guard_looks_at_the_cases_that_nnunet_validates_on(
     path.write_text(json.dumps(info))
     with pytest.raises(LeakageError, match=held_out[0]):
         make(7).get_dataloaders()
+
+
+@pytest.fixture
+def one_patient(trained: Project) -> Iterator[tuple[str, str]]:
+    """A training and a validation case of one patient."""
+    split = trained.splits[0]
+    same = (split["train"][0], split["val"][0])
+    path = trained.root / "nnUNet_raw" / NAME / "patients.json"
+    path.write_text(json.dumps({case: "one" if case in same else case for case in split["train"] + split["val"]}))
+    yield same
+    path.unlink()
+
+
+def test_a_patient_in_training_and_validation_is_refused(one_patient: tuple[str, str]) -> None:
+    with pytest.raises(LeakageError, match=rf"training saw {one_patient[0]} \(same patient as {one_patient[1]}\)"):
+        make().get_dataloaders()
+
+
+def test_a_generator_that_saw_the_patient_of_a_validation_case_is_refused(
+    trained: Project, one_patient: tuple[str, str], tmp_path: Path
+) -> None:
+    pool = pools.write_pool(tmp_path / "kin", cases=1, generator=pools.provenance(NAME, one_patient[:1]))
+    with pytest.raises(LeakageError, match=rf"diffusion saw {one_patient[0]} \(same patient as {one_patient[1]}\)"):
+        prepare("700", pool, CONFIGURATION, fold=0, name="kin")
+
+
+def test_patients_are_known_where_there_are_no_raw_data(
+    trained: Project, one_patient: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pools.write_pool(tmp_path / "kin", cases=1)
+    with pytest.warns(UserWarning, match="LEAKAGE"):
+        prepare("700", pool, CONFIGURATION, fold=0, name="kin", allow_leakage=True)
+    monkeypatch.delenv("nnUNet_raw")
+    try:
+        assert one_patient[0] in Target.find("700", CONFIGURATION).patients()
+    finally:
+        (trained.preprocessed / "patients.json").unlink()
 
 
 def test_fold_all_trains_with_any_generator(trained: Project) -> None:
@@ -224,18 +251,40 @@ def test_going_on_with_another_blend_is_refused(
         go_on(one_epoch)
 
 
-def test_blending_another_trainer_takes_one_line(trained: Project) -> None:
-    from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
-        nnUNetTrainerNoMirroring,
-    )
+def test_a_schedule_is_followed_and_recorded(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLDM_AUG_EPOCHS", "3")
+    monkeypatch.setenv("LLDM_AUG_RATIO", "linear 1 0")
+    trainer = make()
+    trainer.run_training()
+    assert record(trainer)["ratio"] == "linear 1 0 3"
+    drawn = [(epoch["ratio"], epoch["cases"], epoch["synthetic"]) for epoch in record(trainer)["epochs"]]
+    assert drawn == [(1.0, 8, 8), (0.5, 8, 4), (0.0, 8, 0)]  # batches of 2
 
-    from nnunet_integration.trainer import blended
 
-    cls = blended(nnUNetTrainerNoMirroring, __name__)
-    assert cls.__name__ == "nnUNetTrainerNoMirroringLLDMAug"
-    trainer = make(cls=cls)
-    assert any(map(is_synthetic, keys(trainer.get_dataloaders()[0], 2)))
-    assert trainer.inference_allowed_mirroring_axes is None
+def test_pretraining_on_synthetic_cases_goes_on_with_real_ones(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLDM_AUG_RATIO", "pretrain 1")
+    trainer = make()
+    trainer.run_training()
+    monkeypatch.setenv("LLDM_AUG_EPOCHS", "2")
+    assert [epoch["synthetic"] for epoch in record(go_on(Path(trainer.output_folder)))["epochs"]] == [8, 0]
+
+
+def test_running_workers_follow_the_epoch(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("nnUNet_n_proc_DA", "1")
+    monkeypatch.setenv("LLDM_AUG_RATIO", "pretrain 1")
+    trainer = make()
+    trainer.dataloader_train, trainer.dataloader_val = trainer.get_dataloaders()
+    try:
+        assert all(map(is_synthetic, keys(trainer.dataloader_train, 2)))
+        trainer.current_epoch = 1
+        trainer.on_train_epoch_start()
+        keys(trainer.dataloader_train, 20)  # what was queued
+        assert not any(map(is_synthetic, keys(trainer.dataloader_train, 5)))
+    finally:
+        trainer.dataloader_train._finish()
+        trainer.dataloader_val._finish()
 
 
 ENTRIES = {
@@ -287,4 +336,17 @@ def test_the_commands_train_validate_go_on_and_predict(trained: Project, tmp_pat
     nnunet(
         trained, "nnUNetv2_predict", "-i", tmp_path, "-o", out, *arguments, "-npp", "1", "-nps", "1", "--disable_tta"
     )
+    assert (out / "case_00.nii.gz").is_file()
+
+
+@pytest.mark.slow
+def test_the_commands_find_a_blended_variant_by_its_name(trained: Project, tmp_path: Path) -> None:
+    name = "nnUNetTrainerNoMirroringLLDMAug"
+    train = ("nnUNetv2_train", "700", CONFIGURATION, "all", "-tr", name, "-device", "cpu")
+    log = nnunet(trained, *train, workers="2")
+    assert "Mean Validation Dice" in log, log
+    shutil.copy(trained.root / "nnUNet_raw" / NAME / "imagesTr" / "case_00_0000.nii.gz", tmp_path)
+    out = tmp_path / "out"
+    arguments = ("-d", "700", "-c", CONFIGURATION, "-f", "all", "-tr", name, "-device", "cpu", "-npp", "1", "-nps", "1")
+    nnunet(trained, "nnUNetv2_predict", "-i", tmp_path, "-o", out, *arguments)
     assert (out / "case_00.nii.gz").is_file()

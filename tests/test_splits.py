@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from volumes import shared_data, write_dataset
 
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import Split, load_split, make_splits, parse_fold
+from lldm_aug.data.splits import Split, load_split, make_splits, parse_fold, parse_folds
 from lldm_aug.errors import DatasetError
 
 IDS = ("c1", "a_2", "b-3", "d 4", "E5", "f.6", "g+7")
@@ -140,3 +140,16 @@ def test_a_dry_run_makes_the_same_split_and_writes_nothing(dataset, tmp_path):
     first = load_split(dataset, 0, write=False)
     assert not (tmp_path / "preprocessed").exists()
     assert load_split(dataset, 0) == first
+
+
+@pytest.mark.parametrize(
+    ("text", "folds"), [("0-4", (0, 1, 2, 3, 4)), ("3", (3,)), ("0,2", (0, 2)), ("1-2, 2,0", (1, 2, 0))]
+)
+def test_folds_are_ranges_and_lists(text: str, folds: tuple[int, ...]) -> None:
+    assert parse_folds(text) == folds
+
+
+@pytest.mark.parametrize("text", ["", "all", "4-0", "-1", "0-", "0,,1", "1.5"])
+def test_other_folds_are_refused(text: str) -> None:
+    with pytest.raises(DatasetError, match="no numbers"):
+        parse_folds(text)

@@ -14,6 +14,7 @@ COMMANDS = {
     "generate": ("lldm_aug.cli.generate:generate", "Write a pool of synthetic images with their masks."),
     "pool": ("lldm_aug.cli.pool:pool", "Verify, show or merge pools of synthetic cases."),
     "nnunet": ("lldm_aug.cli.nnunet:nnunet", "Prepare a pool for nnU-Net training with a data set's plans."),
+    "export": ("lldm_aug.cli.export:export", "Take a trained model to where this package is not installed."),
     "bench": ("lldm_aug.cli.bench:bench", "Measure a generator on held-out cases."),
     "doctor": ("lldm_aug.cli.doctor:doctor", "Check this installation and say what is missing."),
 }

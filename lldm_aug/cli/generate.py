@@ -31,6 +31,10 @@ from lldm_aug.processes import PATIENCE
 )
 @click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Share the work by hand: number of parts.")
 @click.option("--part-id", type=click.IntRange(min=0), default=0, help="Which part this call makes, from 0.")
+@click.option("--follow", is_flag=True, help="Go on until stopped: each new pair takes the place of the oldest of --n.")
+@click.option(
+    "--pause", type=click.FloatRange(min=0), default=0.0, help="With --follow, seconds to wait after each pair."
+)
 @dry_run_option
 def generate(
     n: int,
@@ -47,6 +51,8 @@ def generate(
     referee: Path | None,
     num_parts: int,
     part_id: int,
+    follow: bool,
+    pause: float,
     dry_run: bool,
 ) -> None:
     """Write a pool of synthetic images with their masks, in nnU-Net's raw layout with a manifest.
@@ -55,7 +61,8 @@ def generate(
     same whatever the number of parts, processes or restarts. Without --masks they are deformed ones of the training
     cases, or procedural ones for the embedded generator. Pairs that the gate rejects are counted and kept apart, in
     OUT/rejected; they are not made anew. Structures that the generator knows and the masks lack, or that --unknown
-    names, are left open: the image may show them or not, and the pool does not have them.
+    names, are left open: the image may show them or not, and the pool does not have them. With --follow the pool keeps
+    the newest --n pairs, for a training that takes new ones as it goes; stop it with Ctrl-C or SIGTERM.
 
     \b
     Examples:
@@ -63,6 +70,7 @@ def generate(
       lldm-aug generate --n 100 --out pools/y --model runs/x --masks deformed --data 801 --fold 0
       lldm-aug generate --n 100 --out pools/z --model runs/x --gate
       lldm-aug generate --n 100 --out pools/u --unknown hcc
+      lldm-aug generate --n 200 --out pools/fresh --model runs/x --follow
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
     from lldm_aug.masks.relabelling import Relabelling
@@ -97,6 +105,7 @@ def generate(
     from lldm_aug.pool.rejected import RejectedCase
     from lldm_aug.pool.writer import open_pool
     from lldm_aug.synthesis import generate as synthesis
+    from lldm_aug.synthesis.renew import renewed, until_stopped
 
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
     generator = Generator.load(folder).to(state.device)
@@ -104,9 +113,14 @@ def generate(
     judge = make_gate(description, request, referee or folder, state.device) if gate or referee else None
     open_pool(out, describe_pool(description, generator.hash, request, seed, sampling, judge))
     parts, part = num_parts * state.num_processes, part_id * state.num_processes + state.process_index
-    todo = synthesis.missing_indices(out, n, seed, parts, part)
-    made = synthesis.generate(generator, source, out, seed, todo, sampling, judge)
-    kept = sum(not isinstance(case, RejectedCase) for case in track(made, "generate", len(todo)))
+    if follow:
+        unmade = synthesis.unmade_indices(out, seed, parts, part)
+        made = synthesis.generate(generator, source, out, seed, unmade, sampling, judge)
+        done = until_stopped(renewed(made, out, n, seed, parts, part), pause)
+    else:
+        todo = synthesis.missing_indices(out, n, seed, parts, part)
+        done = track(synthesis.generate(generator, source, out, seed, todo, sampling, judge), "generate", len(todo))
+    kept = sum(not isinstance(case, RejectedCase) for case in done)
     state.wait_for_everyone()
     if state.is_main_process and part_id == 0:
         _finish(out, kept)

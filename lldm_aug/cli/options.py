@@ -32,7 +32,27 @@ class FoldType(click.ParamType[Any]):
             self.fail(error.what, param, ctx)
 
 
+class FoldsType(click.ParamType[Any]):
+    """Several fold numbers."""
+
+    name = "folds"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """How help shows the value."""
+        return "0-4"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """``"0-4"`` to its numbers; anything else is a usage error."""
+        from lldm_aug.data.splits import parse_folds
+
+        try:
+            return parse_folds(str(value))
+        except LldmAugError as error:
+            self.fail(error.what, param, ctx)
+
+
 FOLD = FoldType()
+FOLDS = FoldsType()
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lldm_aug.cli.options import FOLD, NEW_FOLDER, config_option, dry_run_option, set_option
+from lldm_aug.cli.options import FOLD, FOLDS, NEW_FOLDER, config_option, dry_run_option, set_option
 from lldm_aug.cli.progress import progress_bar
 
+if TYPE_CHECKING:
+    from lldm_aug.config.schema import Config
+    from lldm_aug.data.raw import RawDataset
+    from lldm_aug.training.initial import Initial
+
 STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet", "masks")
+ALL = "all"
+ALL_STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet")
+"""What ``all`` trains; the segmenter first, since it chooses the weights of the last stage."""
 
 
 @click.command(no_args_is_help=True)
-@click.argument("stage", type=click.Choice(STAGES))
+@click.argument("stage", type=click.Choice((*STAGES, ALL)))
 @click.option("--data", required=True, metavar="DATASET", help="Folder, or 700 / Dataset700 in $nnUNet_raw.")
-@click.option("--fold", type=FOLD, required=True, help="Fold of nnU-Net's split: only its training cases are read.")
+@click.option("--fold", type=FOLD, help="Fold of nnU-Net's split: only its training cases are read.")
+@click.option("--folds", type=FOLDS, help="Instead of one: several, each into OUT/fold_N.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="Run folder, the same for all stages.")
 @config_option
 @set_option
@@ -25,7 +35,8 @@ STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet", "masks")
 def train(
     stage: str,
     data: str,
-    fold: int | str,
+    fold: int | str | None,
+    folds: tuple[int, ...] | None,
     out: Path,
     config: str | None,
     overrides: tuple[str, ...],
@@ -37,19 +48,25 @@ def train(
 
     Run the same command again to go on after an interruption. After the last stage OUT/generator holds the generator.
     Two stages stand alone and come at any time before controlnet, whose generator then carries what they made:
-    segmenter, which judges images, and masks, which draws new masks.
+    segmenter, which judges images, and masks, which draws new masks. STAGE all trains segmenter, autoencoder, diffusion
+    and controlnet, one after the other.
 
     \b
     Examples:
       lldm-aug train autoencoder --config small --data 801 --fold 0 --out runs/x
       lldm-aug train diffusion   --config small --data 801 --fold 0 --out runs/x
       lldm-aug train controlnet  --config small --data 801 --fold 0 --out runs/x
+      lldm-aug train all --config small --data 801 --folds 0-4 --out runs/y
       accelerate launch -m lldm_aug train diffusion --config small --data 801 --fold 0 --out runs/x
     """
     from lldm_aug.config.load import load_config, resolved_yaml
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.data.splits import load_split
 
+    if (fold is None) == (folds is None):
+        raise click.UsageError("Give either --fold or --folds.")
+    runs: dict[int | str, Path] = {fold: out} if fold is not None else {n: out / f"fold_{n}" for n in folds or ()}
+    stages = ALL_STAGES if stage == ALL else (stage,)
     settings = load_config(config, overrides)
     dataset = RawDataset.find(data)
     initial = None
@@ -59,18 +76,37 @@ def train(
         initial = Initial.load(source)
         settings = initial.sized(settings)
     if dry_run:
-        split = load_split(dataset, fold, write=False)
         click.echo(resolved_yaml(settings))
-        click.echo(f"# {stage}: {len(split.train)} training cases of {dataset.name}, fold {fold}, into {out / stage}")
+        for number, folder in runs.items():
+            cases = len(load_split(dataset, number, write=False).train)
+            for name in stages:
+                click.echo(f"# {name}: {cases} training cases of {dataset.name}, fold {number}, into {folder / name}")
         return
     from accelerate import PartialState
 
-    from lldm_aug.training.run import number_of_steps
-    from lldm_aug.training.run import train as train_stage
+    for number, folder in runs.items():
+        for name in stages:
+            begun_from = None if stage == ALL and name == "segmenter" else initial  # a segmenter always starts anew
+            _train(name, settings, dataset, number, folder, begun_from, log_with)
+    PartialState().destroy_process_group()
 
-    with progress_bar(stage, number_of_steps(stage, settings)) as update:
-        result = train_stage(
-            stage,
+
+def _train(
+    name: str,
+    settings: Config,
+    dataset: RawDataset,
+    fold: int | str,
+    out: Path,
+    initial: Initial | None,
+    log_with: tuple[str, ...],
+) -> None:
+    from accelerate import PartialState
+
+    from lldm_aug.training.run import number_of_steps, train
+
+    with progress_bar(f"{name}, fold {fold}", number_of_steps(name, settings)) as update:
+        result = train(
+            name,
             settings,
             dataset,
             fold,
@@ -79,7 +115,5 @@ def train(
             log_with=log_with,
             on_step=lambda step, figures: update(step, f"loss {figures['loss']:.4f}"),
         )
-    state = PartialState()
-    if state.is_main_process:
-        click.echo(f"{stage} finished: {result}")
-    state.destroy_process_group()
+    if PartialState().is_main_process:
+        click.echo(f"{name} finished: {result}")

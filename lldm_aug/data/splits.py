@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
+from lldm_aug.data.patients import by_patient, read_patients, relatives
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import DatasetError
 from lldm_aug.io.atomic import write_json
@@ -52,20 +55,26 @@ class FoldLists(TypedDict):
 _SPLITS = TypeAdapter(list[FoldLists])
 
 
-def make_splits(case_ids: tuple[str, ...]) -> list[FoldLists]:
+def make_splits(case_ids: tuple[str, ...], patients: Mapping[str, str] = MappingProxyType({})) -> list[FoldLists]:
     """The split that nnU-Net 2.8 makes: KFold(5, shuffle=True, random_state=12345) over the sorted ids.
 
+    Args:
+        case_ids: the cases.
+        patients: the patient of each case, if known: then it is patients that are split, not cases.
+
     Raises:
-        DatasetError: for fewer cases than folds.
+        DatasetError: for fewer cases, or patients, than folds.
     """
-    if len(case_ids) < NUM_FOLDS:
+    groups = by_patient(case_ids, patients)
+    if len(groups) < NUM_FOLDS:
         fix = "use --fold all, or write splits_final.json"
-        raise DatasetError(f"{len(case_ids)} cases cannot be split into {NUM_FOLDS} folds", fix=fix)
-    ids = np.sort(np.array(case_ids))
-    order = np.arange(len(ids))
+        what = "patients" if patients else "cases"
+        raise DatasetError(f"{len(groups)} {what} cannot be split into {NUM_FOLDS} folds", fix=fix)
+    order = np.arange(len(groups))
     np.random.RandomState(NNUNET_SEED).shuffle(order)
-    held_out = [np.sort(part) for part in np.array_split(order, NUM_FOLDS)]
-    return [{"train": [str(i) for i in np.delete(ids, part)], "val": [str(i) for i in ids[part]]} for part in held_out]
+    held_out = [{case for i in part for case in groups[i]} for part in np.array_split(order, NUM_FOLDS)]
+    ids = sorted(case_ids)
+    return [{"train": [i for i in ids if i not in val], "val": [i for i in ids if i in val]} for val in held_out]
 
 
 def splits_path(dataset: RawDataset) -> Path | None:
@@ -80,21 +89,42 @@ def load_split(dataset: RawDataset, fold: Fold, *, write: bool = True) -> Split:
     Reads ``splits_final.json``; where there is none, makes it just as nnU-Net would and, if ``$nnUNet_preprocessed`` is
     set and ``write`` (a dry run does not), writes it there, so that generator and segmenter share it.
 
+    Where ``patients.json`` names the patients (see `read_patients`), a split that is made keeps each on one side.
+
     Raises:
-        DatasetError: for a fold that the split lacks, or a split with cases that the data set lacks or that are in both
-            training and validation.
+        DatasetError: for a fold that the split lacks, or a split with cases that the data set lacks, or with cases or
+            patients that are in both training and validation.
     """
-    return split_of(dataset.case_ids, splits_path(dataset), fold, write=write)
+    path = splits_path(dataset)
+    patients = read_patients(dataset.case_ids, dataset.folder, *([] if path is None else [path.parent]))
+    split = split_of(dataset.case_ids, path, fold, patients=patients, write=write)
+    torn = relatives(split.val, patients).keys() & {*split.train}
+    if torn:
+        found = (
+            f"patients in training and validation of fold {fold}: {', '.join(sorted({patients[c] for c in torn})[:5])}"
+        )
+        raise DatasetError(found, where=path, fix="delete this file, and a split by patients is made")
+    return split
 
 
-def split_of(case_ids: tuple[str, ...], path: Path | None, fold: Fold, *, write: bool = True) -> Split:
-    """As `load_split`, for ids and a ``splits_final.json`` that are known; without a file, ``path`` is None."""
+def split_of(
+    case_ids: tuple[str, ...],
+    path: Path | None,
+    fold: Fold,
+    *,
+    patients: Mapping[str, str] = MappingProxyType({}),
+    write: bool = True,
+) -> Split:
+    """As `load_split`, for ids and a ``splits_final.json`` that are known; without a file, ``path`` is None.
+
+    A patient on both sides of a split that exists is no error here.
+    """
     if fold == "all":
         return Split("all", case_ids, ())
     if path is not None and path.exists():
         splits = _read_splits(path)
     else:
-        splits = make_splits(case_ids)
+        splits = make_splits(case_ids, patients)
         if path is not None and write:
             write_json(path, splits)
     if not isinstance(fold, int) or not 0 <= fold < len(splits):
@@ -128,3 +158,18 @@ def parse_fold(text: str) -> Fold:
     if not re.fullmatch(r"[0-9]{1,6}", text):
         raise DatasetError(f"fold {text!r} is neither a number nor 'all'")
     return int(text)
+
+
+def parse_folds(text: str) -> tuple[int, ...]:
+    """``"0-4"`` to 0, 1, 2, 3, 4, and ``"0,2"`` to 0, 2; each once, in this order.
+
+    Raises:
+        DatasetError: for anything else.
+    """
+    folds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part.strip())
+        if found is None or int(found[2] or found[1]) < int(found[1]):
+            raise DatasetError(f"folds {text!r} are no numbers such as '0-4' or '0,2'")
+        folds += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return tuple(dict.fromkeys(folds))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.data.partial import read_partial_labels
+from lldm_aug.data.patients import read_patients, relatives
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError
@@ -80,8 +81,12 @@ def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str,
         LeakageError: names each stage and its cases.
     """
     dataset = heldout.dataset
-    validation = {case_id: dataset.label_hash(case_id) for case_id in (*heldout.masks, *heldout.others)}
-    leaks = find_leaks(GeneratorProvenance(hash="", stages=stages), (), dataset=dataset.name, validation=validation)
+    cases = (*heldout.masks, *heldout.others)
+    others = relatives(cases, read_patients(dataset.case_ids, dataset.folder))
+    known = {case_id: dataset.label_hash(case_id) for case_id in (*cases, *others) if case_id in dataset.case_ids}
+    provenance = GeneratorProvenance(hash="", stages=stages)
+    validation = {case_id: known.get(case_id) for case_id in (*cases, *others)}
+    leaks = find_leaks(provenance, (), dataset=dataset.name, validation=validation, relatives=others)
     if leaks:
         raise LeakageError(
             f"{who} has seen held-out cases: {'; '.join(map(str, leaks))}",

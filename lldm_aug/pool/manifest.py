@@ -1,4 +1,4 @@
-"""``pool.json`` and ``manifest.jsonl``: a case exists when its manifest line does."""
+"""``pool.json`` and ``manifest.jsonl``: a case exists when its manifest line does, until it is retired."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lldm_aug.data.names import safe_name
 from lldm_aug.errors import DatasetError, PoolError
 from lldm_aug.io.atomic import append_json_line, read_json_lines
 from lldm_aug.pool.provenance import GeneratorProvenance
+from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.record import Record
 
 POOL_FILE = "pool.json"
@@ -137,11 +138,17 @@ def append_case(pool: Path, case: PoolCase) -> None:
 
 
 def read_cases(pool: Path) -> dict[str, PoolCase]:
-    """All cases of a pool by id, sorted.
+    """The cases of a pool by id, sorted; those that it has let go are gone (see `lldm_aug.pool.retired`).
 
     Raises:
         PoolError: when a line is no valid record, or two lines of one case differ.
     """
+    retired = read_retired(pool / RETIRED_FILE)
+    return {case_id: case for case_id, case in read_manifest(pool).items() if case_id not in retired}
+
+
+def read_manifest(pool: Path) -> dict[str, PoolCase]:
+    """All cases that a pool ever had, as `read_cases`."""
     return read_lines(pool / MANIFEST_FILE, PoolCase)
 
 

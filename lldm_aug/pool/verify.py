@@ -8,6 +8,7 @@ from lldm_aug.errors import PoolError
 from lldm_aug.io.hashing import sha256_file
 from lldm_aug.pool.manifest import FileRecord, PoolCase, PoolInfo, read_cases, read_info
 from lldm_aug.pool.rejected import read_rejected
+from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 
 
 def file_record(path: Path) -> FileRecord:
@@ -44,6 +45,8 @@ def case_files(info: PoolInfo, case_id: str) -> set[str]:
 def verify_pool(pool: Path) -> int:
     """Checks every file of a pool by its hash, those of rejected pairs too; returns the number of cases.
 
+    Cases that a renewing pool has let go are not looked for.
+
     Raises:
         PoolError: as `check_case`, when a case lacks an image or its mask, or ``pool.json`` or the manifest is invalid.
     """
@@ -54,6 +57,8 @@ def verify_pool(pool: Path) -> int:
         if missing:
             raise PoolError(f"the line of case {case.case_id} lacks {missing[0]}", where=pool)
         check_case(pool, case)
-    for rejected in read_rejected(pool).values():
-        check_case(pool, rejected)
+    retired = read_retired(pool / RETIRED_FILE)
+    for case_id, rejected in read_rejected(pool).items():
+        if case_id not in retired:
+            check_case(pool, rejected)
     return len(cases)

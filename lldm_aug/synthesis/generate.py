@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count, takewhile
 from pathlib import Path
 
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.errors import ConfigError, PoolError
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.generator import Generator
-from lldm_aug.pool.manifest import PoolCase, read_cases
+from lldm_aug.pool.manifest import PoolCase, read_cases, read_manifest
 from lldm_aug.pool.rejected import read_rejected
+from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.pool.verify import check_case
 from lldm_aug.pool.writer import case_name, write_case
 from lldm_aug.synthesis.case import make_case
@@ -18,7 +20,12 @@ from lldm_aug.synthesis.gate import Gate
 
 
 def missing_indices(pool: Path, n: int, seed: int, num_parts: int = 1, part_id: int = 0) -> list[int]:
-    """Numbers below ``n`` that belong to a part and were not made yet; a rejected pair counts as made.
+    """Numbers below ``n`` that belong to a part and were not made yet; arguments and errors as `unmade_indices`."""
+    return list(takewhile(lambda index: index < n, unmade_indices(pool, seed, num_parts, part_id)))
+
+
+def unmade_indices(pool: Path, seed: int, num_parts: int = 1, part_id: int = 0) -> Iterator[int]:
+    """All numbers that belong to a part and were not made yet, without end; rejected and retired pairs were made.
 
     Raises:
         ConfigError: for a part that is not in 0..num_parts - 1.
@@ -26,10 +33,12 @@ def missing_indices(pool: Path, n: int, seed: int, num_parts: int = 1, part_id: 
     """
     if not 0 <= part_id < num_parts:
         raise ConfigError(f"part {part_id} is not in 0..{num_parts - 1}", where="--part-id")
-    done: dict[str, PoolCase] = {**read_cases(pool), **read_rejected(pool)}
-    for case in done.values():
-        check_case(pool, case, full=False)
-    return [i for i in range(part_id, n, num_parts) if case_name(seed, i) not in done]
+    done: dict[str, PoolCase] = {**read_manifest(pool), **read_rejected(pool)}
+    retired = read_retired(pool / RETIRED_FILE)
+    for case_id, case in done.items():
+        if case_id not in retired:
+            check_case(pool, case, full=False)
+    return (index for index in count(part_id, num_parts) if case_name(seed, index) not in done)
 
 
 def generate(
@@ -37,7 +46,7 @@ def generate(
     source: MaskSource,
     pool: Path,
     seed: int,
-    indices: list[int],
+    indices: Iterable[int],
     sampling: SamplingSettings,
     gate: Gate | None = None,
 ) -> Iterator[PoolCase]:

@@ -15,11 +15,11 @@ from accelerate import Accelerator
 
 from lldm_aug.config.schema import StageSettings
 from lldm_aug.errors import ConfigError, TrainingError
+from lldm_aug.interrupt import Interrupted, StopRequest, stop_requests
 from lldm_aug.io.atomic import append_json_line
 from lldm_aug.training.checkpoint import load_checkpoint, save_checkpoint
 from lldm_aug.training.choice import BestWeights, forget_lines_after
 from lldm_aug.training.ema import Ema
-from lldm_aug.training.interrupt import Interrupted, StopRequest, stop_requests
 from lldm_aug.training.order import Row, batch_rows
 from lldm_aug.training.stage import ScoredStage, Stage
 

@@ -5,3 +5,4 @@ from importlib.util import find_spec
 # Child processes inherit the variable: in an environment without this package the search must not fail here.
 if find_spec("nnunet_integration") is not None:
     from nnunet_integration.trainer import *
+    from nnunet_integration.variants import __getattr__  # noqa: F401 - nnU-Net asks with hasattr

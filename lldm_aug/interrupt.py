@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from lldm_aug.errors import LldmAugError
+
+SHORT_SECONDS = 0.2
 
 
 class Interrupted(LldmAugError):
@@ -35,6 +38,13 @@ class StopRequest:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """A signal handler."""
         self.signal = self.signal or number
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for so long, or until a signal comes; returns whether one has come."""
+        end = time.monotonic() + seconds
+        while not self.signal and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, SHORT_SECONDS))  # a longer sleep would go on after the signal's handler
+        return bool(self.signal)
 
 
 @contextmanager
