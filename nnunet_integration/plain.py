@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from lldm_aug.errors import CheckpointError, IncompatibleResume
@@ -16,6 +17,8 @@ from nnunet_integration.variants import SUFFIX
 CHECKPOINTS = "fold_*/checkpoint_*.pth"
 BESIDE = ("*.json", "crossval_results_folds_*/postprocessing.*", "crossval_results_folds_*/summary.json")
 """What else prediction and post-processing read, or a reader of the model wants to know."""
+_NUMPY = (np.float64(0).__reduce__()[0], np.dtype, np.dtypes.Float32DType, np.dtypes.Float64DType)
+"""What nnU-Net's checkpoints hold besides tensors and plain values: the figures of its log."""
 
 
 def export_plain(model: Path, out: Path) -> Path:
@@ -70,8 +73,8 @@ def _check_network(model: Path, configuration: str) -> None:
 
 
 def _rename_trainer(path: Path, copy: Path, trainer: str, stock: str) -> None:
-    # As nnU-Net itself reads it: a checkpoint holds more than tensors. It is the user's own.
-    checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+    with torch.serialization.safe_globals(list(_NUMPY)):
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     if checkpoint.get("trainer_name") != trainer:
         raise CheckpointError(f"was made by {checkpoint.get('trainer_name')}, not {trainer}", where=path)
     copy.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,11 @@ from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fo
 from lldm_aug.cli.progress import track
 from lldm_aug.masks import KINDS
 from lldm_aug.processes import PATIENCE
+
+if TYPE_CHECKING:
+    from lldm_aug.config.schema import SamplingSettings
+    from lldm_aug.models.description import Description
+    from lldm_aug.synthesis.plan import MaskRequest
 
 
 @click.command(no_args_is_help=True)
@@ -73,30 +79,19 @@ def generate(
       lldm-aug generate --n 200 --out pools/fresh --model runs/x --follow
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
-    from lldm_aug.masks.relabelling import Relabelling
     from lldm_aug.models.description import read_description
     from lldm_aug.resources import pretrained_dir
     from lldm_aug.synthesis.plan import choose_sampling, describe_pool, generator_folder, make_gate, request_masks
 
-    folder = generator_folder(model if model is not None else pretrained_dir())
+    start = model if model is not None else pretrained_dir()
+    folder = generator_folder(start)
     description = read_description(folder)
     kind = masks or ("procedural" if model is None and data is None else "deformed")
-    request = request_masks(
-        description,
-        kind,
-        data,
-        fold,
-        model=model if model is not None else pretrained_dir(),
-        left_out=unknown,
-        write_split=not dry_run,
-    )
+    request = request_masks(description, kind, data, fold, model=start, left_out=unknown, write_split=not dry_run)
     sampling = choose_sampling(description, steps, guidance)
     if dry_run:
-        schema = request.schema(description)
-        hidden = Relabelling(schema, description.labels).unknown
-        click.echo(f"generator  {folder}\nmasks      {request.kind} {request.dataset.name if request.dataset else ''}")
-        click.echo(f"structures {', '.join(schema.names)}; unknown: {', '.join(hidden) or 'none'}")
-        click.echo(f"sampling   {sampling.model_dump()}\ncases      {n} into {out}")
+        _show(folder, description, request, sampling)
+        click.echo(f"cases      {n} into {out}")
         return
     from accelerate import PartialState
     from accelerate.utils import parse_flag_from_env
@@ -124,6 +119,17 @@ def generate(
     state.wait_for_everyone()
     if state.is_main_process and part_id == 0:
         _finish(out, kept)
+
+
+def _show(folder: Path, description: Description, request: MaskRequest, sampling: SamplingSettings) -> None:
+    """Prints what would be drawn from, and how."""
+    from lldm_aug.masks.relabelling import Relabelling
+
+    schema = request.schema(description)
+    hidden = Relabelling(schema, description.labels).unknown
+    click.echo(f"generator  {folder}\nmasks      {request.kind} {request.dataset.name if request.dataset else ''}")
+    click.echo(f"structures {', '.join(schema.names)}; unknown: {', '.join(hidden) or 'none'}")
+    click.echo(f"sampling   {sampling.model_dump()}")
 
 
 def _finish(out: Path, kept: int) -> None:
