@@ -42,7 +42,7 @@ def follow_pool(
     retired = prepared.retired(grace_seconds)
     while True:
         _catch_up(preparation, num_processes)
-        gone = sorted({*prepared.cases()} - {*read_cases(pool)})
+        gone = _outlived(list(prepared.cases()), {*read_cases(pool)})
         for case_id in gone:
             retired.retire(case_id)
         retired.sweep()
@@ -51,6 +51,14 @@ def follow_pool(
         if wait():
             return
         preparation = plan()
+
+
+def _outlived(prepared: list[str], pool: set[str]) -> list[str]:
+    """Prepared cases to let go, oldest first: no more than leave as many as the pool has.
+
+    A pool may renew itself faster than its cases are prepared; the set then lags behind, but is never left empty.
+    """
+    return [case for case in prepared if case not in pool][: max(0, len(prepared) - len(pool))]
 
 
 def _catch_up(preparation: Preparation, num_processes: int) -> None:

@@ -109,6 +109,20 @@ def test_a_case_that_goes_while_it_is_prepared_is_no_fault(pool: Path) -> None:
         rounds(pool)
 
 
+def test_a_pool_that_is_faster_than_the_preparation_leaves_cases_to_train_with(pool: Path) -> None:
+    """All cases went while they were prepared; they stay until others take their places."""
+    replaced = iter([2, 3])
+
+    def plan() -> Preparation:
+        preparation = plan_preparation("700", pool, CONFIGURATION, fold=0, renewing=True)
+        for index in replaced:
+            pools.write_pool_case(pool, index, 1, ORIGIN)
+            retire(pool, index - 2, grace_seconds=60)
+        return preparation
+
+    assert rounds(pool, nothing, plan=plan) == [["0", "1"], ["2", "3"]]
+
+
 def test_a_following_set_keeps_its_identity_while_cases_change(pool: Path) -> None:
     """A training may go on with it; one that stands still is another when cases are added."""
     plan = partial(plan_preparation, "700", pool, CONFIGURATION, fold=0)
@@ -198,6 +212,7 @@ def test_generator_preparation_and_training_run_side_by_side(
 ) -> None:
     """The commands as users start them; the training sees more cases with each epoch than the pool ever holds."""
     monkeypatch.setenv("LLDM_AUG_EPOCHS", "6")
+    monkeypatch.setenv("LLDM_AUG_ITERATIONS", "40")
     dataset = RawDataset(quick.root / "nnUNet_raw" / NAME)
     run = tiny_generator(dataset, tmp_path / "run", tiny_config(steps=2))
     pool = tmp_path / "fresh"

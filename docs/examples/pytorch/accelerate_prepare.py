@@ -24,3 +24,4 @@ if __name__ == "__main__":
         everywhere = accelerator.gather(torch.cat(seen))
         assert sorted(everywhere.tolist()) == list(range(24))
         accelerator.print(f"epoch {epoch}: {len(loader)} batches on each of {accelerator.num_processes} process(es)")
+    accelerator.end_training()  # processes that just stop may abort in their communication threads
