@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from nnunet_integration.variants import SUFFIX
 CHECKPOINTS = "fold_*/checkpoint_*.pth"
 BESIDE = ("*.json", "crossval_results_folds_*/postprocessing.*", "crossval_results_folds_*/summary.json")
 """What else prediction and post-processing read, or a reader of the model wants to know."""
-_NUMPY = (np.float64(0).__reduce__()[0], np.dtype, np.dtypes.Float32DType, np.dtypes.Float64DType)
+_NUMPY: tuple[Any, ...] = (np.float64(0).__reduce__()[0], np.dtype, np.dtypes.Float32DType, np.dtypes.Float64DType)
 """What nnU-Net's checkpoints hold besides tensors and plain values: the figures of its log."""
 
 

@@ -1,22 +1,28 @@
-"""``lldm-aug bench``: figures of a generator on held-out cases."""
+"""``lldm-aug bench``: figures of a generator on held-out cases, and of what blending costs."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
-from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fold_option, seed_option
+from lldm_aug.cli.options import EXISTING_FOLDER, FOLD, NEW_FOLDER, dry_run_option, fold_option, seed_option
 
 if TYPE_CHECKING:
     from lldm_aug.evaluation.bench_plan import BenchPlan
     from lldm_aug.evaluation.bench_report import BenchResults
+    from lldm_aug.evaluation.goals import Criterion
+    from nnunet_integration.overhead import Overhead
+    from nnunet_integration.target import Target
 
 
 @click.group()
 def bench() -> None:
-    """Measure a generator on held-out cases."""
+    """Measure a generator on held-out cases, or what blending costs."""
 
 
 @bench.command()
@@ -75,7 +81,58 @@ def faithfulness(
     _announce(plan)
     if dry_run:
         return
-    _show(_run(plan, out), out)
+    from lldm_aug.evaluation.bench_report import REPORT_FILE
+
+    _show(_run(plan, out).criteria, out / REPORT_FILE)
+
+
+@bench.command()
+@click.option("-d", "--data", "dataset", metavar="DATASET", required=True, help="Data set: 700, or its whole name.")
+@click.option(
+    "-c", "--configuration", "configurations", multiple=True, default=["2d", "3d_fullres"], help="One or more."
+)
+@click.option("-p", "--plans", default="nnUNetPlans", help="Name of the plans.")
+@click.option("-f", "--fold", type=FOLD, default="0", help="Fold that pools were prepared for.")
+@click.option("--iterations", type=click.IntRange(min=8), default=60, help="To time of each trainer.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
+def blending(
+    dataset: str, configurations: tuple[str, ...], plans: str, fold: int | str, iterations: int, out: Path
+) -> None:
+    """Compare nnU-Net's own loader and trainer with the blended ones: the two train in turns, in one run.
+
+    Each configuration needs a prepared pool. Nothing is written to nnU-Net's results.
+
+    \b
+    Example:
+      lldm-aug nnunet prepare -d 700 --pool pools/x -c 2d
+      lldm-aug nnunet prepare -d 700 --pool pools/x -c 3d_fullres
+      lldm-aug bench blending -d 700 -c 2d -c 3d_fullres --out reports/blending
+    """
+    with TemporaryDirectory() as results:
+        # nnU-Net reads the first when it is imported, which is below.
+        os.environ.update(nnUNet_results=results, nnUNet_n_proc_DA="0")
+        import torch
+
+        from lldm_aug.evaluation.machine import describe_machine
+        from lldm_aug.io.atomic import write_text
+        from nnunet_integration.overhead_report import FILE, compile_results
+        from nnunet_integration.target import Target
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        targets = {name: Target.find(dataset, name, plans) for name in configurations}
+        measured = {name: _measure(target, fold, iterations, device) for name, target in targets.items()}
+        name = next(iter(targets.values())).name
+        judged = compile_results(name, fold, iterations, measured, describe_machine(device))
+        write_text(out / FILE, judged.model_dump_json(indent=2) + "\n")
+    _show(judged.criteria, out / FILE)
+
+
+def _measure(target: Target, fold: int | str, iterations: int, device: str) -> Overhead:
+    from lldm_aug.cli.progress import progress_bar
+    from nnunet_integration.overhead import measure
+
+    with progress_bar(target.configuration_name, total=iterations) as update:
+        return measure(target, fold, iterations, device, update)
 
 
 def _run(plan: BenchPlan, out: Path) -> BenchResults:
@@ -109,12 +166,10 @@ def _announce(plan: BenchPlan) -> None:
         click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
 
 
-def _show(results: BenchResults, out: Path) -> None:
-    from lldm_aug.evaluation.bench_report import REPORT_FILE
-
+def _show(criteria: Iterable[Criterion], report: Path) -> None:
     marks = {True: click.style("met   ", fg="green"), False: click.style("missed", fg="red"), None: "-     "}
-    for criterion in results.criteria:
+    for criterion in criteria:
         value = "-" if criterion.value is None else f"{criterion.value:.3f}"
         name = criterion.figure + (f": {criterion.structure}" if criterion.structure else "")
         click.echo(f"{marks[criterion.passed]} {name:66} {value:>8}  ({criterion.goal})")
-    click.echo(f"{out / REPORT_FILE}")
+    click.echo(report)

@@ -41,6 +41,12 @@ COPIES = Goal(low=1.0)
 """Mean distance to the nearest training case, synthetic over held-out real."""
 SECONDS = Goal(high=2.0)
 """For one pair of image and mask, on two cores."""
+OVERHEAD = Goal(high=1.02)
+"""Time of an iteration of blended training, as a multiple of nnU-Net's own."""
+CHOICE_MICROSECONDS = Goal(high=50.0)
+"""For choosing a case from a pool of 20,000."""
+HOOK_MILLISECONDS = Goal(high=1.0)
+"""That the start-up hook adds to any interpreter."""
 
 
 class Criterion(Record):
