@@ -138,8 +138,8 @@ def test_augmented_views_are_repeatable_and_keep_image_and_label_together(patch:
     label = torch.zeros(16, 12, 10, dtype=torch.int16)
     label[4:12, 3:9, 2:8] = 1
     case = PreparedCase(label[None].float(), label, torch.ones(16, 12, 10))
-    views = [augmented(case, settings, 0, step, 0) for step in range(20)]
-    again = [augmented(case, settings, 0, step, 0) for step in range(20)]
+    views = [augmented(case.image, case.label, settings, 0, step, 0) for step in range(20)]
+    again = [augmented(case.image, case.label, settings, 0, step, 0) for step in range(20)]
     assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(views, again, strict=True))
     assert len({tuple(image.flatten()[:5].tolist()) for image, _ in views}) > 10
     for image, found in views:

@@ -13,6 +13,7 @@ from lldm_aug.cli.progress import progress_bar
 if TYPE_CHECKING:
     from lldm_aug.config.schema import Config
     from lldm_aug.data.raw import RawDataset
+    from lldm_aug.data.share import Images, LabelledShare
     from lldm_aug.training.initial import Initial
 
 STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet", "masks")
@@ -27,6 +28,14 @@ ALL_STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet")
 @click.option("--fold", type=FOLD, help="Fold of nnU-Net's split: only its training cases are read.")
 @click.option("--folds", type=FOLDS, help="Instead of one: several, each into OUT/fold_N.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="Run folder, the same for all stages.")
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Use the labels of this share of the cases.")
+@click.option("--share-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; shares are nested.")
+@click.option(
+    "--images",
+    type=click.Choice(("share", "fold")),
+    default="share",
+    help="With --share: leave the other cases out, or keep their images for autoencoder and diffusion.",
+)
 @config_option
 @set_option
 @click.option("--init", "source", metavar="pretrained|DIR", help="Generator or run folder to start from.")
@@ -38,6 +47,9 @@ def train(
     fold: int | str | None,
     folds: tuple[int, ...] | None,
     out: Path,
+    share: float | None,
+    share_seed: int,
+    images: Images,
     config: str | None,
     overrides: tuple[str, ...],
     source: str | None,
@@ -57,11 +69,13 @@ def train(
       lldm-aug train diffusion   --config small --data 801 --fold 0 --out runs/x
       lldm-aug train controlnet  --config small --data 801 --fold 0 --out runs/x
       lldm-aug train all --config small --data 801 --folds 0-4 --out runs/y
+      lldm-aug train all --config small --data 801 --folds 0-4 --share 0.25 --images fold --out runs/few
       accelerate launch -m lldm_aug train diffusion --config small --data 801 --fold 0 --out runs/x
     """
     from lldm_aug.config.load import load_config, resolved_yaml
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.data.splits import load_split
+    from lldm_aug.data.share import LabelledShare
+    from lldm_aug.data.splits import load_split, patients_of
 
     if (fold is None) == (folds is None):
         raise click.UsageError("Give either --fold or --folds.")
@@ -69,6 +83,7 @@ def train(
     stages = ALL_STAGES if stage == ALL else (stage,)
     settings = load_config(config, overrides)
     dataset = RawDataset.find(data)
+    labelled = None if share is None else LabelledShare(share=share, seed=share_seed, images=images)
     initial = None
     if source is not None:
         from lldm_aug.training.initial import Initial
@@ -78,16 +93,19 @@ def train(
     if dry_run:
         click.echo(resolved_yaml(settings))
         for number, folder in runs.items():
-            cases = len(load_split(dataset, number, write=False).train)
+            train = load_split(dataset, number, write=False).train
+            cases = f"{len(train)} training cases of {dataset.name}, fold {number}"
+            if labelled is not None:
+                cases = f"{len(labelled.labelled(train, patients_of(dataset)))} labelled of {cases}"
             for name in stages:
-                click.echo(f"# {name}: {cases} training cases of {dataset.name}, fold {number}, into {folder / name}")
+                click.echo(f"# {name}: {cases}, into {folder / name}")
         return
     from accelerate import PartialState
 
     for number, folder in runs.items():
         for name in stages:
             begun_from = None if stage == ALL and name == "segmenter" else initial  # a segmenter always starts anew
-            _train(name, settings, dataset, number, folder, begun_from, log_with)
+            _train(name, settings, dataset, number, folder, labelled, begun_from, log_with)
     PartialState().destroy_process_group()
 
 
@@ -97,6 +115,7 @@ def _train(
     dataset: RawDataset,
     fold: int | str,
     out: Path,
+    labelled: LabelledShare | None,
     initial: Initial | None,
     log_with: tuple[str, ...],
 ) -> None:
@@ -111,6 +130,7 @@ def _train(
             dataset,
             fold,
             out,
+            labelled=labelled,
             initial=initial,
             log_with=log_with,
             on_step=lambda step, figures: update(step, f"loss {figures['loss']:.4f}"),

@@ -83,6 +83,12 @@ def splits_path(dataset: RawDataset) -> Path | None:
     return Path(root) / dataset.name / "splits_final.json" if root else None
 
 
+def patients_of(dataset: RawDataset) -> dict[str, str]:
+    """As `read_patients`, for a data set and what nnU-Net has preprocessed of it."""
+    path = splits_path(dataset)
+    return read_patients(dataset.case_ids, dataset.folder, *([] if path is None else [path.parent]))
+
+
 def load_split(dataset: RawDataset, fold: Fold, *, write: bool = True) -> Split:
     """The training and validation cases of a fold.
 
@@ -95,8 +101,7 @@ def load_split(dataset: RawDataset, fold: Fold, *, write: bool = True) -> Split:
         DatasetError: for a fold that the split lacks, or a split with cases that the data set lacks, or with cases or
             patients that are in both training and validation.
     """
-    path = splits_path(dataset)
-    patients = read_patients(dataset.case_ids, dataset.folder, *([] if path is None else [path.parent]))
+    path, patients = splits_path(dataset), patients_of(dataset)
     split = split_of(dataset.case_ids, path, fold, patients=patients, write=write)
     torn = relatives(split.val, patients).keys() & {*split.train}
     if torn:

@@ -15,6 +15,7 @@ class StageProvenance(Record):
         fold: fold number or ``all``.
         split_hash: `Split.hash` of the split.
         cases: SHA-256 of the mask file of each case id that the stage saw.
+        unlabelled: those of them whose image it saw, but not the mask.
     """
 
     stage: str
@@ -22,6 +23,12 @@ class StageProvenance(Record):
     fold: int | str
     split_hash: str
     cases: dict[str, str]
+    unlabelled: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> dict[str, str]:
+        """The cases whose masks it may have seen."""
+        return {case: sha256 for case, sha256 in self.cases.items() if case not in self.unlabelled}
 
 
 class GeneratorProvenance(Record):

@@ -25,7 +25,7 @@ from lldm_aug.models.description import Description
 from lldm_aug.models.mask_description import mask_model_folder, read_mask_description
 from lldm_aug.phantom.dataset import PHANTOM_VERSION
 from lldm_aug.pool.manifest import PoolInfo
-from lldm_aug.pool.provenance import GeneratorProvenance
+from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +164,16 @@ def request_masks(
         fold = trained.fold
     _check_known(dataset, description.labels)
     left_out = _check_left_out(kind, dataset.schema, left_out)
-    return MaskRequest(kind, dataset, load_split(dataset, fold, write=write_split), left_out=left_out)
+    split = _labelled(load_split(dataset, fold, write=write_split), dataset, trained)
+    return MaskRequest(kind, dataset, split, left_out=left_out)
+
+
+def _labelled(split: Split, dataset: RawDataset, trained: StageProvenance) -> Split:
+    """What masks may be drawn from: of a generator that was trained on a share of these labels, that share alone."""
+    if (trained.dataset, trained.fold) != (dataset.name, split.fold):
+        return split
+    seen = tuple(case for case in split.train if case in trained.labelled)
+    return Split(split.fold, seen, split.val) if seen and seen != split.train else split
 
 
 def _check_known(dataset: RawDataset, known: LabelSchema) -> None:

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 
 from lldm_aug.config.schema import SegmenterStage
 from lldm_aug.seeds import numpy_rng, torch_rng
-from lldm_aug.training.cases import PreparedCase
 
 ZOOM = (0.85, 1.15)
 GAMMA = (0.75, 1.35)
@@ -21,14 +20,22 @@ SHARE = 0.5
 
 
 def augmented(
-    case: PreparedCase, settings: SegmenterStage, seed: int, step: int, number: int
+    image: torch.Tensor, label: torch.Tensor, settings: SegmenterStage, seed: int, step: int, number: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A changed view of a case: image (C, *sides) and label (*sides), sides those of the patch or of the whole case.
 
     Every draw is a pure function of seed, step and number.
+
+    Args:
+        image: (C, X, Y, Z) scaled intensities.
+        label: (X, Y, Z) integers.
+        settings: sides of the patch, and where it is centred.
+        seed: of the run.
+        step: the optimiser step.
+        number: of the sample in the step's batch.
     """
     rng = numpy_rng(seed, "segmenter", "augment", step, number)
-    image, label = _window(case, settings, rng)
+    image, label = _window(image, label, settings, rng)
     lifted = (image + 1) / 2  # mostly 0..1
     if rng.random() < SHARE:
         lifted = lifted.clamp(min=0) ** rng.uniform(*GAMMA)
@@ -42,17 +49,17 @@ def augmented(
 
 
 def _window(
-    case: PreparedCase, settings: SegmenterStage, rng: np.random.Generator
+    image: torch.Tensor, label: torch.Tensor, settings: SegmenterStage, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A window of a random size around a random place, brought to the sides that the network sees."""
-    whole = np.asarray(case.label.shape)
+    whole = np.asarray(label.shape)
     sides = whole if settings.patch is None else np.minimum(settings.patch, whole)
     zoom = rng.uniform(*ZOOM, size=3) if rng.random() < SHARE else np.ones(3)
     size = np.minimum(np.rint(sides * zoom).astype(int), whole)
-    centre = _place(case.label, rng) if rng.random() < settings.centre_on_structure else rng.integers(0, whole)
+    centre = place_of_interest(label, rng) if rng.random() < settings.centre_on_structure else rng.integers(0, whole)
     start = np.clip(centre - size // 2, 0, whole - size)
     cut = tuple(slice(int(s), int(s + n)) for s, n in zip(start, size, strict=True))
-    image, label = case.image[:, *cut], case.label[cut]
+    image, label = image[:, *cut], label[cut]
     if (size != sides).any():
         target = [int(n) for n in sides]
         image = F.interpolate(image[None], target, mode="trilinear")[0]
@@ -60,7 +67,7 @@ def _window(
     return image, label
 
 
-def _place(label: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
+def place_of_interest(label: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
     """A voxel of a structure, each structure that the case shows alike; anywhere if it shows none."""
     present = [int(v) for v in torch.unique(label) if v > 0]
     if not present:

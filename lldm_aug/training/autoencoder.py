@@ -104,7 +104,7 @@ class AutoencoderStage:
 
     def export(self, folder: Path) -> None:
         """Weights, the texture that reconstructions lack (samples lack more, as correlated), and what they saw."""
-        texture = measure_texture(self.cases, self._reconstruct)
+        texture = measure_texture(self.cases.labelled(), self._reconstruct)
         facts = {
             "autoencoder": self.sizes.model_dump(mode="json"),
             "texture": [grain.model_dump(mode="json") for grain in texture],

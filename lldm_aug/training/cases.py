@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,8 @@ from lldm_aug.data.intensity import (
 )
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import Case, RawDataset
-from lldm_aug.data.splits import Fold, Split, load_split
+from lldm_aug.data.share import LabelledShare
+from lldm_aug.data.splits import Fold, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import atomic_file, write_json
@@ -58,6 +59,7 @@ class CaseSetRecord(Record):
         compression: voxels per latent cell.
         intensity: scaling and its inverse.
         unknown: structures that were not annotated, by id of the cases that lack any.
+        unlabelled: cases whose masks are not used: they are empty here, and all their structures unknown.
     """
 
     request: str
@@ -71,6 +73,7 @@ class CaseSetRecord(Record):
     compression: tuple[int, int, int]
     intensity: IntensityModel
     unknown: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    unlabelled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,21 @@ class CaseSet:
             raise DatasetError(f"{PARTIAL_FILE} leaves no case with all structures", where=self.folder)
         return CaseSet(self.folder, self.record.model_copy(update={"cases": whole}))
 
+    def labelled(self) -> CaseSet:
+        """The cases whose masks may be used."""
+        cases = {name: digest for name, digest in self.record.cases.items() if name not in self.record.unlabelled}
+        return CaseSet(self.folder, self.record.model_copy(update={"cases": cases}))
+
     def provenance(self, stage: str) -> StageProvenance:
         """What a stage that is trained on these cases has seen."""
         r = self.record
         return StageProvenance(
-            stage=stage, dataset=r.dataset, fold=r.fold, split_hash=r.split_hash, cases=dict(sorted(r.cases.items()))
+            stage=stage,
+            dataset=r.dataset,
+            fold=r.fold,
+            split_hash=r.split_hash,
+            cases=dict(sorted(r.cases.items())),
+            unlabelled=tuple(name for name in r.unlabelled if name in r.cases),
         )
 
 
@@ -140,8 +153,12 @@ def spread(case_ids: Sequence[str], most: int) -> Sequence[str]:
     return case_ids[:: -(-len(case_ids) // most)]
 
 
-def prepare_cases(dataset: RawDataset, fold: Fold, config: Config, folder: Path) -> CaseSet:
+def prepare_cases(
+    dataset: RawDataset, fold: Fold, config: Config, folder: Path, labelled: LabelledShare | None = None
+) -> CaseSet:
     """Brings the training cases of a fold to the generator's grid, or finds them there from an earlier call.
+
+    Of a labelled share, only its cases are read, or the masks of its cases only.
 
     Raises:
         IncompatibleResume: when the folder holds cases of another data set, fold or grid, or the data have changed.
@@ -149,14 +166,15 @@ def prepare_cases(dataset: RawDataset, fold: Fold, config: Config, folder: Path)
         InvalidVolume, LabelError: for bad cases.
         ConfigError: when the grid does not suit the networks.
     """
-    split = load_split(dataset, fold)
+    split, unlabelled = _chosen(dataset, load_split(dataset, fold), labelled)
     case_ids = tuple(sorted({*split.train}))  # a split that was written by hand may come in any order
     if not case_ids:
         raise DatasetError(f"fold {fold} has no training cases", where=dataset.folder, fix="choose another --fold")
     hashes = dict(zip(case_ids, _each(dataset.label_hash, case_ids), strict=True))
     partial = read_partial_labels(dataset)
     unknown = {case_id: partial[case_id] for case_id in case_ids if case_id in partial}
-    request = _request(dataset, split, hashes, config, unknown)
+    unknown |= dict.fromkeys(unlabelled, dataset.schema.names)
+    request = _request(dataset, split, hashes, config, unknown, unlabelled)
     path = folder / "cases.json"
     if path.exists():
         record = _read_record(path)
@@ -168,10 +186,21 @@ def prepare_cases(dataset: RawDataset, fold: Fold, config: Config, folder: Path)
             )
         _check_grid(record.shape, record.compression, config)
         return CaseSet(folder, record)
-    record = _measure(dataset, split, hashes, config, request).model_copy(update={"unknown": unknown})
+    record = _measure(dataset, split, hashes, config, request)
+    record = record.model_copy(update={"unknown": unknown, "unlabelled": unlabelled})
     _each(lambda case_id: _prepare(dataset, case_id, record, folder), case_ids)
     write_json(path, record.model_dump(mode="json"))
     return CaseSet(folder, record)
+
+
+def _chosen(dataset: RawDataset, split: Split, labelled: LabelledShare | None) -> tuple[Split, tuple[str, ...]]:
+    """The split of the cases to prepare, and those of them whose masks are not used."""
+    if labelled is None:
+        return split, ()
+    share = labelled.labelled(split.train, patients_of(dataset))
+    if labelled.images == "share":
+        return Split(split.fold, share, split.val), ()
+    return split, tuple(sorted({*split.train} - {*share}))
 
 
 def _read_record(path: Path) -> CaseSetRecord:
@@ -184,7 +213,12 @@ def _read_record(path: Path) -> CaseSetRecord:
 
 
 def _request(
-    dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config, unknown: dict[str, tuple[str, ...]]
+    dataset: RawDataset,
+    split: Split,
+    hashes: dict[str, str],
+    config: Config,
+    unknown: dict[str, tuple[str, ...]],
+    unlabelled: tuple[str, ...],
 ) -> str:
     images = _each(lambda case_id: [sha256_file(p) for p in dataset.image_paths(case_id) if p.is_file()], hashes)
     return sha256_json(
@@ -199,6 +233,7 @@ def _request(
             "intensity": config.intensity.model_dump(mode="json"),
             "compression": config.autoencoder.compression,
             **({"unknown": unknown} if unknown else {}),
+            **({"unlabelled": unlabelled} if unlabelled else {}),
         }
     )
 
@@ -258,6 +293,8 @@ def _facts(case: Case, config: Config) -> _Facts:
 
 def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: Path) -> None:
     case = dataset.load(case_id)
+    if case_id in record.unlabelled:
+        case = replace(case, label=np.zeros_like(case.label))
     for name in record.unknown.get(case_id, ()):
         if (case.label == dataset.schema.value(name)).any():
             raise DatasetError(

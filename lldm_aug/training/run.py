@@ -13,6 +13,7 @@ from lldm_aug import __version__
 from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import compression_for
 from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.io.atomic import write_json
@@ -48,6 +49,7 @@ def train(
     fold: Fold,
     out: Path,
     *,
+    labelled: LabelledShare | None = None,
     initial: Initial | None = None,
     log_with: Sequence[str] = (),
     on_step: OnStep = lambda step, figures: None,
@@ -61,6 +63,8 @@ def train(
         dataset: real cases.
         fold: only this fold's training cases are ever read.
         out: the run folder; after the last stage ``out/generator`` holds the generator.
+        labelled: share of the training cases whose masks may be used, the same for all stages of a run. Where it keeps
+            the images of the others, the autoencoder and the diffusion model learn from them too.
         initial: generator to start from (fine-tuning), the same for all stages of a run.
         log_with: trackers of Accelerate, such as ``tensorboard``.
         on_step: called after each step with its number (passes count on) and figures.
@@ -77,7 +81,7 @@ def train(
         config = initial.sized(config)
     done = 0
     for part in PASSES.get(name, (name,)):
-        _train(part, config, dataset, fold, out, initial, log_with, _counting_on(on_step, done))
+        _train(part, config, dataset, fold, out, labelled, initial, log_with, _counting_on(on_step, done))
         done += getattr(config.train, part).steps
     return _result(name, out)
 
@@ -97,6 +101,7 @@ def _train(
     dataset: RawDataset,
     fold: Fold,
     out: Path,
+    labelled: LabelledShare | None,
     initial: Initial | None,
     log_with: Sequence[str],
     on_step: OnStep,
@@ -107,7 +112,7 @@ def _train(
     folder = _folder(name, out)
     accelerator = _accelerator(config, log_with, folder)
     with accelerator.main_process_first():
-        cases = prepare_cases(dataset, fold, config, out / "cases")
+        cases = prepare_cases(dataset, fold, config, out / "cases", labelled)
         config = _resolved(config, cases)
         _begin(name, config, cases, folder, accelerator.num_processes, initial)
     if (folder / "export").is_dir() and _result(name, out).is_dir():
@@ -267,7 +272,7 @@ def _make_stage(
             return DiffusionStage(cases, config, first, latents, initial)
         second = read_export(out / "diffusion" / "export", name)
         judge = _judge(config, dataset, cases, out, accelerator)
-        return ControlNetStage(cases, config, first, second, latents, judge, initial)
+        return ControlNetStage(cases.labelled(), config, first, second, latents, judge, initial)
 
 
 def _judge(

@@ -13,6 +13,7 @@ from lldm_aug.config.schema import Config
 from lldm_aug.config.schema import SegmenterStage as Settings
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.dice import shown_dice
+from lldm_aug.labels import LabelSchema
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.segmenter import (
     SegmentationNet,
@@ -54,19 +55,10 @@ class SegmenterStage:
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        pairs = [
-            augmented(self.cases.load(row.case_id), self.settings, self.config.seed, row.step, row.number)
-            for row in rows
-        ]
+        pairs = [self._view(row) for row in rows]
         image = torch.stack([image for image, _ in pairs]).to(device)
-        label = torch.stack([label for _, label in pairs]).to(device).long()
-        weights = structure_weights(encode_mask(label, self.cases.schema), self.settings.structure_weight)
-        if self.cases.schema.ignore is not None:
-            label[label == self.cases.schema.ignore] = IGNORED
-        logits = model(image)
-        entropy = (weights[:, 0] * F.cross_entropy(logits, label, ignore_index=IGNORED, reduction="none")).mean()
-        overlap = soft_dice_loss(logits, label)
-        return entropy + overlap, {"entropy": entropy.item(), "dice_loss": overlap.item()}
+        label = torch.stack([label for _, label in pairs]).to(device)
+        return segmentation_loss(model(image), label, self.cases.schema, self.settings.structure_weight)
 
     @torch.no_grad()
     def preview(self, path: Path) -> None:
@@ -102,9 +94,33 @@ class SegmenterStage:
         )
         Segmenter(description, self.module).save(folder)
 
+    def _view(self, row: Row) -> tuple[torch.Tensor, torch.Tensor]:
+        case = self.cases.load(row.case_id)
+        return augmented(case.image, case.label, self.settings, self.config.seed, row.step, row.number)
+
     def _segment(self, image: torch.Tensor) -> torch.Tensor:
         device = next(self.module.parameters()).device
         return predict_labels(self.module, image[None].to(device), self.settings.patch)[0].cpu()
+
+
+def segmentation_loss(
+    logits: torch.Tensor, label: torch.Tensor, schema: LabelSchema, structure_weight: float
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Weighted cross-entropy plus `soft_dice_loss`, and both apart to log.
+
+    Args:
+        logits: (B, 1 + S, X, Y, Z).
+        label: (B, X, Y, Z) integers; voxels of the ignore label do not count.
+        schema: what they mean.
+        structure_weight: see `structure_weights`.
+    """
+    label = label.long()
+    weights = structure_weights(encode_mask(label, schema), structure_weight)
+    if schema.ignore is not None:
+        label = label.masked_fill(label == schema.ignore, IGNORED)
+    entropy = (weights[:, 0] * F.cross_entropy(logits, label, ignore_index=IGNORED, reduction="none")).mean()
+    overlap = soft_dice_loss(logits, label)
+    return entropy + overlap, {"entropy": entropy.item(), "dice_loss": overlap.item()}
 
 
 def soft_dice_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

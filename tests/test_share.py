@@ -1,0 +1,82 @@
+"""A share of labelled cases: nested, by patients, and all that a stage is shown of the others are their images."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from tiny import tiny_config, tiny_dataset
+
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.share import LabelledShare
+from lldm_aug.data.splits import load_split
+from lldm_aug.errors import IncompatibleResume
+from lldm_aug.models.description import read_description
+from lldm_aug.synthesis.plan import request_masks
+from lldm_aug.training.cases import prepare_cases
+from lldm_aug.training.run import train
+
+IDS = tuple(f"case_{number:02d}" for number in range(48))
+
+
+def share(value: float, seed: int = 0) -> tuple[str, ...]:
+    return LabelledShare(share=value, seed=seed).labelled(IDS)
+
+
+def test_shares_are_nested_and_as_large_as_they_say() -> None:
+    shares = [share(value) for value in (0.001, 0.1, 0.25, 0.5, 1)]
+    assert [len(cases) for cases in shares] == [1, 5, 12, 24, 48]
+    assert all({*small} < {*large} for small, large in pairwise(shares))
+
+
+def test_the_seed_decides_which() -> None:
+    assert share(0.1) == share(0.1) != share(0.1, seed=1)
+
+
+def test_a_patient_is_labelled_whole() -> None:
+    patients = {case: f"patient_{number // 4}" for number, case in enumerate(IDS)}
+    chosen = LabelledShare(share=0.25).labelled(IDS, patients)
+    assert len(chosen) == 12
+    assert len({patients[case] for case in chosen}) == 3
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+def test_cases_outside_of_the_share_are_left_out(dataset: RawDataset, tmp_path: Path) -> None:
+    half = LabelledShare(share=0.5)
+    cases = prepare_cases(dataset, 0, tiny_config(), tmp_path, half)
+    assert cases.case_ids == half.labelled(load_split(dataset, 0).train)
+    with pytest.raises(IncompatibleResume):
+        prepare_cases(dataset, 0, tiny_config(), tmp_path)
+
+
+def test_of_images_without_labels_nothing_but_the_image_is_prepared(dataset: RawDataset, tmp_path: Path) -> None:
+    half, train = LabelledShare(share=0.5, images="fold"), load_split(dataset, 0).train
+    cases = prepare_cases(dataset, 0, tiny_config(), tmp_path, half)
+    assert cases.case_ids == train
+    without = sorted({*train} - {*half.labelled(train)})
+    assert without
+    for case_id in without:
+        case = cases.load(case_id)
+        assert not case.label.any()
+        assert case.image.std() > 0.1
+        assert not cases.condition([case_id], case.label[None]).any()  # unknown, not absent
+    seen = cases.provenance("autoencoder")
+    assert (tuple(seen.cases), seen.unlabelled) == (train, tuple(without))
+    assert cases.labelled().case_ids == tuple(seen.labelled) == half.labelled(train)
+
+
+def test_a_generator_of_a_share_says_so_and_draws_masks_from_it(dataset: RawDataset, tmp_path: Path) -> None:
+    half = LabelledShare(share=0.5, images="fold")
+    for name in ("autoencoder", "diffusion", "controlnet"):
+        train(name, tiny_config(steps=1), dataset, 0, tmp_path, labelled=half)
+    description = read_description(tmp_path / "generator")
+    labelled = half.labelled(load_split(dataset, 0).train)
+    assert [(len(s.cases), tuple(s.labelled)) for s in description.stages] == [
+        (4, labelled),
+        (4, labelled),
+        (2, labelled),
+    ]
+    assert request_masks(description, "deformed", str(dataset.folder), 0).cases == labelled
