@@ -1,0 +1,188 @@
+"""``lldm-aug evaluate utility``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from lldm_aug.cli.options import FOLDS, NEW_FOLDER, dry_run_option
+
+if TYPE_CHECKING:
+    from lldm_aug.data.splits import Fold
+    from lldm_aug.evaluation.utility.plan import StudyPlan
+
+FIVE = "unet,resunet,attunet,unetpp,segresnet"
+
+
+class Words(click.ParamType[Any]):
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """``"a,b"`` to ``("a", "b")``, each once."""
+        return tuple(dict.fromkeys(word.strip() for word in str(value).split(",") if word.strip()))
+
+
+class Shares(click.ParamType[Any]):
+    """Numbers between 0 and 1 with commas between them."""
+
+    name = "shares"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """``"0.1,1"`` to ``(0.1, 1.0)``; anything else is a usage error."""
+        try:
+            found = tuple(dict.fromkeys(float(word) for word in str(value).split(",")))
+        except ValueError:
+            self.fail(f"{value!r} are no numbers such as '0.1,0.5'", param, ctx)
+        if not all(0 < number <= 1 for number in found):
+            self.fail(f"{value!r}: each must be above 0, and 1 at most", param, ctx)
+        return found
+
+
+@click.command()
+@click.option(
+    "--data", required=True, metavar="DATASET", help="Real cases: folder, or 700 / Dataset700 in $nnUNet_raw."
+)
+@click.option("--held-out", metavar="DATASET", default=None, help="Score on this data set, not on validation cases.")
+@click.option("--networks", type=Words(), default=FIVE, help="Of these, and vnet, dynunet, mednext.")
+@click.option("--arms", type=Words(), default="syn", help="Of real-aug, syn, syn-only, autoencoded; real always comes.")
+@click.option("--ratios", type=Shares(), default="0.25,0.5", help="Shares of synthetic cases: an arm 'syn' for each.")
+@click.option("--shares", type=Shares(), default="1", help="Shares of the training cases that are labelled.")
+@click.option("--share-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; as 'train' has it.")
+@click.option("--folds", default="0-4", metavar="0-4|all", help="Folds; 'all' trains on all cases, with --held-out.")
+@click.option("--seeds", type=FOLDS, default="0-2", help="Repetitions.")
+@click.option("--pool", default=None, metavar="DIR", help="Pool; {fold} and {share} in it are filled in.")
+@click.option("--generator", default=None, metavar="DIR", help="Generator or run folder, filled in likewise.")
+@click.option("--pairs", type=click.IntRange(min=1), default=200, help="Size of pools that --generator makes.")
+@click.option("--steps", type=click.IntRange(min=1), default=1000, help="Optimisation steps, the same in every arm.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=2, help="Samples a step, over all processes.")
+@click.option("--patch", type=click.IntRange(8, 512), nargs=3, default=(96, 96, 64), help="Sides of patches, voxels.")
+@click.option("--spacing", type=click.FloatRange(0.1, 20), nargs=3, default=None, help="Voxel size in mm; the median.")
+@click.option("--width", type=click.IntRange(min=4), default=32, help="Features of a network's first level.")
+@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-3, help="Peak, of AdamW.")
+@click.option(
+    "--tolerance-mm", type=click.FloatRange(0, min_open=True), default=None, help="Of NSD; a voxel, and 2 mm at least."
+)
+@click.option("--precision", type=click.Choice(("no", "bf16")), default=None, help="bf16 on a GPU, no on a CPU.")
+@click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Share the cells by hand: number of parts.")
+@click.option("--part-id", type=click.IntRange(min=0), default=0, help="Which part this call runs, from 0.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="The study's folder.")
+@dry_run_option
+def utility(
+    data: str,
+    held_out: str | None,
+    networks: tuple[str, ...],
+    arms: tuple[str, ...],
+    ratios: tuple[float, ...],
+    shares: tuple[float, ...],
+    share_seed: int,
+    folds: str,
+    seeds: tuple[int, ...],
+    pool: str | None,
+    generator: str | None,
+    pairs: int,
+    steps: int,
+    batch_size: int,
+    patch: tuple[int, int, int],
+    spacing: tuple[float, float, float] | None,
+    width: int,
+    learning_rate: float,
+    tolerance_mm: float | None,
+    precision: Literal["no", "bf16"] | None,
+    num_parts: int,
+    part_id: int,
+    out: Path,
+    dry_run: bool,
+) -> None:
+    """Train networks with and without synthetic cases, and compare them case by case.
+
+    Every arm has the same steps, first weights and order of cases. A generator or pool that saw a case which networks
+    are scored on, or labels outside of the labelled share, is refused. Run the same command again to go on after an
+    interruption, or with other --part-id elsewhere; the tables are of all cells that are finished.
+
+    \b
+    Examples:
+      lldm-aug evaluate utility --data 700 --pool 'pools/fold_{fold}' --out studies/first
+      lldm-aug evaluate utility --data 700 --shares 0.1,1 --generator 'runs/few_{share}/fold_{fold}' --out studies/few
+    """
+    import torch
+
+    from lldm_aug.data.raw import RawDataset
+    from lldm_aug.evaluation.utility.arms import parse_arms
+    from lldm_aug.evaluation.utility.cases import median_spacing
+    from lldm_aug.evaluation.utility.plan import plan_study
+    from lldm_aug.evaluation.utility.settings import StudySettings
+
+    dataset = RawDataset.find(data)
+    sides = spacing or median_spacing(dataset)
+    settings = StudySettings(
+        steps=steps,
+        batch_size=batch_size,
+        patch=patch,
+        spacing_mm=sides,
+        width=width,
+        learning_rate=learning_rate,
+        tolerance_mm=tolerance_mm or max(2.0, (sides[0] * sides[1] * sides[2]) ** (1 / 3)),
+        precision=precision or ("bf16" if torch.cuda.is_available() else "no"),
+        share_seed=share_seed,
+        pairs=pairs,
+    )
+    plan = plan_study(
+        out=out,
+        dataset=dataset,
+        held_out=None if held_out is None else RawDataset.find(held_out),
+        settings=settings,
+        networks=networks,
+        arms=parse_arms(arms, ratios),
+        shares=shares,
+        folds=_folds(folds),
+        seeds=seeds,
+        pool=pool,
+        generator=generator,
+    )
+    _announce(plan)
+    if not dry_run:
+        _run(plan, num_parts, part_id)
+
+
+def _folds(text: str) -> tuple[Fold, ...]:
+    from lldm_aug.data.splits import parse_folds
+
+    return ("all",) if text == "all" else parse_folds(text)
+
+
+def _announce(plan: StudyPlan) -> None:
+    click.echo(f"{len(list(plan.cells()))} cells into {plan.out}")
+    click.echo(f"settings   {plan.settings.model_dump()}")
+    for (fold, share), source in plan.sources.items():
+        cases = len(plan.judged(fold)[1])
+        click.echo(f"fold {fold}, share {share:g}: {len(source.labelled)} labelled cases, scored on {cases}")
+        for arm in plan.arms:
+            click.echo(f"  {arm!s:12} {source.seen_by(arm)}")
+    for note in plan.notes:
+        click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
+
+
+def _run(plan: StudyPlan, num_parts: int, part_id: int) -> None:
+    from accelerate import Accelerator, InitProcessGroupKwargs
+
+    from lldm_aug.cli.progress import progress_bar
+    from lldm_aug.evaluation.machine import describe_machine
+    from lldm_aug.evaluation.utility.report import REPORT_FILE, compile_results, write_report
+    from lldm_aug.evaluation.utility.study import run_study
+    from lldm_aug.processes import PATIENCE
+
+    patience = InitProcessGroupKwargs(timeout=PATIENCE)
+    accelerator = Accelerator(mixed_precision=plan.settings.precision, kwargs_handlers=[patience])
+    mine = len(list(plan.cells())[part_id::num_parts])
+    with progress_bar("cells", total=mine) as update:
+        run_study(plan, accelerator, num_parts, part_id, update)
+    if accelerator.is_main_process:
+        results = compile_results(plan, describe_machine(str(accelerator.device)))
+        write_report(plan, results)
+        click.echo(f"{results.cells[0]} of {results.cells[1]} cells: {plan.out / REPORT_FILE}")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()

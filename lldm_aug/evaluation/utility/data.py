@@ -1,0 +1,128 @@
+"""Everything that a study's networks are shown, brought to its grid once and kept in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lldm_aug.blending.blend import MapStyle
+from lldm_aug.blending.convert import as_pair
+from lldm_aug.blending.mixin import SyntheticMixin
+from lldm_aug.data.raw import Case, RawDataset
+from lldm_aug.evaluation.utility.arms import AUTOENCODED
+from lldm_aug.evaluation.utility.cases import Pair, PreparedCases, RealPairs, StudyGrid, study_grid
+from lldm_aug.evaluation.utility.cell import Cell
+from lldm_aug.evaluation.utility.plan import Source, StudyPlan
+from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.pool.dataset import PoolDataset
+
+if TYPE_CHECKING:
+    from lldm_aug.models.generator import Generator
+
+PREPARED = "prepared"
+
+
+class StudyData:
+    """The cases of a study.
+
+    Args:
+        plan: the study.
+        device: where autoencoders run.
+    """
+
+    def __init__(self, plan: StudyPlan, device: str) -> None:
+        self.plan, self.device = plan, device
+        self._hashes: dict[Path, dict[str, list[str]]] = {}
+
+    @cached_property
+    def grid(self) -> StudyGrid:
+        """Of all of them."""
+        return study_grid(self.plan.dataset, self.plan.settings.spacing_mm)
+
+    def identity(self, cell: Cell) -> dict[str, object]:
+        """Hashes of what a cell is trained and scored on."""
+        source, (judged, case_ids) = self._source(cell), self.plan.judged(cell.fold)
+        shown: dict[str, object] = {"real": self._files(self.plan.dataset, source.labelled)}
+        if cell.arm.synthetic:
+            assert source.pool is not None
+            shown["pool"] = _pool_identity(source.pool)
+        if cell.arm.kind == AUTOENCODED:
+            shown["autoencoder"] = self._generator(source).hash
+        return {
+            "trained_on": {name: sha256_json(value) for name, value in shown.items()},
+            "scored_on": sha256_json(self._files(judged, case_ids)),
+        }
+
+    def training(self, cell: Cell) -> MapStyle[Pair]:
+        """What a cell's network is trained on."""
+        first, pool = self.sets(cell)
+        real = RealPairs(first)
+        if pool is None:
+            return real
+        return SyntheticMixin(real, pool=pool, ratio=cell.arm.ratio, seed=cell.seed, convert=as_pair)
+
+    def sets(self, cell: Cell) -> tuple[PreparedCases, PreparedCases | None]:
+        """The labelled cases, real or autoencoded, and those of the pool if the arm has any."""
+        source = self._source(cell)
+        if cell.arm.kind == AUTOENCODED:
+            generator = self._generator(source)
+            name = f"autoencoded-{generator.hash[:12]}"
+            return self._prepared(name, source.labelled, partial(self._autoencoded, generator)), None
+        real = self.real(self.plan.dataset, source.labelled)
+        return real, self._pool(source) if cell.arm.synthetic else None
+
+    def real(self, dataset: RawDataset, case_ids: Sequence[str]) -> PreparedCases:
+        """Cases of a data set."""
+        name = f"real-{sha256_json(self._files(dataset, dataset.case_ids))[:12]}"
+        return self._prepared(name, case_ids, lambda case_id: self.grid.conform(dataset.load(case_id)))
+
+    def prepare(self, cell: Cell) -> None:
+        """Brings all that a cell needs to the grid."""
+        for cases in (self.real(*self.plan.judged(cell.fold)), *self.sets(cell)):
+            if cases is not None:
+                cases.prepare()
+
+    def _pool(self, source: Source) -> PreparedCases:
+        assert source.pool is not None
+        pool = PoolDataset(source.pool)
+        by_id = {case.case_id: case for case in pool.cases}
+        name = f"pool-{_pool_identity(pool.folder)[:12]}"
+        return self._prepared(name, sorted(by_id), lambda case_id: self.grid.conform(pool.read(by_id[case_id])))
+
+    def _prepared(self, name: str, case_ids: Sequence[str], make: Callable[[str], Case]) -> PreparedCases:
+        grid = sha256_json([self.grid.spacing_mm, self.grid.scale and self.grid.scale.model_dump(mode="json")])[:8]
+        return PreparedCases(self.plan.out / PREPARED / f"{name}-{grid}", case_ids, make)
+
+    def _autoencoded(self, generator: Generator, case_id: str) -> Case:
+        from lldm_aug.evaluation.utility.autoencoded import autoencoded
+
+        return self.grid.conform(autoencoded(generator, self.plan.dataset.load(case_id)))
+
+    def _source(self, cell: Cell) -> Source:
+        return self.plan.sources[cell.fold, cell.share]
+
+    def _generator(self, source: Source) -> Generator:
+        assert source.generator is not None
+        return _load(source.generator, self.device)
+
+    def _files(self, dataset: RawDataset, case_ids: Sequence[str]) -> dict[str, list[str]]:
+        known = self._hashes.setdefault(dataset.folder, {})
+        for case_id in case_ids:
+            if case_id not in known:
+                paths = (*dataset.image_paths(case_id), dataset.label_path(case_id))
+                known[case_id] = [sha256_file(path) for path in paths]
+        return {case_id: known[case_id] for case_id in case_ids}
+
+
+@cache
+def _load(folder: Path, device: str) -> Generator:
+    from lldm_aug.models.generator import Generator
+
+    return Generator.load(folder).to(device)
+
+
+def _pool_identity(folder: Path) -> str:
+    pool = PoolDataset(folder)
+    return sha256_json({case.case_id: sorted(file.sha256 for file in case.files.values()) for case in pool.cases})

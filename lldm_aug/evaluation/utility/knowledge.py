@@ -1,0 +1,86 @@
+"""What a generator knows of a data set, said for each arm; and the refusal of what it must not know."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lldm_aug.blending.leakage import check_leakage
+from lldm_aug.data.patients import read_patients, relatives
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.splits import Split, patients_of
+from lldm_aug.errors import LeakageError
+from lldm_aug.pool.manifest import MaskOrigin
+from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What may be known in the cells of one fold and share.
+
+    Args:
+        dataset: the real cases.
+        split: the fold.
+        share: how large the labelled share is.
+        labelled: ids of the labelled training cases.
+        held_out: another data set that networks are scored on, if any.
+        hashes: SHA-256 of the mask files of the data set's cases.
+    """
+
+    dataset: RawDataset
+    split: Split
+    share: float
+    labelled: tuple[str, ...]
+    held_out: RawDataset | None
+    hashes: Mapping[str, str] = field(repr=False)
+
+    def check(self, generator: GeneratorProvenance, origins: Iterable[MaskOrigin]) -> str:
+        """Says what a generator, and the masks of its cases, have seen.
+
+        Raises:
+            LeakageError: when they have seen a case that networks are scored on, or another one of its patient, or
+                labels of this data set outside of the labelled share.
+        """
+        origins = tuple(origins)
+        self._check_validation(generator, origins)
+        self._check_labels(generator, origins)
+        return "; ".join(self._seen(stage) for stage in generator.stages)
+
+    def _check_validation(self, generator: GeneratorProvenance, origins: tuple[MaskOrigin, ...]) -> None:
+        others = relatives(self.split.val, patients_of(self.dataset))
+        validation = {case: self.hashes.get(case) for case in (*self.split.val, *others)}
+        check_leakage(generator, origins, dataset=self.dataset.name, validation=validation, relatives=others)
+        if self.held_out is not None:
+            cases = self.held_out.case_ids
+            others = relatives(cases, read_patients(cases, self.held_out.folder))
+            known = {case: self.held_out.label_hash(case) for case in cases} | dict.fromkeys(others)
+            check_leakage(generator, origins, dataset=self.held_out.name, validation=known, relatives=others)
+
+    def _check_labels(self, generator: GeneratorProvenance, origins: tuple[MaskOrigin, ...]) -> None:
+        outside = {case for case in self.hashes if case not in self.labelled}
+        masks: dict[str, dict[str, str | None]] = defaultdict(dict)
+        for origin in origins:
+            masks[origin.source_dataset or ""][origin.source_case or ""] = origin.source_sha256
+        seen = [(stage.stage, self._of(stage.labelled, stage.dataset, outside)) for stage in generator.stages]
+        seen += [("masks", self._of(cases, dataset, outside)) for dataset, cases in masks.items()]
+        leaks = [f"{stage} saw {', '.join(cases[:5])}" for stage, cases in seen if cases]
+        if leaks:
+            raise LeakageError(
+                f"labels outside of the labelled share of {self.share:g} were used: {'; '.join(leaks)}",
+                where=f"{self.dataset.name}, fold {self.split.fold}",
+                fix="train the generator with the same --share and --share-seed, and draw its masks from there",
+            )
+
+    def _of(self, cases: Mapping[str, str] | Mapping[str, str | None], dataset: str, wanted: set[str]) -> list[str]:
+        """Which wanted cases of this data set are among some cases, by id or by their mask's hash."""
+        hashes = {sha256 for sha256 in cases.values() if sha256 is not None}
+        same = dataset == self.dataset.name
+        return sorted(case for case in wanted if (same and case in cases) or self.hashes[case] in hashes)
+
+    def _seen(self, stage: StageProvenance) -> str:
+        count = len(stage.labelled)
+        if stage.dataset != self.dataset.name:
+            return f"{stage.stage}: {count} cases of another data set, {stage.dataset}"
+        images = f", images of {len(stage.unlabelled)} more" if stage.unlabelled else ""
+        return f"{stage.stage}: {count} labelled training cases{images}"

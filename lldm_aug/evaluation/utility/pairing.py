@@ -1,0 +1,98 @@
+"""Cases paired between arms: means over seeds, so that a case counts once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from lldm_aug.data.splits import Fold
+from lldm_aug.evaluation.metrics.score import LESS_IS_BETTER, UNKNOWN, StructureScore
+from lldm_aug.evaluation.utility.arms import REAL, Arm
+from lldm_aug.evaluation.utility.cell import Cell, CellScores
+from lldm_aug.evaluation.utility.statistics import Gain, holm, paired_gain
+from lldm_aug.masks.limits import LESIONS, VESSELS
+from lldm_aug.record import Record
+
+AGREED = {"dice": 1.0, "nsd": 1.0, "hd95_mm": 0.0, "cl_dice": 1.0, "lesion_f1": 1.0}
+"""Metrics of a structure that neither truth nor prediction has: they agree, or a false alarm would cost nothing."""
+COMPARED = ("dice", "nsd", "hd95_mm", "cl_dice", "lesion_recall", "lesion_f1")
+"""Metrics that gains are given for. Precision has no value where nothing is found, and so no pairs."""
+
+
+class GainRow(Record):
+    """A gain over the real arm.
+
+    Args:
+        network: name of the network.
+        structure: name of the structure.
+        share: of labelled cases.
+        arm: what is compared with the real arm.
+        metric: in its own unit; positive is better, also of distances.
+        gain: mean, interval and p-value.
+        p_holm: p-value corrected for all rows of its share and metric.
+    """
+
+    network: str
+    structure: str
+    share: float
+    arm: str
+    metric: str
+    gain: Gain
+    p_holm: float | None = None
+
+
+def value(score: StructureScore, metric: str) -> float | None:
+    """A metric of one case as it is compared; None where the truth leaves nothing to compare."""
+    found = score.metrics[metric]
+    if found is not None or score.empty != "both":
+        return found
+    only = {"cl_dice": VESSELS, "lesion_f1": LESIONS}.get(metric)
+    return AGREED.get(metric) if only is None or score.structure in only else None
+
+
+def compare(scores: Mapping[Cell, CellScores]) -> tuple[GainRow, ...]:
+    """The gains of all arms, structure by structure.
+
+    Cells are paired by network, share, fold and seed; the differences of a case are averaged over seeds.
+    """
+    differences: dict[tuple[str, str, float, Arm, str], dict[tuple[Fold, str], list[float]]] = defaultdict(dict)
+    for cell, result in scores.items():
+        base = scores.get(Cell(cell.network, Arm(REAL), cell.share, cell.fold, cell.seed))
+        if base is None or cell.arm.kind == REAL:
+            continue
+        for case_id, structures in result.cases.items():
+            for mine, theirs in zip(structures, base.cases[case_id], strict=True):
+                for metric in COMPARED:
+                    found = _difference(mine, theirs, metric)
+                    if found is not None:
+                        key = (cell.network, mine.structure, cell.share, cell.arm, metric)
+                        differences[key].setdefault((cell.fold, case_id), []).append(found)
+    rows = [_row(key, by_case) for key, by_case in differences.items()]
+    return _corrected(rows)
+
+
+def _difference(mine: StructureScore, theirs: StructureScore, metric: str) -> float | None:
+    if UNKNOWN in (mine.empty, theirs.empty):
+        return None
+    one, other = value(mine, metric), value(theirs, metric)
+    if one is None or other is None:
+        return None
+    return other - one if metric in LESS_IS_BETTER else one - other
+
+
+def _row(key: tuple[str, str, float, Arm, str], by_case: dict[tuple[Fold, str], list[float]]) -> GainRow:
+    network, structure, share, arm, metric = key
+    means = [sum(found) / len(found) for found in by_case.values()]
+    gain = paired_gain(means, network, structure, share, str(arm), metric)
+    return GainRow(network=network, structure=structure, share=share, arm=str(arm), metric=metric, gain=gain)
+
+
+def _corrected(rows: list[GainRow]) -> tuple[GainRow, ...]:
+    """The rows with Holm's correction over all rows of a share and metric."""
+    families: dict[tuple[float, str], list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        families[row.share, row.metric].append(number)
+    for members in families.values():
+        for number, p in zip(members, holm([rows[n].gain.p for n in members]), strict=True):
+            rows[number] = rows[number].model_copy(update={"p_holm": p})
+    return tuple(rows)

@@ -1,0 +1,193 @@
+"""What a study is to do: resolved, and refused where a generator knows what it must not, before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from lldm_aug.data.partial import read_partial_labels
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.share import LabelledShare
+from lldm_aug.data.splits import Fold, Split, load_split, patients_of
+from lldm_aug.errors import ConfigError, DatasetError, LabelError
+from lldm_aug.evaluation.heldout import check_kind
+from lldm_aug.evaluation.utility.arms import AUTOENCODED, SYN, Arm
+from lldm_aug.evaluation.utility.cell import Cell
+from lldm_aug.evaluation.utility.knowledge import Situation
+from lldm_aug.evaluation.utility.settings import StudySettings
+from lldm_aug.io.weights import check_sums
+from lldm_aug.models.description import read_description
+from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.provenance import GeneratorProvenance
+from lldm_aug.synthesis.plan import generator_folder
+
+NOTHING = "no generator"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the cells of one fold and share are made of.
+
+    Args:
+        split: the fold.
+        labelled: the labelled training cases.
+        pool: folder of the pool, if an arm needs one; made by the study where ``generator`` is to make it.
+        generator: folder of the generator, if one was given.
+        saw: what pool and autoencoder have seen, by the kind of arm.
+    """
+
+    split: Split
+    labelled: tuple[str, ...]
+    pool: Path | None
+    generator: Path | None
+    saw: Mapping[str, str]
+
+    def seen_by(self, arm: Arm) -> str:
+        """What the generator behind an arm has seen."""
+        if not arm.generated:
+            return NOTHING
+        return self.saw[AUTOENCODED if arm.kind == AUTOENCODED else SYN]
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A resolved study.
+
+    Args:
+        out: its folder.
+        dataset: the real cases.
+        held_out: what networks are scored on; None for the folds' validation cases.
+        settings: what all cells share.
+        networks: names of networks.
+        arms: the real one first.
+        shares: of labelled cases.
+        folds: numbers, or ``all``.
+        seeds: repetitions.
+        sources: by fold and share.
+        notes: what was left out, in words.
+    """
+
+    out: Path
+    dataset: RawDataset
+    held_out: RawDataset | None
+    settings: StudySettings
+    networks: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    shares: tuple[float, ...]
+    folds: tuple[Fold, ...]
+    seeds: tuple[int, ...]
+    sources: Mapping[tuple[Fold, float], Source]
+    notes: tuple[str, ...]
+
+    def cells(self) -> Iterator[Cell]:
+        """All cells; a study that is stopped early has compared all arms for the first seeds."""
+        for seed, fold, share, network, arm in product(self.seeds, self.folds, self.shares, self.networks, self.arms):
+            yield Cell(network, arm, share, fold, seed)
+
+    def judged(self, fold: Fold) -> tuple[RawDataset, tuple[str, ...]]:
+        """The data set and cases that the networks of a fold are scored on."""
+        if self.held_out is not None:
+            return self.held_out, self.held_out.case_ids
+        return self.dataset, self.sources[fold, self.shares[0]].split.val
+
+
+def plan_study(
+    *,
+    out: Path,
+    dataset: RawDataset,
+    held_out: RawDataset | None,
+    settings: StudySettings,
+    networks: Sequence[str],
+    arms: tuple[Arm, ...],
+    shares: Sequence[float],
+    folds: Sequence[Fold],
+    seeds: Sequence[int],
+    pool: str | None,
+    generator: str | None,
+) -> StudyPlan:
+    """Finds pools and generators, and checks what they know.
+
+    Args:
+        out: the study's folder.
+        dataset: the real cases.
+        held_out: another data set to score on.
+        settings: what all cells share.
+        networks: names of networks.
+        arms: see `parse_arms`.
+        shares: of labelled cases.
+        folds: numbers, or ``all``.
+        seeds: repetitions.
+        pool: folder of a pool; ``{fold}`` and ``{share}`` in it stand for those of a cell.
+        generator: likewise, of a generator or run. It makes the pool where none is given.
+
+    Raises:
+        ConfigError: for an arm without the generator or pool that it needs.
+        DatasetError, LabelError: when data are missing or do not fit each other.
+        LeakageError: see `Situation.check`.
+    """
+    if held_out is not None and held_out.schema != dataset.schema:
+        raise LabelError(f"has other structures than {dataset.name}", where=held_out.folder)
+    partial = read_partial_labels(dataset)
+    hashes = {case_id: dataset.label_hash(case_id) for case_id in dataset.case_ids}
+    sources = {}
+    for fold, share in product(folds, shares):
+        split = load_split(dataset, fold)
+        if held_out is None and not split.val:
+            raise DatasetError(f"fold {fold} has no validation cases", fix="give --held-out, or another --folds")
+        labelled = LabelledShare(share=share, seed=settings.share_seed).labelled(split.train, patients_of(dataset))
+        whole = tuple(case for case in labelled if case not in partial)
+        if not whole:
+            raise DatasetError(f"no case of share {share:g} of fold {fold} is annotated whole", where=dataset.folder)
+        situation = Situation(dataset, split, share, labelled, held_out, hashes)
+        folders = _place(pool, situation), _place(generator, situation)
+        sources[fold, share] = _source(situation, whole, arms, *folders, out)
+    notes = (f"not trained on, for want of some structures: {', '.join(sorted(partial))}",) if partial else ()
+    return StudyPlan(
+        *(out, dataset, held_out, settings, tuple(networks), arms, tuple(shares), tuple(folds), tuple(seeds)),
+        sources,
+        notes,
+    )
+
+
+def _place(template: str | None, situation: Situation) -> Path | None:
+    """A folder whose name may depend on the fold and the share."""
+    return None if template is None else Path(template.format(fold=situation.split.fold, share=f"{situation.share:g}"))
+
+
+def _source(
+    situation: Situation,
+    labelled: tuple[str, ...],
+    arms: tuple[Arm, ...],
+    pool: Path | None,
+    generator: Path | None,
+    out: Path,
+) -> Source:
+    saw = {}
+    folder = None if generator is None else generator_folder(generator)
+    if folder is not None:
+        description = read_description(folder)
+        check_kind(situation.dataset, description)
+        provenance = GeneratorProvenance(hash=check_sums(folder), stages=description.stages)
+        first = tuple(stage for stage in description.stages if stage.stage == "autoencoder")
+        saw[AUTOENCODED] = situation.check(provenance.model_copy(update={"stages": first}), ())
+    if any(arm.synthetic for arm in arms):
+        if pool is None and folder is None:
+            raise ConfigError("arms with synthetic cases need a pool", fix="give --pool or --generator")
+        if pool is None:
+            saw[SYN] = situation.check(provenance, ())
+            pool = out / "pools" / f"fold_{situation.split.fold}_share_{situation.share:g}"
+        else:
+            saw[SYN] = _check_pool(situation, pool)
+    if folder is None and any(arm.kind == AUTOENCODED for arm in arms):
+        raise ConfigError(f"arm {AUTOENCODED!r} needs a generator", fix="give --generator")
+    return Source(situation.split, labelled, pool, folder, saw)
+
+
+def _check_pool(situation: Situation, folder: Path) -> str:
+    pool = PoolDataset(folder)
+    if pool.schema != situation.dataset.schema:
+        names = ", ".join(situation.dataset.schema.names)
+        raise LabelError(f"the pool has other structures than {names}", where=folder)
+    return situation.check(pool.info.generator, (case.mask for case in pool.cases))

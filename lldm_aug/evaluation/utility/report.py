@@ -1,0 +1,128 @@
+"""A study's folder: ``results.json``, a CSV file for each table, and ``report.md``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lldm_aug import __version__
+from lldm_aug.evaluation.machine import Machine
+from lldm_aug.evaluation.utility.cell import Cell
+from lldm_aug.evaluation.utility.goals import goals_table
+from lldm_aug.evaluation.utility.pairing import compare
+from lldm_aug.evaluation.utility.plan import StudyPlan
+from lldm_aug.evaluation.utility.study import finished, statistics_file
+from lldm_aug.evaluation.utility.tables import (
+    arms_table,
+    cells_table,
+    curves_table,
+    empty_table,
+    gains_table,
+    lesions_table,
+    means_table,
+)
+from lldm_aug.io.atomic import read_json_lines, write_json, write_text
+from lldm_aug.record import Record
+from lldm_aug.report.table import Table
+
+RESULTS_FILE = "results.json"
+REPORT_FILE = "report.md"
+LONG = frozenset({"cells", "curves"})
+"""Tables that the report leaves to their CSV files."""
+MOST_POINTS = 100
+"""Of a learning curve."""
+
+
+class UtilityResults(Record):
+    """What ``results.json`` holds.
+
+    Args:
+        lldm_aug_version: version that measured.
+        machine: that it ran on.
+        study: data sets, networks, arms, shares, folds, seeds and settings.
+        cells: how many are finished, and of how many.
+        tables: all figures.
+        notes: what was left out, and how the study has to be read.
+    """
+
+    lldm_aug_version: str
+    machine: Machine
+    study: dict[str, Any]
+    cells: tuple[int, int]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+
+def compile_results(plan: StudyPlan, machine: Machine) -> UtilityResults:
+    """The figures of all finished cells."""
+    scores, total = finished(plan), len(list(plan.cells()))
+    gains = compare(scores)
+    notes = list(plan.notes)
+    if len(scores) < total:
+        notes.append(f"unfinished: {len(scores)} of {total} cells; run the same command, or its other parts, to go on")
+    tables = (
+        goals_table(gains),
+        gains_table(gains),
+        means_table(scores),
+        empty_table(scores),
+        lesions_table(scores),
+        arms_table(plan),
+        cells_table(scores),
+        curves_table({cell: _curve(plan, cell) for cell in scores}),
+    )
+    return UtilityResults(
+        lldm_aug_version=__version__,
+        machine=machine,
+        study=_describe(plan),
+        cells=(len(scores), total),
+        tables=tables,
+        notes=tuple(notes),
+    )
+
+
+def write_report(plan: StudyPlan, results: UtilityResults) -> None:
+    """Writes all files, each atomically."""
+    write_json(plan.out / RESULTS_FILE, results.model_dump(mode="json"))
+    for table in results.tables:
+        write_text(plan.out / f"{table.name}.csv", table.csv())
+    write_text(plan.out / REPORT_FILE, markdown(results))
+
+
+def markdown(results: UtilityResults) -> str:
+    """The report, without the long tables."""
+    study, settings = results.study, results.study["settings"]
+    judged = study["held_out"] or "the folds' validation cases"
+    lines = [
+        "# Do synthetic cases help?",
+        "",
+        f"{results.cells[0]} of {results.cells[1]} cells: {', '.join(study['networks'])}; {study['dataset']}, folds "
+        f"{', '.join(map(str, study['folds']))}, shares {', '.join(map(str, study['shares']))}, seeds "
+        f"{', '.join(map(str, study['seeds']))}; scored on {judged}. Every arm had {settings['steps']} steps "
+        f"of {settings['batch_size']} patches of {settings['patch']} voxels of {settings['spacing_mm']} mm. NSD at "
+        f"{settings['tolerance_mm']:.3g} mm. Made by lldm_aug {results.lldm_aug_version} on {results.machine}.",
+        "",
+        *(f"- {note}" for note in results.notes),
+    ]
+    for table in results.tables:
+        if table.name not in LONG and table.rows:
+            lines += ["", f"## {table.title}", "", table.markdown(), table.note]
+    lines += ["", f"Every case: `cells.csv`; losses: `curves.csv`; everything: `{RESULTS_FILE}`."]
+    return "\n".join(lines) + "\n"
+
+
+def _describe(plan: StudyPlan) -> dict[str, Any]:
+    return {
+        "dataset": plan.dataset.name,
+        "held_out": None if plan.held_out is None else plan.held_out.name,
+        "networks": list(plan.networks),
+        "arms": [str(arm) for arm in plan.arms],
+        "shares": list(plan.shares),
+        "folds": list(plan.folds),
+        "seeds": list(plan.seeds),
+        "settings": plan.settings.model_dump(mode="json"),
+        "labelled": {f"fold {f}, share {s:g}": list(source.labelled) for (f, s), source in plan.sources.items()},
+    }
+
+
+def _curve(plan: StudyPlan, cell: Cell) -> list[tuple[int, float]]:
+    lines = [(int(line["step"]), float(line["loss"])) for line in read_json_lines(statistics_file(cell, plan.out))]
+    return lines[:: max(1, len(lines) // MOST_POINTS)]

@@ -1,0 +1,51 @@
+"""What all cells of a study share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from lldm_aug.config.schema import SegmenterStage, Triple
+from lldm_aug.record import Record
+
+
+class StudySettings(Record):
+    """How networks are trained and scored; whatever changes a figure is here.
+
+    Args:
+        steps: optimisation steps, the same in every arm.
+        batch_size: samples a step.
+        patch: sides of what networks see at once, voxels.
+        spacing_mm: voxel size that cases are resampled to.
+        width: features of a network's first level.
+        learning_rate: peak, of AdamW with warm-up and cosine decay.
+        tolerance_mm: of the normalised surface Dice.
+        precision: of the training.
+        share_seed: decides which cases are labelled.
+        pairs: cases of a pool that the study makes itself.
+    """
+
+    steps: PositiveInt = 1000
+    batch_size: PositiveInt = 2
+    patch: Triple = (96, 96, 64)
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    width: PositiveInt = 32
+    learning_rate: PositiveFloat = 1e-3
+    tolerance_mm: PositiveFloat
+    precision: Literal["no", "bf16"] = "no"
+    share_seed: Annotated[int, Field(ge=0)] = 0
+    pairs: PositiveInt = 200
+
+    @property
+    def stage(self) -> SegmenterStage:
+        """The same as settings of the training loop."""
+        return SegmenterStage(
+            steps=self.steps,
+            batch_size=self.batch_size,
+            patch=self.patch,
+            learning_rate=self.learning_rate,
+            warmup_steps=min(50, self.steps // 10),
+            ema_decay=0.99,
+            checkpoint_every=500,
+        )

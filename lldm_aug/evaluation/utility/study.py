@@ -1,0 +1,183 @@
+"""Running the cells of a study, one after another; what is finished is found again."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from lldm_aug.data.partial import read_partial_labels
+from lldm_aug.errors import ConfigError
+from lldm_aug.evaluation.metrics.score import StructureScore, score_case
+from lldm_aug.evaluation.utility.arms import REAL_AUG
+from lldm_aug.evaluation.utility.augment import strongly_augmented
+from lldm_aug.evaluation.utility.cases import AIR, crop_to, pad_to
+from lldm_aug.evaluation.utility.cell import SCORES_FILE, Cell, CellScores, begin, read_scores
+from lldm_aug.evaluation.utility.data import StudyData
+from lldm_aug.evaluation.utility.networks import Sizes, build_network
+from lldm_aug.evaluation.utility.plan import Source, StudyPlan
+from lldm_aug.evaluation.utility.stage import NetworkStage
+from lldm_aug.io.atomic import write_text
+from lldm_aug.models.segmenter import predict_labels
+from lldm_aug.training.augment import augmented
+from lldm_aug.training.loop import train_stage
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Progress = Callable[[int, str], None]
+LEFTOVERS = ("checkpoints", "samples", "best")
+
+
+def run_study(
+    plan: StudyPlan,
+    accelerator: Accelerator,
+    num_parts: int = 1,
+    part_id: int = 0,
+    progress: Progress = lambda done, note: None,
+) -> None:
+    """Trains and scores the cells of a part that are not finished yet.
+
+    Args:
+        plan: the study.
+        accelerator: its processes share each cell's batches.
+        num_parts: parts that the cells are dealt out to.
+        part_id: which part this is.
+        progress: is told the number of finished cells, and which one is under way.
+
+    Raises:
+        ConfigError: for a part that is not in 0..num_parts - 1.
+        IncompatibleResume: when a cell was begun with other data or settings.
+        LldmAugError: as `train_stage`.
+    """
+    if not 0 <= part_id < num_parts:
+        raise ConfigError(f"part {part_id} is not in 0..{num_parts - 1}", where="--part-id")
+    data = StudyData(plan, str(accelerator.device))
+    with accelerator.main_process_first():
+        for source in plan.sources.values():
+            make_pool(plan, source, str(accelerator.device))
+    for done, cell in enumerate(list(plan.cells())[part_id::num_parts]):
+        progress(done, str(cell))
+        with accelerator.main_process_first():
+            finished = begin(cell, plan.out, _request(plan, data, cell)) is not None
+            if not finished:
+                data.prepare(cell)
+        if not finished:
+            run_cell(plan, data, cell, accelerator)
+
+
+def _request(plan: StudyPlan, data: StudyData, cell: Cell) -> dict[str, object]:
+    return {
+        "settings": plan.settings.model_dump(mode="json"),
+        "network": cell.network,
+        "arm": str(cell.arm),
+        "share": cell.share,
+        "fold": cell.fold,
+        "seed": cell.seed,
+        "saw": plan.sources[cell.fold, cell.share].seen_by(cell.arm),
+        **data.identity(cell),
+    }
+
+
+def run_cell(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelerator) -> None:
+    """Trains the network of a cell and scores it; an interrupted training goes on."""
+    start, settings, folder = time.perf_counter(), plan.settings, cell.folder(plan.out)
+    dataset = plan.dataset
+    sizes = Sizes(
+        len(dataset.channel_names), 1 + len(dataset.schema.names), settings.width, settings.patch, settings.spacing_mm
+    )
+    strong = partial(strongly_augmented, spacing_mm=settings.spacing_mm)
+
+    def finish(network: nn.Module) -> None:
+        cases = score_network(network, plan, data, cell)
+        scores = CellScores(seconds=time.perf_counter() - start, cases=cases)
+        write_text(folder / SCORES_FILE, scores.model_dump_json() + "\n")
+
+    stage = NetworkStage(
+        module=build_network(cell.network, sizes, cell.seed),
+        settings=settings.stage,
+        case_ids=plan.sources[cell.fold, cell.share].labelled,
+        data=data.training(cell),
+        schema=dataset.schema,
+        augment=strong if cell.arm.kind == REAL_AUG else augmented,
+        seed=cell.seed,
+        finish=finish,
+    )
+    train_stage(stage, accelerator, folder, cell.seed, lambda step, figures: None)
+    accelerator.free_memory()
+    if accelerator.is_main_process:
+        for name in LEFTOVERS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def score_network(
+    network: nn.Module, plan: StudyPlan, data: StudyData, cell: Cell
+) -> dict[str, tuple[StructureScore, ...]]:
+    """Scores on each case's own grid, in millimetres, of all cases that a cell is judged by."""
+    dataset, case_ids = plan.judged(cell.fold)
+    prepared, partial_labels = data.real(dataset, case_ids), read_partial_labels(dataset)
+    scores = {}
+    for case_id in case_ids:
+        truth = dataset.load_label(case_id)
+        found = data.grid.back(predict(network, prepared.load(case_id).image, plan.settings.patch), truth.grid)
+        scores[case_id] = score_case(
+            found,
+            truth.data,
+            dataset.schema,
+            truth.grid.spacing_mm,
+            plan.settings.tolerance_mm,
+            partial_labels.get(case_id, ()),
+        )
+    return scores
+
+
+def predict(network: nn.Module, image: np.ndarray, patch: tuple[int, int, int]) -> np.ndarray:
+    """The most likely labels (X, Y, Z) of a scaled (C, X, Y, Z) image."""
+    device = next(network.parameters()).device
+    whole = torch.from_numpy(image)
+    padded = pad_to(whole, patch, AIR)[None].to(device)
+    labels = predict_labels(network, padded, patch)[0].cpu()
+    sides = (whole.shape[1], whole.shape[2], whole.shape[3])
+    return crop_to(labels, sides).numpy()
+
+
+def make_pool(plan: StudyPlan, source: Source, device: str) -> None:
+    """Fills a pool that the study makes itself, with deformed masks of the labelled share.
+
+    Raises:
+        PoolError, IncompatibleResume: when the folder holds another pool.
+    """
+    if source.pool is None or plan.out not in source.pool.parents:
+        return
+    from lldm_aug.data.splits import Split
+    from lldm_aug.models.generator import Generator
+    from lldm_aug.pool.writer import open_pool
+    from lldm_aug.synthesis.generate import generate, missing_indices
+    from lldm_aug.synthesis.plan import MaskRequest, describe_pool
+
+    assert source.generator is not None
+    generator = Generator.load(source.generator).to(device)
+    split = Split(source.split.fold, source.labelled, source.split.val)
+    request, description = MaskRequest("deformed", plan.dataset, split), generator.description
+    open_pool(source.pool, describe_pool(description, generator.hash, request, 0, description.sampling))
+    todo = missing_indices(source.pool, plan.settings.pairs, 0)
+    for _ in generate(generator, request.source(description, device), source.pool, 0, todo, description.sampling):
+        pass
+
+
+def finished(plan: StudyPlan) -> dict[Cell, CellScores]:
+    """The scores of all finished cells, whichever part they belong to."""
+    found: Sequence[tuple[Cell, CellScores | None]] = [(cell, read_scores(cell, plan.out)) for cell in plan.cells()]
+    return {cell: scores for cell, scores in found if scores is not None}
+
+
+def statistics_file(cell: Cell, out: Path) -> Path:
+    """The lines that the training loop wrote."""
+    return cell.folder(out) / "stats.jsonl"
