@@ -60,6 +60,7 @@ class Shares(click.ParamType[Any]):
 @click.option("--steps", type=click.IntRange(min=1), default=1000, help="Optimisation steps, the same in every arm.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=2, help="Samples a step, over all processes.")
 @click.option("--patch", type=click.IntRange(8, 512), nargs=3, default=(96, 96, 64), help="Sides of patches, voxels.")
+@click.option("--window", type=click.IntRange(8, 512), nargs=3, default=None, help="Sides that are predicted at once.")
 @click.option("--spacing", type=click.FloatRange(0.1, 20), nargs=3, default=None, help="Voxel size in mm; the median.")
 @click.option("--width", type=click.IntRange(min=4), default=32, help="Features of a network's first level.")
 @click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-3, help="Peak, of AdamW.")
@@ -87,6 +88,7 @@ def utility(
     steps: int,
     batch_size: int,
     patch: tuple[int, int, int],
+    window: tuple[int, int, int] | None,
     spacing: tuple[float, float, float] | None,
     width: int,
     learning_rate: float,
@@ -122,6 +124,7 @@ def utility(
         steps=steps,
         batch_size=batch_size,
         patch=patch,
+        window=window or patch,
         spacing_mm=sides,
         width=width,
         learning_rate=learning_rate,

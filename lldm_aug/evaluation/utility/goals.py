@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from lldm_aug.evaluation.utility.arms import SYN
 from lldm_aug.evaluation.utility.pairing import GainRow
 from lldm_aug.masks.limits import LESIONS
 from lldm_aug.report.table import Cell, Table
@@ -17,7 +19,7 @@ MOST_NETWORKS = 0.8
 def goals_table(rows: Sequence[GainRow]) -> Table:
     """Lesion gains of arms with synthetic cases, and harm to any structure."""
     lines: list[tuple[Cell, ...]] = []
-    dice = [row for row in rows if row.metric == "dice"]
+    dice = [row for row in rows if row.metric == "dice" and row.arm.startswith(SYN)]
     for share, arm in dict.fromkeys((row.share, row.arm) for row in dice):
         mine = [row for row in dice if (row.share, row.arm) == (share, arm)]
         for structure in dict.fromkeys(row.structure for row in mine if row.structure in LESIONS):
@@ -30,7 +32,7 @@ def goals_table(rows: Sequence[GainRow]) -> Table:
 def _gain_lines(rows: Sequence[GainRow]) -> list[tuple[Cell, ...]]:
     best = max(rows, key=lambda row: row.gain.mean)
     sure = [row.network for row in rows if row.gain.low is not None and row.gain.low > 0]
-    enough = len(sure) >= MOST_NETWORKS * len(rows)
+    needed = math.ceil(MOST_NETWORKS * len(rows))
     return [
         (
             f"{best.structure} gain of the best network",
@@ -42,8 +44,8 @@ def _gain_lines(rows: Sequence[GainRow]) -> list[tuple[Cell, ...]]:
         (
             f"{best.structure}: networks with an interval above 0",
             f"{len(sure)} of {len(rows)}",
-            "4 of 5",
-            _word(enough),
+            f"{needed} of {len(rows)}",
+            _word(len(sure) >= needed),
             ", ".join(sure),
         ),
     ]

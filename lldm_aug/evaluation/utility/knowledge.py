@@ -45,7 +45,10 @@ class Situation:
         origins = tuple(origins)
         self._check_validation(generator, origins)
         self._check_labels(generator, origins)
-        return "; ".join(self._seen(stage) for stage in generator.stages)
+        stages: dict[str, list[str]] = defaultdict(list)
+        for stage in generator.stages:
+            stages[self._seen(stage)].append(stage.stage)
+        return "; ".join(f"{', '.join(names)}: {seen}" for seen, names in stages.items())
 
     def _check_validation(self, generator: GeneratorProvenance, origins: tuple[MaskOrigin, ...]) -> None:
         others = relatives(self.split.val, patients_of(self.dataset))
@@ -81,6 +84,6 @@ class Situation:
     def _seen(self, stage: StageProvenance) -> str:
         count = len(stage.labelled)
         if stage.dataset != self.dataset.name:
-            return f"{stage.stage}: {count} cases of another data set, {stage.dataset}"
+            return f"{count} cases of another data set, {stage.dataset}"
         images = f", images of {len(stage.unlabelled)} more" if stage.unlabelled else ""
-        return f"{stage.stage}: {count} labelled training cases{images}"
+        return f"{count} labelled training cases{images}"

@@ -82,8 +82,8 @@ def _dynunet(sizes: Sizes) -> nn.Module:
 
 
 def _plus_plus(sizes: Sizes) -> nn.Module:
-    widths = [sizes.width * 2**level for level in range(5)]
-    return UNetPlusPlus(sizes.channels, sizes.classes, 3, (*widths, sizes.width))
+    first = sizes.width  # with MONAI's own widths, of which the second is no larger than the first
+    return UNetPlusPlus(sizes.channels, sizes.classes, 3, (first, first, 2 * first, 4 * first, 8 * first, first))
 
 
 def _segresnet(sizes: Sizes) -> nn.Module:

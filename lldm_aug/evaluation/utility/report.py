@@ -102,11 +102,19 @@ def markdown(results: UtilityResults) -> str:
         "",
         *(f"- {note}" for note in results.notes),
     ]
-    for table in results.tables:
+    for table in map(_short, results.tables):
         if table.name not in LONG and table.rows:
             lines += ["", f"## {table.title}", "", table.markdown(), table.note]
-    lines += ["", f"Every case: `cells.csv`; losses: `curves.csv`; everything: `{RESULTS_FILE}`."]
+    lines += ["", f"Gains in other metrics: `gains.csv`. Every case: `cells.csv`. Everything: `{RESULTS_FILE}`."]
     return "\n".join(lines) + "\n"
+
+
+def _short(table: Table) -> Table:
+    """Of the gains, those in Dice."""
+    if table.name != "gains":
+        return table
+    metric = table.columns.index("metric")
+    return table.model_copy(update={"rows": tuple(row for row in table.rows if row[metric] == "dice")})
 
 
 def _describe(plan: StudyPlan) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def score_network(
     scores = {}
     for case_id in case_ids:
         truth = dataset.load_label(case_id)
-        found = data.grid.back(predict(network, prepared.load(case_id).image, plan.settings.patch), truth.grid)
+        found = data.grid.back(predict(network, prepared.load(case_id).image, plan.settings.window), truth.grid)
         scores[case_id] = score_case(
             found,
             truth.data,
@@ -138,12 +138,12 @@ def score_network(
     return scores
 
 
-def predict(network: nn.Module, image: np.ndarray, patch: tuple[int, int, int]) -> np.ndarray:
-    """The most likely labels (X, Y, Z) of a scaled (C, X, Y, Z) image."""
+def predict(network: nn.Module, image: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
+    """The most likely labels (X, Y, Z) of a scaled (C, X, Y, Z) image, by windows of these sides."""
     device = next(network.parameters()).device
     whole = torch.from_numpy(image)
-    padded = pad_to(whole, patch, AIR)[None].to(device)
-    labels = predict_labels(network, padded, patch)[0].cpu()
+    padded = pad_to(whole, window, AIR)[None].to(device)
+    labels = predict_labels(network, padded, window)[0].cpu()
     sides = (whole.shape[1], whole.shape[2], whole.shape[3])
     return crop_to(labels, sides).numpy()
 

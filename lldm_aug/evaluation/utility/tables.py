@@ -20,7 +20,7 @@ Key = tuple[str, str, float, str]
 def arms_table(plan: StudyPlan) -> Table:
     """What the generator behind each arm has seen."""
     rows = [
-        (str(arm), share, str(fold), len(source.labelled), source.seen_by(arm))
+        (str(arm), share, fold, len(source.labelled), source.seen_by(arm))
         for (fold, share), source in plan.sources.items()
         for arm in plan.arms
     ]
@@ -31,7 +31,7 @@ def arms_table(plan: StudyPlan) -> Table:
 def cells_table(scores: Scores) -> Table:
     """Every metric of every case and structure."""
     rows = [
-        (*_place(cell), str(cell.fold), cell.seed, case_id, score.structure, score.empty, *_metrics(score))
+        (*_place(cell), cell.fold, cell.seed, case_id, score.structure, score.empty, *_metrics(score))
         for cell, result in scores.items()
         for case_id, structures in result.cases.items()
         for score in structures
@@ -93,18 +93,16 @@ def gains_table(rows: Sequence[GainRow]) -> Table:
     columns = ("network", "structure", "share", "arm", "metric", "gain", "low", "high", "p", "p_holm", "n")
     note = (
         "Mean of the differences to the arm 'real', paired by case and averaged over seeds, with its 95 % BCa "
-        "bootstrap interval and the p-value of Wilcoxon's signed-rank test; p_holm is corrected for all rows of a share and "
-        "metric. Positive is better, of hd95_mm too. A Dice of 0.01 is one point. Where neither truth nor prediction "
-        "has a structure they agree (Dice 1), so that false alarms cost. n counts cases, not seeds."
+        "bootstrap interval and the p-value of Wilcoxon's signed-rank test; p_holm is corrected for all rows of a "
+        "share and metric. Positive is better, of hd95_mm too. A Dice of 0.01 is one point. Where neither truth nor "
+        "prediction has a structure they agree (Dice 1), so that false alarms cost. n counts cases, not seeds."
     )
     return Table(name="gains", title="Gains over real cases alone", columns=columns, rows=tuple(cells), note=note)
 
 
 def curves_table(curves: Mapping[Cell, Sequence[tuple[int, float]]]) -> Table:
     """Training losses."""
-    rows = [
-        (*_place(cell), str(cell.fold), cell.seed, step, loss) for cell, line in curves.items() for step, loss in line
-    ]
+    rows = [(*_place(cell), cell.fold, cell.seed, step, loss) for cell, line in curves.items() for step, loss in line]
     columns = ("network", "arm", "share", "fold", "seed", "step", "loss")
     return Table(name="curves", title="Training losses", columns=columns, rows=tuple(rows))
 

@@ -1,0 +1,218 @@
+"""A whole study, tiny: its cells, what it refuses, and that it goes on where it stopped."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from pools import blob_case, provenance, write_dataset, write_pool
+
+from lldm_aug.cli import main
+from lldm_aug.config.schema import SegmenterStage
+from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.share import LabelledShare
+from lldm_aug.data.splits import load_split
+from lldm_aug.evaluation.dice import dice
+from lldm_aug.evaluation.utility.augment import strongly_augmented
+from lldm_aug.evaluation.utility.cases import StudyGrid, crop_to, pad_to
+from lldm_aug.evaluation.utility.networks import NETWORKS, Sizes, build_network
+from lldm_aug.pool.manifest import MaskOrigin
+
+SMALL = ["--steps", "2", "--batch-size", "2", "--patch", "16", "16", "16", "--spacing", "4", "4", "6", "--width", "8"]
+SMALL += ["--networks", "unet", "--folds", "0", "--seeds", "0"]
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
+    return RawDataset(write_dataset(tmp_path_factory.mktemp("data") / "Dataset998_Blobs", cases=6))
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pool(tmp_path_factory.mktemp("pools") / "pool", cases=3)
+
+
+def study(data: RawDataset, out: Path, *more: object) -> str:
+    arguments = ["evaluate", "utility", "--data", str(data.folder), "--out", str(out), *SMALL, *map(str, more)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(data: RawDataset, out: Path, *more: object) -> str:
+    arguments = ["evaluate", "utility", "--data", str(data.folder), "--out", str(out), *SMALL, *map(str, more)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code != 0, result.output
+    assert not list(out.rglob("request.json"))
+    return " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def finished(blobs: RawDataset, pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("study")
+    study(blobs, out, "--pool", pool, "--arms", "syn,syn-only,real-aug", "--ratios", "0.5", "--shares", "0.5,1")
+    return out
+
+
+def table(out: Path, name: str) -> list[dict[str, str]]:
+    with (out / f"{name}.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_case_of_every_cell_has_every_figure(finished: Path, blobs: RawDataset) -> None:
+    rows = table(finished, "cells")
+    held_out = load_split(blobs, 0).val
+    assert len(rows) == 2 * 4 * len(held_out) * 2  # shares, arms, cases, structures
+    assert {row["case"] for row in rows} == {*held_out}
+    assert {row["arm"] for row in rows} == {"real", "syn@0.5", "syn-only", "real-aug"}
+    assert all(0 <= float(row["dice"]) <= 1 for row in rows)
+    assert all(row["lesion_f1"] for row in rows if row["structure"] == "hcc")
+
+
+def test_results_hold_the_tables_and_what_each_arm_rests_on(finished: Path, blobs: RawDataset) -> None:
+    results = json.loads((finished / "results.json").read_text())
+    names = ("goals", "gains", "means", "empty", "lesions", "arms", "cells", "curves")
+    assert tuple(t["name"] for t in results["tables"]) == names
+    assert results["cells"] == [8, 8]
+    assert results["study"]["labelled"]["fold 0, share 0.5"] == list(
+        LabelledShare(share=0.5).labelled(load_split(blobs, 0).train)
+    )
+    seen = {row["arm"]: row["its generator saw"] for row in table(finished, "arms")}
+    assert seen["real"] == seen["real-aug"] == "no generator"
+    assert "cases of another data set, Dataset999_Other" in seen["syn@0.5"]
+    assert {row["step"] for row in table(finished, "curves")} == {"2"}
+    assert "## Gains over real cases alone" in (finished / "report.md").read_text()
+    assert not list(finished.rglob("checkpoints"))
+
+
+def test_the_same_command_trains_nothing_again(finished: Path, blobs: RawDataset, pool: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")}
+    study(blobs, finished, "--pool", pool, "--arms", "syn", "--ratios", "0.5", "--shares", "0.5,1")
+    assert {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")} == before
+    arguments = ["evaluate", "utility", "--data", str(blobs.folder), "--out", str(finished), *SMALL, "--steps", "3"]
+    result = CliRunner().invoke(main, [*arguments, "--pool", str(pool)])
+    assert result.exit_code == 1
+    assert "begun with another settings" in result.output
+
+
+def test_parts_make_the_same_study(finished: Path, blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
+    more = ("--pool", pool, "--arms", "syn", "--ratios", "0.5", "--shares", "0.5", "--num-parts", "2", "--part-id")
+    assert "1 of 2 cells" in study(blobs, tmp_path, *more, 1)
+    assert "unfinished: 1 of 2" in (tmp_path / "report.md").read_text()
+    assert "2 of 2 cells" in study(blobs, tmp_path, *more, 0)
+
+    def figures(out: Path) -> list[dict[str, str]]:
+        return [r for r in table(out, "cells") if r["arm"] in ("real", "syn@0.5") and r["share"] == "0.5"]
+
+    assert figures(tmp_path) == figures(finished)
+
+
+def seen_by(blobs: RawDataset, cases: list[str]) -> object:
+    return provenance(blobs.name, {case: blobs.label_hash(case) for case in cases})
+
+
+def test_a_pool_that_saw_what_it_must_not_is_refused(blobs: RawDataset, tmp_path: Path) -> None:
+    split, share = load_split(blobs, 0), LabelledShare(share=0.5)
+    labelled = list(share.labelled(split.train))
+    outside = next(case for case in split.train if case not in labelled)
+    leaky = write_pool(tmp_path / "leaky", 1, generator=seen_by(blobs, [split.val[0]]))
+    assert "validation cases have leaked" in refused(blobs, tmp_path / "a", "--pool", leaky)
+    whole = write_pool(tmp_path / "whole", 1, generator=seen_by(blobs, list(split.train)))
+    found = refused(blobs, tmp_path / "b", "--pool", whole, "--shares", "0.5")
+    assert "outside of the labelled share" in found
+    assert outside in found
+    study(blobs, tmp_path / "c", "--pool", whole, "--shares", "1", "--dry-run")
+    origin = MaskOrigin(kind="real", source_dataset=blobs.name, source_case=outside, source_sha256=None)
+    masks = write_pool(tmp_path / "masks", 1, generator=seen_by(blobs, labelled), origin=origin)
+    assert f"masks saw {outside}" in refused(blobs, tmp_path / "d", "--pool", masks, "--shares", "0.5")
+
+
+def test_images_without_labels_are_no_leak_but_said(blobs: RawDataset, tmp_path: Path) -> None:
+    split, share = load_split(blobs, 0), LabelledShare(share=0.5)
+    others = tuple(case for case in split.train if case not in share.labelled(split.train))
+    whole = seen_by(blobs, list(split.train))
+    stages = tuple(stage.model_copy(update={"unlabelled": others}) for stage in whole.stages)
+    pool = write_pool(tmp_path / "pool", 1, generator=whole.model_copy(update={"stages": stages}))
+    output = study(blobs, tmp_path / "out", "--pool", pool, "--shares", "0.5", "--dry-run")
+    assert f"{len(split.train) - len(others)} labelled training cases, images of {len(others)} more" in output
+
+
+def test_a_held_out_set_is_scored_on_and_guarded(blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
+    test = RawDataset(write_dataset(tmp_path / "Dataset997_Test", cases=2, seed=5))
+    more = ("--held-out", test.folder, "--folds", "all", "--arms", "syn", "--ratios", "0.5")
+    study(blobs, tmp_path / "out", *more, "--pool", pool)
+    rows = table(tmp_path / "out", "gains")
+    assert {row["n"] for row in rows} == {"2"}
+    generator = provenance("Dataset001_Renamed", {"x": test.label_hash(test.case_ids[0])})
+    leaky = write_pool(tmp_path / "leaky", 1, generator=generator)
+    assert "validation cases have leaked" in refused(blobs, tmp_path / "b", *more, "--pool", leaky)
+    assert "has no validation cases" in refused(blobs, tmp_path / "b", "--folds", "all")
+
+
+def test_arms_need_what_they_are_made_of(blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
+    assert "need a pool" in refused(blobs, tmp_path, "--arms", "syn")
+    assert "needs a generator" in refused(blobs, tmp_path, "--arms", "autoencoded", "--pool", pool)
+    assert "no network 'net'" in refused(blobs, tmp_path, "--networks", "net", "--pool", pool)
+    other = shutil.copytree(pool, tmp_path / "other")
+    info = json.loads((other / "pool.json").read_text())
+    info["dataset_json"]["labels"] = {"background": 0, "liver": 1, "cyst": 2}
+    (other / "pool.json").write_text(json.dumps(info))
+    assert "other structures" in refused(blobs, tmp_path, "--pool", other)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_networks_keep_the_patch_and_start_alike(name: str) -> None:
+    sizes = Sizes(channels=1, classes=3, width=8, patch=(16, 16, 8), spacing_mm=(1.0, 1.0, 4.0))
+    one, again, other = (build_network(name, sizes, seed) for seed in (0, 0, 1))
+    with torch.inference_mode():
+        assert one(torch.zeros(1, 1, 16, 16, 8)).shape == (1, 3, 16, 16, 8)
+    pairs = list(zip(one.parameters(), again.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_thick_axes_are_halved_late() -> None:
+    sizes = Sizes(channels=1, classes=2, width=4, patch=(64, 64, 16), spacing_mm=(1.0, 1.0, 4.0))
+    assert sizes.strides == ((1, 1, 1), (2, 2, 1), (2, 2, 1), (2, 2, 2), (2, 2, 2))
+    assert sizes.widths == (4, 8, 16, 32, 64)
+
+
+def test_a_prediction_comes_back_to_the_case(blobs: RawDataset) -> None:
+    case = blobs.load(blobs.case_ids[0])
+    same = StudyGrid(case.grid.spacing_mm, None)
+    assert np.array_equal(same.back(same.conform(case).label, case.grid), case.label)
+    coarse = StudyGrid((3.0, 3.0, 3.0), None)
+    back = coarse.back(coarse.conform(case).label, case.grid)
+    assert min(dice(back, case.label, blobs.schema).values()) > 0.85
+
+
+def test_padding_is_undone() -> None:
+    image = torch.rand(1, 5, 8, 3)
+    padded = pad_to(image, (8, 6, 4), -1.0)
+    assert padded.shape == (1, 8, 8, 4)
+    assert torch.equal(crop_to(padded, (5, 8, 3)), image)
+
+
+def test_strong_augmentation_keeps_image_and_mask_together() -> None:
+    image, label = (torch.from_numpy(a) for a in blob_case(0, 0))
+    bright = (label == 1).float()[None] * 2 - 1
+    settings = SegmenterStage(patch=(16, 16, 16))
+    views = [strongly_augmented(bright, label, settings, 0, step, 0, spacing_mm=(2.0, 2.0, 3.0)) for step in range(30)]
+    again = strongly_augmented(bright, label, settings, 0, 7, 0, spacing_mm=(2.0, 2.0, 3.0))
+    assert torch.equal(views[7][0], again[0])
+    assert torch.equal(views[7][1], again[1])
+    assert image.shape == label.shape
+    apart = []
+    for seen, mask in views:
+        assert seen.shape == (1, 16, 16, 16)
+        assert mask.shape == (16, 16, 16)
+        inside, outside = seen[0][mask == 1], seen[0][mask != 1]
+        if len(inside) > 50 and len(outside) > 50:
+            apart.append(float(inside.mean() - outside.mean()))
+    assert len(apart) > 15
+    assert np.mean(apart) > 1.0
+    assert min(apart) > 0.2
