@@ -10,10 +10,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import IncompatibleResume
-from lldm_aug.models.description import read_description
-from lldm_aug.synthesis.plan import request_masks
 from lldm_aug.training.cases import prepare_cases
-from lldm_aug.training.run import train
 
 IDS = tuple(f"case_{number:02d}" for number in range(48))
 
@@ -66,17 +63,3 @@ def test_of_images_without_labels_nothing_but_the_image_is_prepared(dataset: Raw
     seen = cases.provenance("autoencoder")
     assert (tuple(seen.cases), seen.unlabelled) == (train, tuple(without))
     assert cases.labelled().case_ids == tuple(seen.labelled) == half.labelled(train)
-
-
-def test_a_generator_of_a_share_says_so_and_draws_masks_from_it(dataset: RawDataset, tmp_path: Path) -> None:
-    half = LabelledShare(share=0.5, images="fold")
-    for name in ("autoencoder", "diffusion", "controlnet"):
-        train(name, tiny_config(steps=1), dataset, 0, tmp_path, labelled=half)
-    description = read_description(tmp_path / "generator")
-    labelled = half.labelled(load_split(dataset, 0).train)
-    assert [(len(s.cases), tuple(s.labelled)) for s in description.stages] == [
-        (4, labelled),
-        (4, labelled),
-        (2, labelled),
-    ]
-    assert request_masks(description, "deformed", str(dataset.folder), 0).cases == labelled

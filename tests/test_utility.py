@@ -166,10 +166,10 @@ def test_arms_need_what_they_are_made_of(blobs: RawDataset, pool: Path, tmp_path
 
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_networks_keep_the_patch_and_start_alike(name: str) -> None:
-    sizes = Sizes(channels=1, classes=3, width=8, patch=(16, 16, 8), spacing_mm=(1.0, 1.0, 4.0))
+    sizes = Sizes(channels=1, classes=3, width=8, patch=(32, 32, 8), spacing_mm=(1.0, 1.0, 4.0))
     one, again, other = (build_network(name, sizes, seed) for seed in (0, 0, 1))
     with torch.inference_mode():
-        assert one(torch.zeros(1, 1, 16, 16, 8)).shape == (1, 3, 16, 16, 8)
+        assert one(torch.zeros(1, 1, 32, 32, 8)).shape == (1, 3, 32, 32, 8)
     pairs = list(zip(one.parameters(), again.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b in pairs)
     assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,18 +86,12 @@ def _plus_plus(sizes: Sizes) -> nn.Module:
     return UNetPlusPlus(sizes.channels, sizes.classes, 3, (first, first, 2 * first, 4 * first, 8 * first, first))
 
 
-def _segresnet(sizes: Sizes) -> nn.Module:
-    if sizes.width % FILTER_GROUPS:
-        raise ConfigError(f"segresnet needs a width that is a multiple of {FILTER_GROUPS}", where="--width")
-    return SegResNet(sizes.channels, sizes.classes, 3, sizes.width)
-
-
 NETWORKS: dict[str, Callable[[Sizes], nn.Module]] = {
     "unet": lambda sizes: _unet(sizes, residual_units=0),
     "resunet": lambda sizes: _unet(sizes, residual_units=2),
     "attunet": lambda sizes: AttentionUNet(sizes.channels, sizes.classes, sizes.widths, sizes.strides),
     "unetpp": _plus_plus,
-    "segresnet": _segresnet,
+    "segresnet": lambda sizes: SegResNet(sizes.channels, sizes.classes, 3, sizes.width),
     "vnet": lambda sizes: VNet(sizes.channels, sizes.classes, 3),
     "dynunet": _dynunet,
     "mednext": lambda sizes: MedNeXt(sizes.channels, sizes.classes, 3, sizes.width),
@@ -105,14 +99,18 @@ NETWORKS: dict[str, Callable[[Sizes], nn.Module]] = {
 """By name. V-Net has a width of its own; UNet++ always has five levels, SegResNet four, MedNeXt five."""
 
 
-def build_network(name: str, sizes: Sizes, seed: int) -> nn.Module:
-    """A network whose first weights are a pure function of name, sizes and seed: the same in every arm.
+def check_networks(names: Sequence[str], width: int) -> None:
+    """Raises ConfigError for a name that is unknown, no name at all, or a width that a network cannot take."""
+    unknown = [name for name in names if name not in NETWORKS]
+    if unknown or not names:
+        found = f"no network {unknown[0]!r}" if unknown else "no networks"
+        raise ConfigError(found, where="--networks", fix=f"use {', '.join(NETWORKS)}")
+    if "segresnet" in names and width % FILTER_GROUPS:
+        raise ConfigError(f"segresnet needs a width that is a multiple of {FILTER_GROUPS}", where="--width")
 
-    Raises:
-        ConfigError: for an unknown name, or sizes that it cannot take.
-    """
-    if name not in NETWORKS:
-        raise ConfigError(f"no network {name!r}", where="--networks", fix=f"use {', '.join(NETWORKS)}")
+
+def build_network(name: str, sizes: Sizes, seed: int) -> nn.Module:
+    """A network whose first weights are a pure function of name, sizes and seed: the same in every arm."""
     with torch.random.fork_rng():  # torch draws first weights from its global generator
         torch.manual_seed(derive_seed("utility", name, "initial weights", seed))
         return NETWORKS[name](sizes)
