@@ -49,6 +49,7 @@ class TrainingRecord(Record):
         set_name: the prepared set; None for a ratio of 0.
         set_hash: hash over the set's description and cases.
         previous_stage: SHA-256 of the weights that segmented the synthetic cases for a cascade.
+        share: of the training cases, if not all were used.
         settings: all settings that were given, whatever their source.
         leaks: validation cases that leaked; if there are any, validation scores mean nothing.
         epochs: counts of each epoch.
@@ -61,13 +62,14 @@ class TrainingRecord(Record):
     set_name: str | None
     set_hash: str | None
     previous_stage: str | None = None
+    share: float | None = None
     settings: dict[str, Any]
     leaks: tuple[str, ...]
     epochs: tuple[EpochCounts, ...] = ()
 
     def changed(self, other: TrainingRecord) -> list[str]:
         """Names of the settings of the blend in which two records differ; lengths of training are no such setting."""
-        keys = ("ratio", "seed", "set_name", "set_hash", "previous_stage")
+        keys = ("ratio", "seed", "set_name", "set_hash", "previous_stage", "share")
         return [key for key in keys if getattr(self, key) != getattr(other, key)]
 
     def continued_by(self, new: TrainingRecord, epoch: int) -> TrainingRecord:

@@ -15,6 +15,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from lldm_aug import __version__
 from lldm_aug.blending.epoch import SharedEpoch
 from lldm_aug.blending.schedule import Schedule
+from lldm_aug.data.share import LabelledShare
 from lldm_aug.errors import DatasetError, IncompatibleResume
 from nnunet_integration.cascade import PreviousStage
 from nnunet_integration.dataset import Blend, BlendedDataset, is_synthetic
@@ -80,6 +81,16 @@ class LLDMAugMixin(_Trainer):
         self._offers: Offers | None = None
         self._seen: SeenCases | None = None
         self._drawn: list[str] = []
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """nnU-Net's split, of whose training cases only the labelled share is used if one is set."""
+        training, validation = super().do_split()
+        share, seed = self.blend_settings.share, self.blend_settings.share_seed or 0
+        if share is None:
+            return training, validation
+        labelled = LabelledShare(share=share, seed=seed).labelled(tuple(sorted(training)), self._target().patients())
+        self.print_to_log_file(f"Share {share:g} of the labels, seed {seed}: {len(labelled)} training cases")
+        return list(labelled), validation
 
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
         """nnU-Net's two data sets, the training one blended.
@@ -239,6 +250,7 @@ class LLDMAugMixin(_Trainer):
             set_name=None if prepared is None else prepared.info().name,
             set_hash=None if prepared is None else prepared.hash(),
             previous_stage=previous_stage,
+            share=self.blend_settings.share,
             settings=self.blend_settings.given(),
             leaks=leaks,
         )

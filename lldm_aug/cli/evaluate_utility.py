@@ -68,6 +68,9 @@ class Shares(click.ParamType[Any]):
     "--tolerance-mm", type=click.FloatRange(0, min_open=True), default=None, help="Of NSD; a voxel, and 2 mm at least."
 )
 @click.option("--precision", type=click.Choice(("no", "bf16")), default=None, help="bf16 on a GPU, no on a CPU.")
+@click.option("--engine", type=click.Choice(("monai", "nnunet")), default="monai", help="What trains the networks.")
+@click.option("-c", "--configuration", default="3d_fullres", help="With nnunet: configuration of its plans.")
+@click.option("-p", "--plans", default="nnUNetPlans", help="With nnunet: name of its plans.")
 @click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Share the cells by hand: number of parts.")
 @click.option("--part-id", type=click.IntRange(min=0), default=0, help="Which part this call runs, from 0.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="The study's folder.")
@@ -94,6 +97,9 @@ def utility(
     learning_rate: float,
     tolerance_mm: float | None,
     precision: Literal["no", "bf16"] | None,
+    engine: Literal["monai", "nnunet"],
+    configuration: str,
+    plans: str,
     num_parts: int,
     part_id: int,
     out: Path,
@@ -108,6 +114,7 @@ def utility(
     \b
     Examples:
       lldm-aug evaluate utility --data 700 --pool 'pools/fold_{fold}' --out studies/first
+      lldm-aug evaluate utility --data 700 --engine nnunet --pool 'pools/fold_{fold}' --out studies/nnunet
       lldm-aug evaluate utility --data 700 --shares 0.1,1 --generator 'runs/few_{share}/fold_{fold}' --out studies/few
     """
     import torch
@@ -132,6 +139,9 @@ def utility(
         precision=precision or ("bf16" if torch.cuda.is_available() else "no"),
         share_seed=share_seed,
         pairs=pairs,
+        engine=engine,
+        configuration=configuration,
+        plans=plans,
     )
     plan = plan_study(
         out=out,

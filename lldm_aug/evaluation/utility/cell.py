@@ -12,7 +12,7 @@ from lldm_aug.data.splits import Fold
 from lldm_aug.errors import CheckpointError, IncompatibleResume
 from lldm_aug.evaluation.metrics.score import StructureScore
 from lldm_aug.evaluation.utility.arms import Arm
-from lldm_aug.io.atomic import write_json
+from lldm_aug.io.atomic import write_json, write_text
 from lldm_aug.record import Record
 
 REQUEST_FILE = "request.json"
@@ -86,6 +86,11 @@ def _read(path: Path) -> dict[str, object] | None:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     except (ValueError, TypeError) as error:
         raise CheckpointError("cannot be read", where=path, fix="delete the cell's folder") from error
+
+
+def write_scores(cell: Cell, out: Path, scores: CellScores) -> None:
+    """Finishes a cell."""
+    write_text(cell.folder(out) / SCORES_FILE, scores.model_dump_json() + "\n")
 
 
 def read_scores(cell: Cell, out: Path) -> CellScores | None:

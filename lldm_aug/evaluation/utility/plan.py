@@ -17,7 +17,7 @@ from lldm_aug.evaluation.utility.arms import AUTOENCODED, SYN, Arm
 from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.knowledge import Situation
 from lldm_aug.evaluation.utility.networks import check_networks
-from lldm_aug.evaluation.utility.settings import StudySettings
+from lldm_aug.evaluation.utility.settings import MONAI, StudySettings
 from lldm_aug.io.weights import check_sums
 from lldm_aug.models.description import read_description
 from lldm_aug.pool.dataset import PoolDataset
@@ -124,11 +124,16 @@ def plan_study(
         generator: likewise, of a generator or run. It makes the pool where none is given.
 
     Raises:
-        ConfigError: for networks that `check_networks` refuses, or an arm without the generator or pool that it needs.
+        ConfigError: for networks or arms that the engine lacks, or an arm without the generator or pool it needs.
         DatasetError, LabelError: when data are missing or do not fit each other.
         LeakageError: see `Situation.check`.
     """
-    check_networks(networks, settings.width)
+    if settings.engine == MONAI:
+        check_networks(networks, settings.width)
+    else:
+        from nnunet_integration.utility import check_study
+
+        check_study(dataset, settings, networks, arms)
     if held_out is not None and held_out.schema != dataset.schema:
         raise LabelError(f"has other structures than {dataset.name}", where=held_out.folder)
     partial = read_partial_labels(dataset)

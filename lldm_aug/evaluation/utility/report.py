@@ -10,6 +10,7 @@ from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.goals import goals_table
 from lldm_aug.evaluation.utility.pairing import compare
 from lldm_aug.evaluation.utility.plan import StudyPlan
+from lldm_aug.evaluation.utility.settings import MONAI
 from lldm_aug.evaluation.utility.study import finished, statistics_file
 from lldm_aug.evaluation.utility.tables import (
     arms_table,
@@ -91,13 +92,18 @@ def markdown(results: UtilityResults) -> str:
     """The report, without the long tables."""
     study, settings = results.study, results.study["settings"]
     judged = study["held_out"] or "the folds' validation cases"
+    trained = (
+        f"{settings['batch_size']} patches of {settings['patch']} voxels of {settings['spacing_mm']} mm"
+        if settings["engine"] == MONAI
+        else f"nnU-Net's batches ({settings['plans']}, {settings['configuration']})"
+    )
     lines = [
         "# Do synthetic cases help?",
         "",
         f"{results.cells[0]} of {results.cells[1]} cells: {', '.join(study['networks'])}; {study['dataset']}, folds "
         f"{', '.join(map(str, study['folds']))}, shares {', '.join(map(str, study['shares']))}, seeds "
         f"{', '.join(map(str, study['seeds']))}; scored on {judged}. Every arm had {settings['steps']} steps "
-        f"of {settings['batch_size']} patches of {settings['patch']} voxels of {settings['spacing_mm']} mm. NSD at "
+        f"of {trained}. NSD at "
         f"{settings['tolerance_mm']:.3g} mm. Made by lldm_aug {results.lldm_aug_version} on {results.machine}.",
         "",
         *(f"- {note}" for note in results.notes),

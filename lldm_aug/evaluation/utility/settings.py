@@ -9,6 +9,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from lldm_aug.config.schema import SegmenterStage, Triple
 from lldm_aug.record import Record
 
+MONAI = "monai"
+NNUNET = "nnunet"
+
 
 class StudySettings(Record):
     """How networks are trained and scored; whatever changes a figure is here.
@@ -25,6 +28,10 @@ class StudySettings(Record):
         precision: of the training.
         share_seed: decides which cases are labelled.
         pairs: cases of a pool that the study makes itself.
+        engine: what trains: ``monai``, or ``nnunet`` with its own plans, which then decide spacing, patch, batch,
+            widths and optimisation.
+        configuration: of nnU-Net's plans.
+        plans: their name.
     """
 
     steps: PositiveInt = 1000
@@ -38,6 +45,9 @@ class StudySettings(Record):
     precision: Literal["no", "bf16"] = "no"
     share_seed: Annotated[int, Field(ge=0)] = 0
     pairs: PositiveInt = 200
+    engine: Literal["monai", "nnunet"] = "monai"
+    configuration: str = "3d_fullres"
+    plans: str = "nnUNetPlans"
 
     @property
     def stage(self) -> SegmenterStage:

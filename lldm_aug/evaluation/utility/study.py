@@ -13,21 +13,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.errors import ConfigError
-from lldm_aug.evaluation.metrics.score import StructureScore, score_case
 from lldm_aug.evaluation.utility.arms import REAL_AUG
 from lldm_aug.evaluation.utility.augment import strongly_augmented
 from lldm_aug.evaluation.utility.cases import AIR, crop_to, pad_to
-from lldm_aug.evaluation.utility.cell import SCORES_FILE, Cell, CellScores, begin, read_scores
+from lldm_aug.evaluation.utility.cell import Cell, CellScores, begin, read_scores, write_scores
 from lldm_aug.evaluation.utility.data import StudyData
 from lldm_aug.evaluation.utility.networks import Sizes, build_network
 from lldm_aug.evaluation.utility.plan import Source, StudyPlan
+from lldm_aug.evaluation.utility.scoring import score_found
+from lldm_aug.evaluation.utility.settings import MONAI
 from lldm_aug.evaluation.utility.stage import NetworkStage
-from lldm_aug.io.atomic import write_text
 from lldm_aug.models.segmenter import predict_labels
 from lldm_aug.training.augment import augmented
 from lldm_aug.training.loop import train_stage
+from lldm_aug.volume import Volume
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -53,12 +53,14 @@ def run_study(
         progress: is told the number of finished cells, and which one is under way.
 
     Raises:
-        ConfigError: for a part that is not in 0..num_parts - 1.
+        ConfigError: for a part that is not in 0..num_parts - 1, or several processes that nnU-Net cannot use.
         IncompatibleResume: when a cell was begun with other data or settings.
         LldmAugError: as `train_stage`.
     """
     if not 0 <= part_id < num_parts:
         raise ConfigError(f"part {part_id} is not in 0..{num_parts - 1}", where="--part-id")
+    if plan.settings.engine != MONAI and accelerator.num_processes > 1:
+        raise ConfigError("nnU-Net trains on one process", fix="share the cells by --num-parts and --part-id")
     data = StudyData(plan, str(accelerator.device))
     with accelerator.main_process_first():
         for source in plan.sources.values():
@@ -67,10 +69,19 @@ def run_study(
         progress(done, str(cell))
         with accelerator.main_process_first():
             finished = begin(cell, plan.out, _request(plan, data, cell)) is not None
-            if not finished:
+            if not finished and plan.settings.engine == MONAI:
                 data.prepare(cell)
         if not finished:
-            run_cell(plan, data, cell, accelerator)
+            _run(plan, data, cell, accelerator)
+
+
+def _run(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelerator) -> None:
+    if plan.settings.engine == MONAI:
+        run_cell(plan, data, cell, accelerator)
+        return
+    from nnunet_integration.utility import run_nnunet_cell
+
+    run_nnunet_cell(plan, cell, accelerator.device.type)
 
 
 def _request(plan: StudyPlan, data: StudyData, cell: Cell) -> dict[str, object]:
@@ -96,9 +107,13 @@ def run_cell(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelera
     strong = partial(strongly_augmented, spacing_mm=settings.spacing_mm)
 
     def finish(network: nn.Module) -> None:
-        cases = score_network(network, plan, data, cell)
-        scores = CellScores(seconds=time.perf_counter() - start, cases=cases)
-        write_text(folder / SCORES_FILE, scores.model_dump_json() + "\n")
+        prepared = data.real(*plan.judged(cell.fold))
+
+        def found(case_id: str, truth: Volume) -> np.ndarray:
+            return data.grid.back(predict(network, prepared.load(case_id).image, settings.window), truth.grid)
+
+        cases = score_found(plan, cell, found)
+        write_scores(cell, plan.out, CellScores(seconds=time.perf_counter() - start, cases=cases))
 
     stage = NetworkStage(
         module=build_network(cell.network, sizes, cell.seed),
@@ -115,27 +130,6 @@ def run_cell(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelera
     if accelerator.is_main_process:
         for name in LEFTOVERS:
             shutil.rmtree(folder / name, ignore_errors=True)
-
-
-def score_network(
-    network: nn.Module, plan: StudyPlan, data: StudyData, cell: Cell
-) -> dict[str, tuple[StructureScore, ...]]:
-    """Scores on each case's own grid, in millimetres, of all cases that a cell is judged by."""
-    dataset, case_ids = plan.judged(cell.fold)
-    prepared, partial_labels = data.real(dataset, case_ids), read_partial_labels(dataset)
-    scores = {}
-    for case_id in case_ids:
-        truth = dataset.load_label(case_id)
-        found = data.grid.back(predict(network, prepared.load(case_id).image, plan.settings.window), truth.grid)
-        scores[case_id] = score_case(
-            found,
-            truth.data,
-            dataset.schema,
-            truth.grid.spacing_mm,
-            plan.settings.tolerance_mm,
-            partial_labels.get(case_id, ()),
-        )
-    return scores
 
 
 def predict(network: nn.Module, image: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
