@@ -10,8 +10,10 @@ import click
 from lldm_aug.cli.options import FOLDS, NEW_FOLDER, dry_run_option
 
 if TYPE_CHECKING:
+    from lldm_aug.data.raw import RawDataset
     from lldm_aug.data.splits import Fold
     from lldm_aug.evaluation.utility.plan import StudyPlan
+    from lldm_aug.evaluation.utility.settings import StudySettings
 
 FIVE = "unet,resunet,attunet,unetpp,segresnet"
 
@@ -82,28 +84,15 @@ def utility(
     arms: tuple[str, ...],
     ratios: tuple[float, ...],
     shares: tuple[float, ...],
-    share_seed: int,
     folds: str,
     seeds: tuple[int, ...],
     pool: str | None,
     generator: str | None,
-    pairs: int,
-    steps: int,
-    batch_size: int,
-    patch: tuple[int, int, int],
-    window: tuple[int, int, int] | None,
-    spacing: tuple[float, float, float] | None,
-    width: int,
-    learning_rate: float,
-    tolerance_mm: float | None,
-    precision: Literal["no", "bf16"] | None,
-    engine: Literal["monai", "nnunet"],
-    configuration: str,
-    plans: str,
     num_parts: int,
     part_id: int,
     out: Path,
     dry_run: bool,
+    **training: Any,
 ) -> None:
     """Train networks with and without synthetic cases, and compare them case by case.
 
@@ -117,37 +106,16 @@ def utility(
       lldm-aug evaluate utility --data 700 --engine nnunet --pool 'pools/fold_{fold}' --out studies/nnunet
       lldm-aug evaluate utility --data 700 --shares 0.1,1 --generator 'runs/few_{share}/fold_{fold}' --out studies/few
     """
-    import torch
-
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.evaluation.utility.arms import parse_arms
-    from lldm_aug.evaluation.utility.cases import median_spacing
     from lldm_aug.evaluation.utility.plan import plan_study
-    from lldm_aug.evaluation.utility.settings import StudySettings
 
     dataset = RawDataset.find(data)
-    sides = spacing or median_spacing(dataset)
-    settings = StudySettings(
-        steps=steps,
-        batch_size=batch_size,
-        patch=patch,
-        window=window or patch,
-        spacing_mm=sides,
-        width=width,
-        learning_rate=learning_rate,
-        tolerance_mm=tolerance_mm or max(2.0, (sides[0] * sides[1] * sides[2]) ** (1 / 3)),
-        precision=precision or ("bf16" if torch.cuda.is_available() else "no"),
-        share_seed=share_seed,
-        pairs=pairs,
-        engine=engine,
-        configuration=configuration,
-        plans=plans,
-    )
     plan = plan_study(
         out=out,
         dataset=dataset,
         held_out=None if held_out is None else RawDataset.find(held_out),
-        settings=settings,
+        settings=_settings(dataset, **training),
         networks=networks,
         arms=parse_arms(arms, ratios),
         shares=shares,
@@ -159,6 +127,33 @@ def utility(
     _announce(plan)
     if not dry_run:
         _run(plan, num_parts, part_id)
+
+
+def _settings(
+    dataset: RawDataset,
+    *,
+    spacing: tuple[float, float, float] | None,
+    patch: tuple[int, int, int],
+    window: tuple[int, int, int] | None,
+    tolerance_mm: float | None,
+    precision: Literal["no", "bf16"] | None,
+    **others: Any,
+) -> StudySettings:
+    """Options as settings, with what they leave to the data and the machine."""
+    import torch
+
+    from lldm_aug.evaluation.utility.cases import median_spacing
+    from lldm_aug.evaluation.utility.settings import StudySettings
+
+    sides = spacing or median_spacing(dataset)
+    return StudySettings(
+        spacing_mm=sides,
+        patch=patch,
+        window=window or patch,
+        tolerance_mm=tolerance_mm or max(2.0, (sides[0] * sides[1] * sides[2]) ** (1 / 3)),
+        precision=precision or ("bf16" if torch.cuda.is_available() else "no"),
+        **others,
+    )
 
 
 def _folds(text: str) -> tuple[Fold, ...]:

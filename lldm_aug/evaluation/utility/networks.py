@@ -82,8 +82,9 @@ def _dynunet(sizes: Sizes) -> nn.Module:
 
 
 def _plus_plus(sizes: Sizes) -> nn.Module:
-    first = sizes.width  # with MONAI's own widths, of which the second is no larger than the first
-    return UNetPlusPlus(sizes.channels, sizes.classes, 3, (first, first, 2 * first, 4 * first, 8 * first, first))
+    first = max(4, sizes.width // 2)  # its five nodes at full resolution would cost as much as all other networks
+    deeper = [sizes.width * 2**level for level in range(4)]
+    return UNetPlusPlus(sizes.channels, sizes.classes, 3, (first, *deeper, first))
 
 
 NETWORKS: dict[str, Callable[[Sizes], nn.Module]] = {
@@ -96,7 +97,8 @@ NETWORKS: dict[str, Callable[[Sizes], nn.Module]] = {
     "dynunet": _dynunet,
     "mednext": lambda sizes: MedNeXt(sizes.channels, sizes.classes, 3, sizes.width),
 }
-"""By name. V-Net has a width of its own; UNet++ always has five levels, SegResNet four, MedNeXt five."""
+"""By name. V-Net has a width of its own, UNet++ half the width in its first level; UNet++, SegResNet and MedNeXt have
+five, four and five levels whatever the patch."""
 
 
 def check_networks(names: Sequence[str], width: int) -> None:
