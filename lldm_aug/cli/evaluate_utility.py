@@ -124,8 +124,9 @@ def utility(
         pool=pool,
         generator=generator,
     )
-    _announce(plan)
-    if not dry_run:
+    if dry_run:
+        _announce(plan)
+    else:
         _run(plan, num_parts, part_id)
 
 
@@ -185,6 +186,8 @@ def _run(plan: StudyPlan, num_parts: int, part_id: int) -> None:
 
     patience = InitProcessGroupKwargs(timeout=PATIENCE)
     accelerator = Accelerator(mixed_precision=plan.settings.precision, kwargs_handlers=[patience])
+    if accelerator.is_main_process:
+        _announce(plan)
     mine = len(list(plan.cells())[part_id::num_parts])
     with progress_bar("cells", total=mine) as update:
         run_study(plan, accelerator, num_parts, part_id, update)
