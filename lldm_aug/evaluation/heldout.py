@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lldm_aug.blending.leakage import find_leaks
@@ -74,6 +75,17 @@ def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
     return HeldOut(dataset, fold, tuple(usable[:half]), tuple(usable[half : 2 * half]), n, unusable)
 
 
+def traces(dataset: RawDataset, cases: Sequence[str]) -> tuple[dict[str, str | None], dict[str, str]]:
+    """What `find_leaks` has to look for: mask hashes of cases and of their patients' other cases, and whose those are.
+
+    Raises:
+        DatasetError: when ``patients.json`` is no such file.
+    """
+    others = relatives(cases, read_patients(dataset.case_ids, dataset.folder))
+    known = {case_id: dataset.label_hash(case_id) for case_id in (*cases, *others) if case_id in dataset.case_ids}
+    return {case_id: known.get(case_id) for case_id in (*cases, *others)}, others
+
+
 def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str, where: object) -> None:
     """Makes sure that nothing which is judged, or judges, has seen a held-out case, by its id or its mask's hash.
 
@@ -81,11 +93,8 @@ def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str,
         LeakageError: names each stage and its cases.
     """
     dataset = heldout.dataset
-    cases = (*heldout.masks, *heldout.others)
-    others = relatives(cases, read_patients(dataset.case_ids, dataset.folder))
-    known = {case_id: dataset.label_hash(case_id) for case_id in (*cases, *others) if case_id in dataset.case_ids}
+    validation, others = traces(dataset, (*heldout.masks, *heldout.others))
     provenance = GeneratorProvenance(hash="", stages=stages)
-    validation = {case_id: known.get(case_id) for case_id in (*cases, *others)}
     leaks = find_leaks(provenance, (), dataset=dataset.name, validation=validation, relatives=others)
     if leaks:
         raise LeakageError(
