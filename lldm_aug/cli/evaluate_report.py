@@ -18,7 +18,9 @@ from lldm_aug.cli.options import EXISTING_FOLDER, FOLD
 @click.option(
     "--pairs", type=click.IntRange(min=0), default=6, help="Pairs of each pool in the slice viewer, about 0.5 MB each."
 )
-@click.option("--data", metavar="DATASET", default=None, help="Look for this data set's validation cases in what was seen.")
+@click.option(
+    "--data", metavar="DATASET", default=None, help="Look for this data set's validation cases in what was seen."
+)
 @click.option("--fold", type=FOLD, default="0", help="Fold of --data that is validated on.")
 def report(
     paths: tuple[Path, ...], out: Path, title: str | None, pairs: int, data: str | None, fold: int | str

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 WIDE = 30.0
 """Positive values whose largest is this many times the smallest are drawn on a logarithmic axis."""
-ROUND = (1.0, 2.0, 5.0, 10.0)
+ROUND = (1, 2, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,25 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Pixel and text of round values."""
         values = self._decades() if self.logarithmic else self._steps()
-        return [(self.place(v), f"{v:,g}".replace("-", "−")) for v in values]
+        return [(self.place(float(v)), f"{v:,}".replace("-", "−")) for v in values]
 
     def _scaled(self, value: float) -> float:
         return math.log10(value) if self.logarithmic else value
 
-    def _steps(self) -> list[float]:
-        raw = (self.high - self.low) / 5
-        power = 10 ** math.floor(math.log10(raw))
-        step = next(r * power for r in ROUND if r * power >= raw * 0.999)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [float(f"{i * step:.6g}") for i in range(first, last + 1)]
+    def _steps(self) -> list[Decimal]:
+        raw = (self.high - self.low) / 6
+        power = math.floor(math.log10(raw))
+        step = next(r for r in ROUND if r * 10.0**power >= raw * 0.999) * Decimal(10) ** power
+        first, last = math.ceil(self.low / float(step) - 1e-9), math.floor(self.high / float(step) + 1e-9)
+        return [_plain(i * step) for i in range(first, last + 1)]
 
-    def _decades(self) -> list[float]:
+    def _decades(self) -> list[Decimal]:
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         few = len(powers) <= 3
-        values = [r * 10.0**p for p in powers for r in (ROUND[:3] if few else ROUND[:1])]
-        return [v for v in values if self.low <= v <= self.high]
+        values = [r * Decimal(10) ** p for p in powers for r in (ROUND[:3] if few else ROUND[:1])]
+        return [_plain(v) for v in values if self.low <= v <= self.high]
+
+
+def _plain(value: Decimal) -> Decimal:
+    """Without an exponent or zeros at its end."""
+    return value.quantize(Decimal(1)) if value == value.to_integral() else value.normalize()

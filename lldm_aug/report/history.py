@@ -28,7 +28,7 @@ def history_table(stages: Sequence[StageProvenance]) -> Table:
     """A line for each stage."""
     return Table(
         name="training",
-        title="What was trained on what",
+        title="Training cases of each stage",
         columns=("stage", "data set", "fold", "cases", "split"),
         rows=tuple((s.stage, s.dataset, str(s.fold), len(s.cases), s.split_hash[:12]) for s in stages),
         note="Split: the beginning of the hash over the fold's training and validation cases.",

@@ -1,4 +1,4 @@
-"""Whether validation cases went into a generator or a pool: what its own record says, and what a look at a fold finds."""
+"""Whether validation cases went into a generator or a pool: by its own record, and by a look at a fold."""
 
 from __future__ import annotations
 

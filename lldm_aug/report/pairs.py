@@ -80,4 +80,6 @@ def _nifti(data: np.ndarray, spacing_mm: tuple[float, float, float]) -> str:
     image = nib.Nifti1Image(data.astype(np.float32) if data.dtype.kind == "f" else data, affine)
     if data.dtype.kind == "f":
         image.set_data_dtype(np.uint8)  # nibabel finds slope and intercept
+    else:
+        image.header.set_intent("label")  # NiiVue outlines nothing else
     return base64.b64encode(gzip.compress(image.to_bytes(), compresslevel=9, mtime=0)).decode("ascii")

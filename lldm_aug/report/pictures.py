@@ -55,9 +55,9 @@ def embed_picture(path: Path, caption: str) -> Picture:
     return Picture(caption, uri, *image.size)
 
 
-def embed_mosaic(rows: Sequence[MosaicRow], title: str, schema: LabelSchema) -> Picture:
-    """A mosaic, drawn anew."""
+def embed_mosaic(rows: Sequence[MosaicRow], title: str, caption: str, schema: LabelSchema) -> Picture:
+    """A mosaic, drawn anew with a title in it."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "mosaic.png"
         write_mosaic(path, rows, title=title, schema=schema)
-        return embed_picture(path, title)
+        return embed_picture(path, caption)

@@ -21,6 +21,8 @@ from lldm_aug.report.words import heading, in_words
 ELSEWHERE = ("generator", "generator_saw", "rejected_for")
 """Lines of the summary that the page shows in another place."""
 
+SLICES = "Slices through the largest part of each pair's rarest structure, without and with the outlines of its mask."
+
 
 def pool_chapter(pool: Path, asked: Asked) -> Chapter:
     """What a pool holds, where it came from, what its gate rejected.
@@ -30,7 +32,8 @@ def pool_chapter(pool: Path, asked: Asked) -> Chapter:
     """
     info, cases, rejected = read_info(pool), read_cases(pool), _readable_rejected(pool)
     name = pool.resolve().name
-    facts = {heading(k): in_words(v) for k, v in summarise(pool).model_dump().items() if k not in ELSEWHERE}
+    known = {k: v for k, v in summarise(pool).model_dump().items() if k not in ELSEWHERE and v not in (None, {}, ())}
+    facts = {heading(k): in_words(v) for k, v in known.items()}
     origins = [case.mask for case in cases.values()]
     schema = LabelSchema.from_dataset_json(info.dataset_json, pool)
     parts = (_cases_part(pool, name, cases.values(), schema), _rejected_part(pool, name, rejected, schema))
@@ -76,7 +79,6 @@ def _pairs(
 
 def _cases_part(pool: Path, name: str, cases: Iterable[PoolCase], schema: LabelSchema) -> Part:
     rows = pool_rows(pool)
-    title = f"First pairs of {name}: slices through the largest part of each pair's rarest structure"
     lines = tuple((c.case_id, c.seed, c.mask.kind, _origin(c.mask), c.mask.rejected) for c in cases)
     table = Table(
         name="cases",
@@ -84,7 +86,7 @@ def _cases_part(pool: Path, name: str, cases: Iterable[PoolCase], schema: LabelS
         columns=("pair", "seed", "mask", "made from", "masks refused before"),
         rows=lines,
     )
-    pictures = (embed_mosaic(rows, title, schema),) if rows else ()
+    pictures = (embed_mosaic(rows, f"{name}: first pairs", SLICES, schema),) if rows else ()
     return Part("Pairs", pictures=pictures, tables=(table,) if lines else ())
 
 
@@ -105,7 +107,7 @@ def _rejected_part(pool: Path, name: str, rejected: list[RejectedCase], schema: 
     columns = ("pair", "check", "structure", "value", "least allowed", "most allowed")
     listed = Table(name="rejected", title="Each rejected pair", columns=columns, rows=lines)
     rows = [case_row(pool, case, f"{case.case_id}: {_why(case)}") for case in rejected[:NUM_ROWS]]
-    picture = embed_mosaic(rows, f"Rejected pairs of {name}", schema)
+    picture = embed_mosaic(rows, f"{name}: rejected pairs", SLICES, schema)
     return Part("Rejected pairs", tables=(reasons, listed), pictures=(picture,))
 
 

@@ -15,10 +15,11 @@ from lldm_aug.report.asked import Asked
 from lldm_aug.report.content import Chapter, Chart, Part
 from lldm_aug.report.curves import Curve, draw_curves, smooth
 from lldm_aug.report.pictures import Picture, embed_picture
-from lldm_aug.report.table import Table
+from lldm_aug.report.table import Cell, Table
 from lldm_aug.report.words import heading, in_words
 
 RUN_FILE = "run.json"
+LAST_STAGE = "controlnet"
 ASIDE = ("step", "loss", "seconds", "learning_rate", "gradient_norm")
 """Columns of the statistics that are no part of the loss."""
 
@@ -110,10 +111,14 @@ def _training_parts(runs: dict[Path, dict[str, Any]]) -> Iterator[Part]:
     yield Part("Training", tables=(table,))
     charts = [chart for path, run in runs.items() for chart in _charts(path, run)]
     yield Part("Learning curves", charts=tuple(charts))
-    yield Part("Samples while it trained", pictures=tuple(_samples(runs)))
+    samples = dict(_samples(runs))
+    main = {name: picture for name, picture in samples.items() if name == LAST_STAGE} or samples
+    yield Part("Samples", pictures=tuple(main.values()))
+    others = tuple(picture for name, picture in samples.items() if name not in main)
+    yield Part("Samples of the other stages", pictures=others, folded=True)
 
 
-def _stage_row(path: Path, run: dict[str, Any]) -> tuple[str | int | None, ...]:
+def _stage_row(path: Path, run: dict[str, Any]) -> tuple[Cell, ...]:
     name, train = str(run.get("stage", path.name)), run.get("config", {}).get("train", {})
     done = [line["step"] for line in _lines(path / "stats.jsonl")][-1:]
     return (
@@ -131,9 +136,10 @@ def _stage_row(path: Path, run: dict[str, Any]) -> tuple[str | int | None, ...]:
 
 def _charts(path: Path, run: dict[str, Any]) -> Iterator[Chart]:
     name, lines = heading(str(run.get("stage", path.name))), _lines(path / "stats.jsonl")
+    terms = _others(lines, ASIDE)
     drawn = [
         _loss(lines, name),
-        draw_curves(_others(lines, ASIDE), f"{name}: parts of the loss", "value") if len(lines) > 1 else None,
+        draw_curves(terms, f"{name}: parts of the loss", "value") if len(terms) > 1 else None,
         _scores(_lines(path / "scores.jsonl"), name),
     ]
     yield from (chart for chart in drawn if chart is not None)
@@ -161,11 +167,12 @@ def _others(lines: Sequence[dict[str, float]], left_out: Sequence[str]) -> list[
     ]
 
 
-def _samples(runs: dict[Path, dict[str, Any]]) -> Iterator[Picture]:
+def _samples(runs: dict[Path, dict[str, Any]]) -> Iterator[tuple[str, Picture]]:
     for path, run in runs.items():
+        name = str(run.get("stage", path.name))
         for picture in sorted((path / "samples").glob("step_*.png"))[-1:]:
-            step = int(picture.stem.removeprefix("step_"))
-            yield embed_picture(picture, f"{heading(str(run.get('stage', path.name)))}, after step {step:,}")
+            step = picture.stem.removeprefix("step_").lstrip("0")
+            yield name, embed_picture(picture, f"{heading(name)}, after step {step}")
 
 
 def _lines(path: Path) -> list[dict[str, float]]:

@@ -21,11 +21,14 @@
     document.head.append(script);
     nv = new niivue.Niivue({
       backColor: [0, 0, 0, 1],
-      crosshairColor: [1, 1, 1, 0.45],
-      crosshairGap: 6,
+      crosshairColor: [1, 1, 1, 0.4],
+      crosshairGap: 4,
+      crosshairWidth: 1,
+      crosshairWidthUnit: "mm",
       dragAndDropEnabled: false,
       fontColor: [0.75, 0.78, 0.82, 1],
       isRadiologicalConvention: true,
+      logLevel: "error",
       sagittalNoseLeft: true,
       multiplanarForceRender: false,
       multiplanarShowRender: niivue.SHOW_RENDER.NEVER,
@@ -36,12 +39,13 @@
     await show(0);
   }
 
-  function colours(pair) {
+  // NiiVue makes a label's rim as opaque as it is told, and its inside as opaque as the label's own colour.
+  function colours(pair, inside) {
     const rows = [[0, "", "#000000"], ...pair.colours];
     const channel = (at) => rows.map(([, , colour]) => parseInt(colour.slice(at, at + 2), 16));
     return {
       R: channel(1), G: channel(3), B: channel(5),
-      A: rows.map(([value]) => (value ? 255 : 0)),
+      A: rows.map(([value]) => (value ? inside : 0)),
       I: rows.map(([value]) => value),
       labels: rows.map(([, name]) => name),
     };
@@ -53,14 +57,13 @@
     choice.value = String(index);
     const [image, mask] = await Promise.all([
       niivue.NVImage.loadFromBase64({ base64: pair.image, name: "image.nii.gz", cal_min: pair.window[0], cal_max: pair.window[1] }),
-      niivue.NVImage.loadFromBase64({ base64: pair.mask, name: "mask.nii.gz", opacity: opacity() }),
+      niivue.NVImage.loadFromBase64({ base64: pair.mask, name: "mask.nii.gz" }),
     ]);
     if (mine !== wanted) return;
-    mask.setColormapLabel(colours(pair));
     for (const volume of [...nv.volumes]) nv.removeVolume(volume);
     nv.addVolume(image);
     nv.addVolume(mask);
-    nv.setAtlasOutline(byId("outline").checked ? 1 : 0);
+    paint();
     byId("planes").dispatchEvent(new Event("change"));
     const sizes = image.dimsRAS;
     for (const slider of sliders) slider.max = sizes[1 + Number(slider.dataset.axis)] - 1;
@@ -79,7 +82,14 @@
     }));
   }
 
-  const opacity = () => Number(byId("opacity").value) / 100;
+  function paint() {
+    const opacity = Number(byId("opacity").value) / 100;
+    const outlined = byId("outline").checked;
+    nv.volumes[1].setColormapLabel(colours(pairs[choice.value], outlined ? 0 : 255));
+    nv.volumes[1].opacity = opacity;
+    nv.setAtlasOutline(outlined ? opacity : 0);
+  }
+
   const voxel = () => [...nv.frac2vox(nv.scene.crosshairPos)];
 
   function goTo(position) {
@@ -116,8 +126,8 @@
     byId("next").addEventListener("click", () => change(1));
     byId("previous").addEventListener("click", () => change(-1));
     byId("planes").addEventListener("change", (event) => nv.setSliceType(Number(event.target.value)));
-    byId("opacity").addEventListener("input", () => nv.setOpacity(1, opacity()));
-    byId("outline").addEventListener("change", (event) => nv.setAtlasOutline(event.target.checked ? 1 : 0));
+    byId("opacity").addEventListener("input", paint);
+    byId("outline").addEventListener("change", paint);
     for (const slider of sliders) {
       slider.addEventListener("input", () => {
         const at = voxel();
@@ -126,7 +136,7 @@
       });
     }
     // Before NiiVue's own listeners: the page scrolls on until the reader has clicked into the picture.
-    const outer = canvas.parentElement;
+    const outer = canvas.closest(".viewer");
     outer.addEventListener("wheel", (event) => {
       if (event.target === canvas && document.activeElement !== canvas) event.stopPropagation();
     }, { capture: true });
@@ -139,7 +149,7 @@
   }
 
   function fail(error) {
-    canvas.hidden = true;
+    canvas.parentElement.hidden = true;
     byId("hint").textContent =
       `The slice viewer cannot run here (${error.message}). It needs WebGL 2 and a browser of 2023 or later; the mosaics above show the same pairs.`;
   }
