@@ -63,7 +63,8 @@ def write_fidelity(folder: Path) -> Path:
     columns = ("pair", "space", "distance", "nearest", "held_out_quantile")
     (folder / "suspects").mkdir(parents=True)
     Image.new("RGB", (60, 30), "teal").save(folder / "suspects" / "syn_0001_beside_case_02.png")
-    return write_results(folder, Table(name="copies", title="Nearest training cases", columns=columns, rows=rows))
+    table = Table(name="copies", title="Nearest training cases", columns=columns, rows=rows)
+    return write_results(folder, table, copies_verdict="too close", copies_rule=EVIL)
 
 
 def gains_table() -> Table:

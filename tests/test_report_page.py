@@ -203,6 +203,7 @@ def test_long_tables_are_cut_in_the_page_but_not_in_their_files(chapters, tmp_pa
 def test_most_suspicious_copies_come_first(chapters):
     part = next(part for part in chapters["fidelity"].parts if part.title == "Suspected copies")
     assert [row[0] for row in part.tables[0].rows] == ["syn_0001", "syn_0002", "syn_0000"]
+    assert part.text[0] == "Verdict: too close."
     assert [picture.caption for picture in part.pictures] == ["syn 0001 beside case 02"]
 
 

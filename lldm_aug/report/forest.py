@@ -15,7 +15,7 @@ from lldm_aug.report.template import render
 COLUMNS = ("network", "structure", "share", "arm", "metric", "gain", "low", "high", "p", "p_holm", "n")
 WIDTH = 1080
 LEFT, RIGHT, TOP, BOTTOM = 250, 300, 10, 44
-LINE, HEADING = 19, 27
+LINE, HEADING, GAP = 19, 27, 7
 STYLES = 8
 
 
@@ -46,13 +46,18 @@ class Gain:
         return f"{_signed(self.gain)} [{_signed(self.low)}, {_signed(self.high)}]{p}   n {self.n}"
 
 
-def forest_charts(table: Table) -> list[Chart]:
-    """A chart for each metric and share of labelled cases; rows that have no figures are left out."""
+def forest_charts(table: Table) -> dict[str, list[Chart]]:
+    """Charts of each metric, one for each share of labelled cases; rows that have no figures are left out."""
     if not set(COLUMNS) <= set(table.columns):
-        return []
+        return {}
     gains = list(_read(table))
-    groups = dict.fromkeys((gain.metric, gain.share) for gain in gains)
-    return [_draw([g for g in gains if (g.metric, g.share) == group], *group) for group in groups]
+    arms = list(dict.fromkeys(gain.arm for gain in gains))
+    styles = {arm: f"s{i % STYLES + 1}" for i, arm in enumerate(arms)}
+    charts: dict[str, list[Chart]] = {}
+    for metric, share in dict.fromkeys((gain.metric, gain.share) for gain in gains):
+        shown_here = [g for g in gains if (g.metric, g.share) == (metric, share)]
+        charts.setdefault(metric, []).append(_draw(shown_here, metric, share, styles))
+    return charts
 
 
 def _read(table: Table) -> Iterator[Gain]:
@@ -66,9 +71,7 @@ def _read(table: Table) -> Iterator[Gain]:
         yield Gain(**words, gain=figures[0], low=figures[1], high=figures[2], p_holm=p_holm)
 
 
-def _draw(gains: Sequence[Gain], metric: str, share: str) -> Chart:
-    arms = list(dict.fromkeys(gain.arm for gain in gains))
-    style = {arm: f"s{i % STYLES + 1}" for i, arm in enumerate(arms)}
+def _draw(gains: Sequence[Gain], metric: str, share: str, styles: dict[str, str]) -> Chart:
     ends = [0.0, *(v for g in gains for v in (g.low, g.high))]
     margin = 0.04 * (max(ends) - min(ends))
     x = Axis.around([min(ends) - margin, max(ends) + margin], LEFT, WIDTH - RIGHT)
@@ -76,9 +79,11 @@ def _draw(gains: Sequence[Gain], metric: str, share: str) -> Chart:
     for structure in dict.fromkeys(g.structure for g in gains):
         y += HEADING
         headings.append({"y": y - 8, "text": structure.replace("_", " ")})
-        for gain in (g for g in gains if g.structure == structure):
-            rows.append({"y": y + LINE / 2, "gain": gain, "style": style[gain.arm], "many": len(arms) > 1})
-            y += LINE
+        before = ""
+        for gain in sorted((g for g in gains if g.structure == structure), key=lambda g: g.network):
+            y += GAP if before not in ("", gain.network) and len(styles) > 1 else 0
+            rows.append({"y": y + LINE / 2, "gain": gain, "style": styles[gain.arm], "many": len(styles) > 1})
+            y, before = y + LINE, gain.network
     title = f"Gain in {metric}, share {share} of the labelled cases"
     svg = render(
         "forest.svg.j2", width=WIDTH, height=y + BOTTOM, bottom=y + 6, x=x, headings=headings, rows=rows, title=title,
@@ -88,7 +93,7 @@ def _draw(gains: Sequence[Gain], metric: str, share: str) -> Chart:
         "Mean over cases of the difference to training on real data alone, with its interval. Filled: the interval "
         "lies on one side of zero; hollow: it includes zero. p is Holm-corrected."
     )
-    return Chart(title, svg, note, tuple(style.items()) if len(arms) > 1 else ())
+    return Chart(title, svg, note, tuple(styles.items()) if len(styles) > 1 else ())
 
 
 def _signed(value: float) -> str:

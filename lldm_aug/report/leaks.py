@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, load_split
-from lldm_aug.evaluation.heldout import traces
+from lldm_aug.evaluation.heldout import leaks_of
 from lldm_aug.pool.manifest import MaskOrigin, PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.record import Record
@@ -55,8 +54,7 @@ def against(
         DatasetError: for a fold or a ``patients.json`` that is not there or not valid.
     """
     held_out = load_split(dataset, fold, write=False).val
-    validation, others = traces(dataset, held_out)
-    leaks = find_leaks(generator, origins, dataset=dataset.name, validation=validation, relatives=others)
+    leaks = leaks_of(dataset, held_out, generator.stages, origins)
     of = f"{len(held_out)} validation cases of fold {fold} of {dataset.name}"
     if leaks:
         return LeakState(clean=False, text=f"Of the {of}: {'; '.join(map(str, leaks))}.")

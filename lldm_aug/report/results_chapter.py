@@ -30,6 +30,13 @@ SUSPECTS = 8
 """Suspected copies that are shown side by side."""
 LONG = 6
 """Lists of more entries are counted instead of shown."""
+SHA256_DIGITS = 64
+LETTERS = 280
+"""Longer facts are cut; they are whole in the evaluation's own file."""
+ELSEWHERE = ("gains", "copies", "copy_verdicts", "curves", "cells")
+"""Tables that have a part of their own."""
+SHOWN_ELSEWHERE = ("lldm_aug_version", "tables", "criteria", "detail", "notes", "copies", "copies_rule", "suspects")
+"""Fields that are not facts in short."""
 COPIES_COLUMNS = {"pair", "space", "distance", "nearest", "held_out_quantile"}
 CURVES_COLUMNS = {"network", "arm", "step", "loss"}
 
@@ -45,12 +52,12 @@ def results_chapter(folder: Path, asked: Asked) -> Chapter:
     pool = folder / "pool"
     generator = read_info(pool).generator if (pool / POOL_FILE).is_file() else None
     parts = (
-        Part("Figures", tables=tuple(t for name, t in tables.items() if name not in ("copies", "curves", "cells"))),
-        _gains(tables.get("gains")),
+        *_gains(tables.get("gains")),
+        Part("Figures", tables=tuple(table for name, table in tables.items() if name not in ELSEWHERE)),
         _curves(tables.get("curves")),
-        _copies(tables.get("copies"), folder),
+        _copies([tables[name] for name in ("copy_verdicts", "copies") if name in tables], raw, folder),
         _mosaic(folder),
-        Part("Every cell", tables=tuple(t for name, t in tables.items() if name in ("cells", "curves")), folded=True),
+        Part("Every cell", tables=tuple(tables[name] for name in ("cells", "curves") if name in tables), folded=True),
     )
     return Chapter(
         folder.resolve().name,
@@ -109,19 +116,23 @@ def _criterion_row(criterion: Criterion) -> tuple[Cell, ...]:
 
 
 def _facts(raw: Mapping[str, Any]) -> dict[str, str]:
-    """Everything at the top of the file that is short: an evaluation decides itself what it says there."""
-    facts: dict[str, str] = {}
+    """Everything else at the top of the file, in short: an evaluation decides itself what it says there."""
+    facts = {"made by": f"lldm_aug {raw['lldm_aug_version']}"} if "lldm_aug_version" in raw else {}
     for key, value in raw.items():
-        if key in ("tables", "criteria", "detail", "notes"):
+        if key in SHOWN_ELSEWHERE:
             continue
-        if isinstance(value, Mapping):
-            value = {k: f"({len(v)})" if isinstance(v, (list, dict)) and len(v) > LONG else v for k, v in value.items()}
-            value = {heading(k): v for k, v in value.items() if v not in ({}, [], None)}
-        if isinstance(value, list) and len(value) > LONG:
-            value = f"{len(value)} entries"
-        text = in_words(value)
-        facts[heading(key)] = text[:12] if len(text) == 64 and text.isalnum() else text
+        inner = value if isinstance(value, Mapping) and key != "machine" else {"": value}
+        facts |= {heading(f"{key} {k}".strip()): _in_short(v) for k, v in inner.items() if v not in (None, {}, [], "")}
     return facts
+
+
+def _in_short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > LONG:
+        return f"{len(value)} entries"
+    text = in_words(value)
+    if len(text) == SHA256_DIGITS and text.isalnum():
+        return text[:12]
+    return text if len(text) <= LETTERS else f"{text[:LETTERS]} …"
 
 
 def _leak(generator: GeneratorProvenance | None, asked: Asked) -> LeakState | None:
@@ -130,8 +141,13 @@ def _leak(generator: GeneratorProvenance | None, asked: Asked) -> LeakState | No
     return asked.leak_state(generator)
 
 
-def _gains(table: Table | None) -> Part:
-    return Part("Gains", charts=tuple(forest_charts(table)) if table is not None else ())
+def _gains(table: Table | None) -> Iterator[Part]:
+    """The first metric in the open, the others folded."""
+    if table is None:
+        return
+    charts = [*forest_charts(table).values()]
+    yield Part("Gains", charts=tuple(charts[0]) if charts else (), tables=(table,))
+    yield Part("Gains in other metrics", charts=tuple(chart for more in charts[1:] for chart in more), folded=True)
 
 
 def _curves(table: Table | None) -> Part:
@@ -155,24 +171,24 @@ def _curve_charts(table: Table) -> Iterator[Chart]:
             yield chart
 
 
-def _copies(table: Table | None, folder: Path) -> Part:
+def _copies(tables: Sequence[Table], raw: Mapping[str, Any], folder: Path) -> Part:
     pictures = tuple(
         embed_picture(path, heading(path.stem)) for path in sorted((folder / "suspects").glob("*.png"))[:SUSPECTS]
     )
+    verdict = raw.get("copies_verdict")
     text = (
-        "Pairs closest to a training case first. The held-out quantile is the share of held-out real cases that lie "
-        "as close to a training case: near 0, the pair is closer than real patients are to each other.",
+        *((f"Verdict: {verdict}.",) if verdict else ()),
+        "Nearest to a training case first. The held-out quantile is the share of held-out real cases that are as near "
+        "to a training case, or nearer: at 0, the pair is nearer than any real patient was.",
     )
-    tables = () if table is None else (_most_suspicious_first(table),)
-    return Part("Suspected copies", text=text if tables else (), tables=tables, pictures=pictures)
+    return Part("Suspected copies", text if tables else (), tuple(map(_most_suspicious_first, tables)), (), pictures)
 
 
 def _most_suspicious_first(table: Table) -> Table:
     if not set(table.columns) >= COPIES_COLUMNS:
         return table
-    quantile, distance = (table.columns.index(name) for name in ("held_out_quantile", "distance"))
-    rows = sorted(table.rows, key=lambda row: (_figure(row[quantile]), _figure(row[distance])))
-    return table.model_copy(update={"rows": tuple(rows)})
+    quantile = table.columns.index("held_out_quantile")
+    return table.model_copy(update={"rows": tuple(sorted(table.rows, key=lambda row: _figure(row[quantile])))})
 
 
 def _figure(cell: Cell) -> float:
@@ -181,5 +197,5 @@ def _figure(cell: Cell) -> float:
 
 def _mosaic(folder: Path) -> Part:
     path = folder / "mosaic.png"
-    caption = "Real and synthetic cases side by side, slices through the rarest structure"
+    caption = "Real and synthetic cases for the same masks, slices through the rarest structure."
     return Part("Mosaic", pictures=(embed_picture(path, caption),) if path.is_file() else ())

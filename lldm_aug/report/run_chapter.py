@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from lldm_aug.errors import CheckpointError
 from lldm_aug.io.atomic import read_json_lines
+from lldm_aug.labels import LabelSchema
 from lldm_aug.models.config_file import CONFIG_FILE
-from lldm_aug.pool.provenance import GeneratorProvenance
+from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.report.asked import Asked
 from lldm_aug.report.content import Chapter, Chart, Part
 from lldm_aug.report.curves import Curve, draw_curves, smooth
@@ -46,12 +49,12 @@ def run_chapter(folder: Path, asked: Asked) -> Chapter:
     parts += _training_parts(runs)
     return Chapter(
         folder.resolve().name,
-        "generator" if not stages else "training run",
+        "trained model" if not stages else "training run",
         facts,
         generator.stages if generator is not None else (),
         None if generator is None else asked.leak_state(generator),
         tuple(part for part in parts if not part.empty),
-        notes=() if model is not None else ("There is no finished generator in this folder yet.",),
+        notes=() if model is not None else ("There is no finished generator in this folder.",),
     )
 
 
@@ -63,24 +66,52 @@ def stage_folders(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (known.get(path.name, len(order)), str(path)))
 
 
-def _generator(model: Path) -> tuple[GeneratorProvenance, dict[str, str]]:
-    from lldm_aug.io.weights import check_sums
-    from lldm_aug.models.description import read_description
+class Model(BaseModel):
+    """What the descriptions of all trained models have in common, and what some of them say besides.
 
-    identity, known = check_sums(model), read_description(model)
+    Args:
+        lldm_aug_version: version that made it.
+        dataset_json: channels and labels that it learnt.
+        shape: voxels of its grid.
+        spacing_mm: voxel size.
+        stages: what it saw.
+        compression: voxels per latent cell.
+        objective: what a denoiser predicts.
+        sampling: how it is sampled.
+    """
+
+    lldm_aug_version: str
+    dataset_json: dict[str, Any]
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    stages: tuple[StageProvenance, ...]
+    compression: tuple[int, int, int] | None = None
+    objective: dict[str, Any] = {}
+    sampling: dict[str, Any] = {}
+
+
+def _generator(folder: Path) -> tuple[GeneratorProvenance, dict[str, str]]:
+    from lldm_aug.io.weights import check_sums
+
+    identity = check_sums(folder)
+    try:
+        known = Model.model_validate(_read_json(folder / CONFIG_FILE))
+    except ValidationError as error:
+        raise CheckpointError("describes no trained model", where=folder / CONFIG_FILE) from error
     by = " × ".join
     facts = {
-        "generator": identity[:12],
-        "channels": in_words(list(known.dataset_json["channel_names"].values())),
-        "structures": in_words(known.labels.names),
+        "model": identity[:12],
+        "channels": in_words(list(known.dataset_json.get("channel_names", {}).values())),
+        "structures": in_words(LabelSchema.from_dataset_json(known.dataset_json, folder).names),
         "grid": f"{by(map(str, known.shape))} voxels of {by(f'{s:g}' for s in known.spacing_mm)} mm",
-        "latent": f"{known.autoencoder.latents} channels, one cell for {by(map(str, known.compression))} voxels",
-        "objective": known.objective.kind,
-        "sampling": in_words(known.sampling.model_dump()),
+        "latent cell": f"{by(map(str, known.compression))} voxels" if known.compression else "",
+        "objective": in_words(known.objective.get("kind", "")),
+        "sampling": in_words(known.sampling) if known.sampling else "",
         "made by": f"lldm_aug {known.lldm_aug_version}",
-        "beside it": in_words([name for name in ("segmenter", "masks") if (model / name).is_dir()]),
+        "beside it": in_words([name for name in ("segmenter", "masks") if (folder / name).is_dir()]),
     }
-    return GeneratorProvenance(hash=identity, stages=known.stages), facts
+    shown = {name: text for name, text in facts.items() if text}
+    return GeneratorProvenance(hash=identity, stages=known.stages), shown
 
 
 def _judged(model: Path) -> Iterator[Part]:
