@@ -14,7 +14,7 @@ from lldm_aug.report.template import render
 
 COLUMNS = ("network", "structure", "share", "arm", "metric", "gain", "low", "high", "p", "p_holm", "n")
 WIDTH = 1080
-LEFT, RIGHT, TOP, BOTTOM = 250, 300, 10, 44
+LEFT, RIGHT, TOP, BOTTOM = 230, 320, 10, 44
 LINE, HEADING, GAP = 19, 27, 7
 STYLES = 8
 

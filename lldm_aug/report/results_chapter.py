@@ -33,7 +33,7 @@ LONG = 6
 SHA256_DIGITS = 64
 LETTERS = 280
 """Longer facts are cut; they are whole in the evaluation's own file."""
-ELSEWHERE = ("gains", "copies", "copy_verdicts", "curves", "cells")
+ELSEWHERE = ("goals", "criteria", "gains", "copies", "copy_verdicts", "curves", "cells")
 """Tables that have a part of their own."""
 SHOWN_ELSEWHERE = ("lldm_aug_version", "tables", "criteria", "detail", "notes", "copies", "copies_rule", "suspects")
 """Fields that are not facts in short."""
@@ -48,10 +48,11 @@ def results_chapter(folder: Path, asked: Asked) -> Chapter:
         LldmAugError: when the results cannot be read, or hold neither tables nor criteria.
     """
     raw = read_results(folder)
-    tables = {table.name: table for table in _tables(raw, folder)}
+    tables = {table.name: table for table in _tables(raw, folder) if table.rows}
     pool = folder / "pool"
     generator = read_info(pool).generator if (pool / POOL_FILE).is_file() else None
     parts = (
+        Part("Goals", tables=tuple(tables[name] for name in ("goals", "criteria") if name in tables)),
         *_gains(tables.get("gains")),
         Part("Figures", tables=tuple(table for name, table in tables.items() if name not in ELSEWHERE)),
         _curves(tables.get("curves")),
@@ -142,12 +143,13 @@ def _leak(generator: GeneratorProvenance | None, asked: Asked) -> LeakState | No
 
 
 def _gains(table: Table | None) -> Iterator[Part]:
-    """The first metric in the open, the others folded."""
+    """The first metric in the open; the others, and all figures, folded."""
     if table is None:
         return
     charts = [*forest_charts(table).values()]
-    yield Part("Gains", charts=tuple(charts[0]) if charts else (), tables=(table,))
-    yield Part("Gains in other metrics", charts=tuple(chart for more in charts[1:] for chart in more), folded=True)
+    yield Part("Gains", charts=tuple(charts[0]) if charts else (), text=(table.note,) if charts and table.note else ())
+    others = tuple(chart for more in charts[1:] for chart in more)
+    yield Part("Gains in other metrics, and as a table", charts=others, tables=(table,), folded=True)
 
 
 def _curves(table: Table | None) -> Part:
