@@ -242,6 +242,14 @@ def test_figures_beside_the_page_are_whole(chapters, tmp_path):
     assert all((tmp_path / name).is_file() for name in linked)
 
 
+def test_a_folder_of_other_files_is_not_replaced(chapters, tmp_path):
+    (tmp_path / "r_data").mkdir()
+    (tmp_path / "r_data" / "mine.txt").write_text("kept")
+    with pytest.raises(LldmAugError, match="r_data"):
+        write_report(tmp_path / "r.html", [chapters["study"]], "Study")
+    assert (tmp_path / "r_data" / "mine.txt").read_text() == "kept"
+
+
 def test_same_folders_give_the_same_page(folders, everything):
     again = [chapter_on(folder, Asked(pairs=2)) for folder in folders.values()]
     assert html(again, "Report", "report_data") == everything

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lldm_aug import __version__
+from lldm_aug.errors import LldmAugError
 from lldm_aug.io.atomic import atomic_folder, write_text
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
@@ -23,6 +24,7 @@ from lldm_aug.report.template import ASSETS, render
 from lldm_aug.report.words import slug
 
 NIIVUE = ASSETS / "third_party" / "niivue"
+DATA_FILE = "results.json"
 ROWS = 40
 """Rows of a table in the page; longer ones are continued in their CSV file."""
 
@@ -73,8 +75,13 @@ def write_report(path: Path, chapters: Sequence[Chapter], title: str) -> Path:
 
     Returns:
         The folder of figures.
+
+    Raises:
+        LldmAugError: when there is another folder of that name.
     """
     data = path.with_name(f"{path.stem}_data")
+    if data.exists() and not (data / DATA_FILE).is_file():  # it would be replaced
+        raise LldmAugError("is no report's folder of figures", where=data, fix="move it, or choose another --out")
     _write_data(data, chapters, title)
     write_text(path, html(chapters, title, data.name))
     return data
@@ -131,7 +138,7 @@ def _write_data(folder: Path, chapters: Sequence[Chapter], title: str) -> None:
     )
     record = ReportRecord(lldm_aug_version=__version__, title=title, chapters=kept)
     with atomic_folder(folder) as temporary:
-        (temporary / "results.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (temporary / DATA_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
         for number, chapter in enumerate(chapters, 1):
             for table in chapter.tables:
                 name = f"{csv_prefix(number, chapter)}.{slug(table.name)}.csv"
