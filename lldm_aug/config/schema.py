@@ -227,7 +227,7 @@ class MaskSettings(Section):
 
     autoencoder: MaskAutoencoderSettings = MaskAutoencoderSettings()
     denoiser: DenoiserSettings = DenoiserSettings()
-    objective: ObjectiveSettings = ObjectiveSettings(shift=10.0)
+    objective: ObjectiveSettings = ObjectiveSettings(shift=6.0)
     sampling: SamplingSettings = SamplingSettings(steps=16)
     reach_mm: Annotated[float, Field(ge=2, le=100)] = 6.0
     examples: Annotated[int, Field(ge=1, le=100000)] = 1000

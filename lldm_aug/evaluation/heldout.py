@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lldm_aug.blending.leakage import find_leaks
+from lldm_aug.blending.leakage import Leak, find_leaks
 from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.data.patients import read_patients, relatives
 from lldm_aug.data.raw import RawDataset
@@ -12,6 +13,7 @@ from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.description import Description
+from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 
 FEWEST = 4
@@ -74,6 +76,24 @@ def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
     return HeldOut(dataset, fold, tuple(usable[:half]), tuple(usable[half : 2 * half]), n, unusable)
 
 
+def leaks_of(
+    dataset: RawDataset,
+    cases: Sequence[str],
+    stages: tuple[StageProvenance, ...],
+    origins: Iterable[MaskOrigin] = (),
+) -> tuple[Leak, ...]:
+    """What has seen some cases of a data set, or other cases of their patients, by id or by their masks' hashes.
+
+    Raises:
+        DatasetError: when ``patients.json`` is no such file.
+    """
+    others = relatives(cases, read_patients(dataset.case_ids, dataset.folder))
+    known = {case_id: dataset.label_hash(case_id) for case_id in (*cases, *others) if case_id in dataset.case_ids}
+    provenance = GeneratorProvenance(hash="", stages=stages)
+    validation = {case_id: known.get(case_id) for case_id in (*cases, *others)}
+    return find_leaks(provenance, origins, dataset=dataset.name, validation=validation, relatives=others)
+
+
 def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str, where: object) -> None:
     """Makes sure that nothing which is judged, or judges, has seen a held-out case, by its id or its mask's hash.
 
@@ -81,12 +101,7 @@ def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str,
         LeakageError: names each stage and its cases.
     """
     dataset = heldout.dataset
-    cases = (*heldout.masks, *heldout.others)
-    others = relatives(cases, read_patients(dataset.case_ids, dataset.folder))
-    known = {case_id: dataset.label_hash(case_id) for case_id in (*cases, *others) if case_id in dataset.case_ids}
-    provenance = GeneratorProvenance(hash="", stages=stages)
-    validation = {case_id: known.get(case_id) for case_id in (*cases, *others)}
-    leaks = find_leaks(provenance, (), dataset=dataset.name, validation=validation, relatives=others)
+    leaks = leaks_of(dataset, (*heldout.masks, *heldout.others), stages)
     if leaks:
         raise LeakageError(
             f"{who} has seen held-out cases: {'; '.join(map(str, leaks))}",
