@@ -37,7 +37,12 @@ def bootstrap(statistic: Callable[..., float], sizes: Sequence[int], *seed: Part
         statistic: the figure, from how often each case of each set is taken: one integer array (n,) a set.
         sizes: number n of cases of each set.
         *seed: what the resamples are drawn for.
+
+    Returns:
+        NaN throughout where a set has no cases.
     """
+    if min(sizes) < 1:
+        return Interval(float("nan"), float("nan"), float("nan"))
     value = float(statistic(*(np.ones(n, dtype=int) for n in sizes)))
     return interval(value, np.array([statistic(*counts) for counts in resamples(sizes, RESAMPLES, *seed)]))
 

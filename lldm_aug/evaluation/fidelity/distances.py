@@ -163,8 +163,8 @@ def _note(rows: Sequence[tuple[Cell, ...]]) -> str:
     short = [row for row in rows if int(row[slices] or 0) <= int(row[features] or 0)]
     told = (
         "FID is taken in 8 random subspaces of so many dimensions that each has at least 4 slices, times features / "
-        "dimensions. Intervals: 95 %, bootstrap over cases, spread around the figure; no upper end where a floor of 0 or "
-        "less is within reach."
+        "dimensions. Intervals: 95 %, bootstrap over cases, spread around the figure; no upper end where the floor "
+        "may be 0 or less."
     )
     if not short:
         return told
