@@ -43,6 +43,7 @@ def resnet(folder):
     return weights
 
 
+@pytest.mark.slow
 def test_inception_takes_torchvisions_names_with_or_without_classifiers(folder):
     weights = random_weights(empty_inception())
     heads = {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000), "AuxLogits.fc.bias": torch.zeros(1000)}
@@ -67,6 +68,7 @@ def test_radimagenet_takes_the_authors_numbered_parts(folder, resnet):
     assert found.features(SLICES) == pytest.approx(radimagenet(folder / "resnet.safetensors").features(SLICES))
 
 
+@pytest.mark.slow
 def test_biases_of_keras_weights_count_as_in_keras(folder, resnet):
     biased, rng = dict(resnet), torch.Generator().manual_seed(1)
     network = _empty_resnet().to_empty(device="cpu").eval()

@@ -18,6 +18,7 @@ from scipy.stats import mannwhitneyu
 
 from lldm_aug.evaluation.copies import Neighbours, decorrelation, euclidean, nearest
 from lldm_aug.evaluation.fidelity.run import Original
+from lldm_aug.evaluation.goals import finite
 from lldm_aug.evaluation.mask_copies import cell_distance
 from lldm_aug.record import Record
 from lldm_aug.report.table import Cell, Table
@@ -49,10 +50,14 @@ class Space:
     held_out: Neighbours
 
     @property
+    def smallest(self) -> float:
+        """Smallest distance above 0 of any held-out case; NaN if there is none, as for masks that are all empty."""
+        return float(min(self.held_out.distances[self.held_out.distances > 0], default=np.nan))
+
+    @property
     def shares(self) -> np.ndarray:
         """(N,) distance of each pair over the smallest of any held-out case; below 1 is nearer than all of them."""
-        smallest = self.held_out.distances.min()
-        return np.asarray(self.pairs.distances / smallest) if smallest > 0 else np.ones(len(self.pairs.distances))
+        return np.asarray(self.pairs.distances / self.smallest)
 
     @property
     def quantiles(self) -> np.ndarray:
@@ -128,7 +133,7 @@ def judge_space(space: Space, names: Sequence[str], by_design: Collection[str]) 
         judged=len(distances),
         copies=copied,
         nearer_than_any=int((shares < 1).sum()),
-        smallest_share=float(shares.min()),
+        smallest_share=finite(float(shares.min())),
         p=p,
         by_design=len(by_design),
     )

@@ -81,7 +81,8 @@ def write_report(
     if measured.training:
         pairs, held_out = ([case.original for case in cases] for cases in (measured.synthetic, measured.real))
         spaces = find_spaces(pairs, held_out, measured.training)
-    pictures = draw_suspects(find_suspects(spaces), Reader(plan, measured.view), out) if spaces else []
+    suspects = find_suspects(spaces, [case.case_id for case in plan.pool.cases], plan.by_design)
+    pictures = draw_suspects(suspects, Reader(plan, measured.view), out) if suspects else []
     results = _compile(plan, measured, caches, spaces, machine, tuple(map(str, pictures)))
     for table in results.tables:
         write_text(out / f"{table.name}.csv", table.csv())

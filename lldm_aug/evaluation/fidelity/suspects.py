@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lldm_aug.evaluation.conformed import ConformedCase
-from lldm_aug.evaluation.fidelity.copies import Space
+from lldm_aug.evaluation.fidelity.copies import MASK, Space
 from lldm_aug.evaluation.fidelity.run import Reader
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.labels import LabelSchema
@@ -39,17 +39,24 @@ class Suspect:
     held_out: float
 
 
-def find_suspects(spaces: Sequence[Space]) -> list[Suspect]:
-    """The nearest pairs by each distance, those nearest in proportion to held-out cases first; each once."""
+def find_suspects(spaces: Sequence[Space], names: Sequence[str], by_design: Collection[str]) -> list[Suspect]:
+    """The nearest pairs by each distance, those nearest in proportion to held-out cases first; each once.
+
+    Args:
+        spaces: the distances.
+        names: of the pairs.
+        by_design: pairs with a training case's mask, or one made from it, which is no reason for suspicion.
+    """
     found: list[tuple[float, Suspect]] = []
     for space in spaces:
-        for i in np.argsort(space.pairs.distances, kind="stable")[:A_SPACE]:
+        order = np.argsort(space.pairs.distances, kind="stable")
+        for i in [i for i in order if space.name != MASK or names[i] not in by_design][:A_SPACE]:
             suspect = Suspect(
                 pair=int(i),
                 training=int(space.pairs.nearest[i]),
                 space=space.name,
                 distance=float(space.pairs.distances[i]),
-                held_out=float(space.held_out.distances.min()),
+                held_out=space.smallest,
             )
             found.append((float(space.shares[i]), suspect))
     shown: dict[tuple[int, int], Suspect] = {}
