@@ -117,7 +117,7 @@ def _show(results: FidelityResults, out: Path) -> None:
     from lldm_aug.report.table import shown
 
     for table in results.tables:
-        if table.name in ("distances", "faithfulness", "copy_verdicts"):
+        if table.rows and table.name in ("distances", "faithfulness", "copy_verdicts"):
             click.echo(f"\n{click.style(table.title, bold=True)}")
             click.echo("  ".join(f"{column:>14}" for column in table.columns[:9]))
             for row in table.rows:
