@@ -60,6 +60,9 @@ def context(words, folder):
     for word in words:
         if re.fullmatch(r"[A-Za-z][\w./]*", word) and not word.endswith(".html"):
             (folder / word).mkdir(parents=True, exist_ok=True)
+        if word.endswith(".pt"):
+            (folder / word).rmdir()
+            (folder / word).touch()
     command = main
     while isinstance(command, click.Group):
         name, *words = words

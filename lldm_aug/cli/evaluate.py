@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from lldm_aug.cli.evaluate_fidelity import fidelity
 from lldm_aug.cli.evaluate_report import report
 
 
@@ -12,4 +13,5 @@ def evaluate() -> None:
     """Compare a pool with real cases, measure what it does for segmentation, and report both."""
 
 
+evaluate.add_command(fidelity)
 evaluate.add_command(report)

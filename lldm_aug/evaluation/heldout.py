@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lldm_aug.blending.leakage import Leak, find_leaks
@@ -58,11 +58,9 @@ def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
     for case_id in sorted(case_ids):
         if len(usable) == 2 * n:
             break
-        mask = dataset.load_label(case_id).data
-        missing = [f"{name} not annotated" for name in partial.get(case_id, ())]
-        problems = missing or mask_problems(mask, dataset.schema, mask)  # as masks of kind real are judged
+        problems = mask_faults(dataset, case_id, partial)
         if problems:
-            unusable[case_id] = "; ".join(problems)
+            unusable[case_id] = problems
         else:
             usable.append(case_id)
     if len(usable) < FEWEST:
@@ -74,6 +72,30 @@ def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
     half = min(n, len(usable) // 2)
     fold = "all" if fold is None else fold
     return HeldOut(dataset, fold, tuple(usable[:half]), tuple(usable[half : 2 * half]), n, unusable)
+
+
+def mask_faults(dataset: RawDataset, case_id: str, partial: Mapping[str, tuple[str, ...]]) -> str:
+    """Why a real case cannot be compared with; nothing if it can.
+
+    Args:
+        dataset: the case's.
+        case_id: the case.
+        partial: structures that were not annotated, by case.
+    """
+    mask = dataset.load_label(case_id).data
+    missing = [f"{name} not annotated" for name in partial.get(case_id, ())]
+    return "; ".join(missing or mask_problems(mask, dataset.schema, mask))  # as masks of kind real are judged
+
+
+def seen_cases(
+    dataset: RawDataset,
+    case_ids: Iterable[str],
+    stages: tuple[StageProvenance, ...],
+    origins: Sequence[MaskOrigin] = (),
+) -> dict[str, str]:
+    """The cases that a stage or a mask has seen, by id, by their mask's hash or by patient, each with what saw it."""
+    found = {case_id: leaks_of(dataset, (case_id,), stages, origins) for case_id in case_ids}
+    return {case_id: "; ".join(map(str, leaks)) for case_id, leaks in found.items() if leaks}
 
 
 def leaks_of(
