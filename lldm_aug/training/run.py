@@ -37,6 +37,8 @@ PASSES = {"masks": ("masks_autoencoder", "masks_diffusion")}
 """Commands that train several networks, one after the other."""
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
+_EARLIER = {"objective.shift": 1.0}
+"""Settings that runs of earlier versions do not name, and what these versions did."""
 
 
 log = logging.getLogger(__name__)
@@ -182,7 +184,7 @@ def _begin(name: str, config: Config, cases: CaseSet, folder: Path, processes: i
     if initial is not None:
         binding["initial"] = initial.hash
     if path.exists() and ((folder / "export").is_dir() or any((folder / "checkpoints").glob("step_*"))):
-        before = _read_binding(path)
+        before = {**{k: v for k, v in _EARLIER.items() if k in binding}, **_read_binding(path)}
         keys = sorted({*before, *binding})
         changed = [f"{k} {before.get(k)} -> {binding.get(k)}" for k in keys if before.get(k) != binding.get(k)]
         if changed:
@@ -221,7 +223,7 @@ def _binding(name: str, config: Config) -> dict[str, Any]:
         "autoencoder": ("autoencoder",),
         "segmenter": ("segmenter",),
         "masks_autoencoder": ("masks",),
-        "masks_diffusion": ("masks", "objective"),
+        "masks_diffusion": ("masks",),
     }.get(name, ("autoencoder", "denoiser", "objective"))
     tree: dict[str, Any] = config.model_dump(mode="json", include={"seed", *sections})
     tree.get("masks", {}).pop("sampling", None)  # may change: it touches no weights
