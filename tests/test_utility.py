@@ -75,7 +75,7 @@ def test_every_case_of_every_cell_has_every_figure(finished: Path, blobs: RawDat
 
 def test_results_hold_the_tables_and_what_each_arm_rests_on(finished: Path, blobs: RawDataset) -> None:
     results = json.loads((finished / "results.json").read_text())
-    names = ("goals", "gains", "means", "empty", "lesions", "arms", "cells", "curves")
+    names = ("goals", "arms", "gains", "means", "empty", "lesions", "cells", "curves")
     assert tuple(t["name"] for t in results["tables"]) == names
     assert results["cells"] == [8, 8]
     assert results["study"]["labelled"]["fold 0, share 0.5"] == list(
@@ -85,8 +85,24 @@ def test_results_hold_the_tables_and_what_each_arm_rests_on(finished: Path, blob
     assert seen["real"] == seen["real-aug"] == "no generator"
     assert "cases of another data set, Dataset999_Other" in seen["syn@0.5"]
     assert {row["step"] for row in table(finished, "curves")} == {"2"}
-    assert "## Gains over real cases alone" in (finished / "report.md").read_text()
+    assert "## Gains of syn@0.5 in Dice points, share 0.5" in (finished / "report.md").read_text()
     assert not list(finished.rglob("checkpoints"))
+
+
+def test_a_page_draws_the_gains_and_curves_of_a_study(blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
+    held_out = RawDataset(write_dataset(tmp_path / "Dataset996_Many", cases=4, seed=9))
+    more = ("--held-out", held_out.folder, "--folds", "all", "--pool", pool, "--ratios", "0.5")
+    study(blobs, tmp_path / "study", *more)
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(main, ["evaluate", "report", str(tmp_path / "study"), "--out", str(page)])
+    assert result.exit_code == 0, result.output
+    text = page.read_text()
+    assert "Gain in dice, share 1 of the labelled cases" in text
+    assert "Learning curves" in text
+    assert "cases of another data set, Dataset999_Other" in text
+    for name in ("gains", "cells", "curves", "arms"):
+        shown = tmp_path / "page_data" / f"1_study.{name}.csv"
+        assert shown.read_text() == (tmp_path / "study" / f"{name}.csv").read_text()
 
 
 def test_the_same_command_trains_nothing_again(finished: Path, blobs: RawDataset, pool: Path) -> None:

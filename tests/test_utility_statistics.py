@@ -7,6 +7,7 @@ from scipy.stats import wilcoxon
 from lldm_aug.errors import ConfigError
 from lldm_aug.evaluation.metrics.score import METRICS, StructureScore
 from lldm_aug.evaluation.utility.arms import Arm, parse_arms
+from lldm_aug.evaluation.utility.brief import dice_gains, where_empty
 from lldm_aug.evaluation.utility.cell import Cell, CellScores
 from lldm_aug.evaluation.utility.goals import goals_table
 from lldm_aug.evaluation.utility.pairing import GainRow, compare
@@ -122,6 +123,21 @@ def test_gains_table_has_the_agreed_columns() -> None:
     table = gains_table([row("unet", "hcc", 0.1, 0.0, 0.2)])
     assert ",".join(table.columns) == "network,structure,share,arm,metric,gain,low,high,p,p_holm,n"
     assert len(table.rows[0]) == len(table.columns)
+
+
+def test_gains_in_short_are_points_of_each_network_and_structure() -> None:
+    sure = row("unet", "hcc", 0.1234, 0.05, 0.2).model_copy(update={"p_holm": 0.01})
+    rows = (sure, row("unet", "liver", -0.02, -0.05, 0.01), row("attunet", "hcc", 0.0, -0.1, 0.1))
+    (table,) = dice_gains(gains_table(rows))
+    assert table.columns == ("network", "hcc", "liver")
+    assert table.rows[0] == ("unet", "+12.3 (+5.0 to +20.0) *", "-2.0 (-5.0 to +1.0)")
+    assert table.rows[1] == ("attunet", "+0.0 (-10.0 to +10.0)", None)
+
+
+def test_rows_without_empty_structures_are_left_out_of_the_short_table() -> None:
+    whole = empty_table({cell(Arm("real")): scores(score(0.5), score(0.0, "truth", "liver"))})
+    assert len(whole.rows) == 2
+    assert [line[3] for line in where_empty(whole).rows] == ["liver"]
 
 
 def test_arms_by_name() -> None:

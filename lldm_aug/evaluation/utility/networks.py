@@ -11,6 +11,7 @@ from monai.networks.nets.unet import UNet
 from torch import nn
 
 from lldm_aug.errors import ConfigError
+from lldm_aug.models.onednn import prefer_onednn
 from lldm_aug.seeds import derive_seed
 from nnunet_integration.networks import AttentionUNet, MedNeXt, SegResNet, SingleOutput, UNetPlusPlus, VNet
 
@@ -115,4 +116,6 @@ def build_network(name: str, sizes: Sizes, seed: int) -> nn.Module:
     """A network whose first weights are a pure function of name, sizes and seed: the same in every arm."""
     with torch.random.fork_rng():  # torch draws first weights from its global generator
         torch.manual_seed(derive_seed("utility", name, "initial weights", seed))
-        return NETWORKS[name](sizes)
+        network = NETWORKS[name](sizes)
+    prefer_onednn(network)  # predictions are made one case at a time
+    return network

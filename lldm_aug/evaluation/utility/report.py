@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lldm_aug import __version__
 from lldm_aug.evaluation.machine import Machine
+from lldm_aug.evaluation.utility.brief import dice_gains, where_empty
 from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.goals import goals_table
 from lldm_aug.evaluation.utility.pairing import compare
@@ -62,11 +64,11 @@ def compile_results(plan: StudyPlan, machine: Machine) -> UtilityResults:
         notes.append(f"unfinished: {len(scores)} of {total} cells; run the same command, or its other parts, to go on")
     tables = (
         goals_table(gains),
+        arms_table(plan),
         gains_table(gains),
         means_table(scores),
         empty_table(scores),
         lesions_table(scores),
-        arms_table(plan),
         cells_table(scores),
         curves_table({cell: _curve(plan, cell) for cell in scores}),
     )
@@ -93,7 +95,7 @@ def markdown(results: UtilityResults) -> str:
     study, settings = results.study, results.study["settings"]
     judged = study["held_out"] or "the folds' validation cases"
     trained = (
-        f"{settings['batch_size']} patches of {settings['patch']} voxels of {settings['spacing_mm']} mm"
+        f"{settings['batch_size']} x {_sides(settings['patch'])} voxels of {_sides(settings['spacing_mm'])} mm"
         if settings["engine"] == MONAI
         else f"nnU-Net's batches ({settings['plans']}, {settings['configuration']})"
     )
@@ -108,19 +110,23 @@ def markdown(results: UtilityResults) -> str:
         "",
         *(f"- {note}" for note in results.notes),
     ]
-    for table in map(_short, results.tables):
+    for table in _in_short(results.tables):
         if table.name not in LONG and table.rows:
             lines += ["", f"## {table.title}", "", table.markdown(), table.note]
     lines += ["", f"Gains in other metrics: `gains.csv`. Every case: `cells.csv`. Everything: `{RESULTS_FILE}`."]
     return "\n".join(lines) + "\n"
 
 
-def _short(table: Table) -> Table:
-    """Of the gains, those in Dice."""
-    if table.name != "gains":
-        return table
-    metric = table.columns.index("metric")
-    return table.model_copy(update={"rows": tuple(row for row in table.rows if row[metric] == "dice")})
+def _in_short(tables: Sequence[Table]) -> Iterator[Table]:
+    for table in tables:
+        if table.name == "gains":
+            yield from dice_gains(table)
+        else:
+            yield where_empty(table) if table.name == "empty" else table
+
+
+def _sides(sides: Sequence[float]) -> str:
+    return " x ".join(f"{side:g}" for side in sides)
 
 
 def _describe(plan: StudyPlan) -> dict[str, Any]:

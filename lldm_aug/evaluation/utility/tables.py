@@ -15,6 +15,8 @@ from lldm_aug.report.table import Table
 
 Scores = Mapping[Cell, CellScores]
 Key = tuple[str, str, float, str]
+EMPTY_KINDS = {"false alarms": "truth", "missed": "prediction", "in neither": "both", UNKNOWN: UNKNOWN}
+"""Headings of what is counted as empty."""
 
 
 def arms_table(plan: StudyPlan) -> Table:
@@ -56,13 +58,13 @@ def means_table(scores: Scores) -> Table:
 
 def empty_table(scores: Scores) -> Table:
     """How often truth or prediction lacks a structure."""
-    kinds = ("", "truth", "prediction", "both", UNKNOWN)
+    kinds = ("", *EMPTY_KINDS.values())
     rows: list[tuple[Entry, ...]] = [
         (*key, *(sum(score.empty == kind for score in found) for kind in kinds))
         for key, found in _by_structure(scores).items()
     ]
     note = "Counted over cases, folds and seeds. A false alarm or a miss has a Dice of 0 and an HD95 of the whole grid."
-    columns = ("network", "arm", "share", "structure", "in both", "false alarms", "missed", "in neither", UNKNOWN)
+    columns = ("network", "arm", "share", "structure", "in both", *EMPTY_KINDS)
     return Table(name="empty", title="Empty structures", columns=columns, rows=tuple(rows), note=note)
 
 
