@@ -90,7 +90,7 @@ def test_results_hold_the_tables_and_what_each_arm_rests_on(finished: Path, blob
 
 
 def test_a_page_draws_the_gains_and_curves_of_a_study(blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
-    held_out = RawDataset(write_dataset(tmp_path / "Dataset996_Many", cases=4, seed=9))
+    held_out = RawDataset(write_dataset(tmp_path / "Dataset996_Many", cases=6, seed=9))
     more = ("--held-out", held_out.folder, "--folds", "all", "--pool", pool, "--ratios", "0.5")
     study(blobs, tmp_path / "study", *more)
     page = tmp_path / "page.html"

@@ -41,9 +41,9 @@ def test_interval_and_test_of_known_differences() -> None:
 
 
 def test_equal_differences_and_few_cases_have_no_made_up_interval() -> None:
-    same = paired_gain([0.0] * 5, "a")
+    same = paired_gain([0.0] * 6, "a")
     assert (same.low, same.high, same.p) == (0, 0, 1)
-    few = paired_gain([0.1, 0.3], "a")
+    few = paired_gain([0.1, 0.2, 0.3, 0.15, 0.25], "a")
     assert (few.mean, few.low, few.p) == (pytest.approx(0.2), None, None)
 
 
@@ -117,6 +117,12 @@ def test_goals_report_gain_and_harm() -> None:
     assert best == (pytest.approx(0.13), "yes")
     assert sure == ("4 of 5", "yes")
     assert harm == ("1 of 6", "no")
+
+
+def test_goals_of_too_few_cases_are_neither_met_nor_missed() -> None:
+    gain = Gain(mean=0.3, low=None, high=None, p=None, n=3)
+    table = goals_table([row("unet", "hcc", 0, 0, 0).model_copy(update={"gain": gain})])
+    assert [line[5] for line in table.rows] == ["too few cases"] * 3
 
 
 def test_gains_table_has_the_agreed_columns() -> None:

@@ -38,14 +38,14 @@ def _gain_lines(rows: Sequence[GainRow]) -> list[tuple[Cell, ...]]:
             f"{best.structure} gain of the best network",
             best.gain.mean,
             f"> {PAPER_GAIN}",
-            _word(best.gain.mean > PAPER_GAIN),
+            _word(best.gain.mean > PAPER_GAIN, rows),
             best.network,
         ),
         (
             f"{best.structure}: networks with an interval above 0",
             f"{len(sure)} of {len(rows)}",
             f"{needed} of {len(rows)}",
-            _word(len(sure) >= needed),
+            _word(len(sure) >= needed, rows),
             ", ".join(sure),
         ),
     ]
@@ -57,10 +57,12 @@ def _harm_line(rows: Sequence[GainRow]) -> tuple[Cell, ...]:
         "structures harmed (interval below 0)",
         f"{len(harmed)} of {len(rows)}",
         "0",
-        _word(not harmed),
+        _word(not harmed, rows),
         ", ".join(harmed),
     )
 
 
-def _word(met: bool) -> str:
+def _word(met: bool, rows: Sequence[GainRow]) -> str:
+    if any(row.gain.low is None for row in rows):
+        return "too few cases"
     return "yes" if met else "no"

@@ -12,8 +12,8 @@ from lldm_aug.seeds import numpy_rng
 
 RESAMPLES = 9999
 CONFIDENCE = 0.95
-FEWEST = 3
-"""Cases below which there is neither an interval nor a test."""
+FEWEST = 6
+"""Cases below which there is neither an interval, which would be too short, nor a test, which could not reach 0.05."""
 
 
 class Gain(Record):
