@@ -14,7 +14,7 @@ from lldm_aug.geometry import Grid
 from lldm_aug.volume import Volume
 
 if TYPE_CHECKING:
-    from lldm_aug.models.description import Description
+    from lldm_aug.models.image_model import ImageDescription
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class ConformedCase:
     grid: Grid
 
 
-def conform(case: Case, description: Description) -> ConformedCase:
+def conform(case: Case, description: ImageDescription) -> ConformedCase:
     """A case in a field of view of its own, as training lays it over real cases."""
     frame = Frame.around(Volume(case.label, case.grid), description.shape, description.spacing_mm)
     return _conformed(case, frame, frame.label_in(case.label), description)
 
 
-def conform_to(case: Case, real: ConformedCase, description: Description) -> ConformedCase:
+def conform_to(case: Case, real: ConformedCase, description: ImageDescription) -> ConformedCase:
     """A synthetic case in the field of view of the real case whose mask it was made for.
 
     The label is the one that the generator was given, not its copy that was brought to the pool's grid and back.
@@ -50,7 +50,7 @@ def conform_to(case: Case, real: ConformedCase, description: Description) -> Con
     return _conformed(case, Frame(case.grid, real.grid), real.label, description)
 
 
-def _conformed(case: Case, frame: Frame, label: np.ndarray, description: Description) -> ConformedCase:
+def _conformed(case: Case, frame: Frame, label: np.ndarray, description: ImageDescription) -> ConformedCase:
     # Every image is scaled by its own voxels within the field of view, whether it is real or synthetic: a synthetic one
     # has no others, and a figure must not depend on which training case lent it its scale.
     raw = frame.image_in(case.image)

@@ -11,7 +11,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError
 from lldm_aug.masks.validity import mask_problems
-from lldm_aug.models.description import Description
+from lldm_aug.models.image_model import ImageDescription
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 
 FEWEST = 4
@@ -95,7 +95,7 @@ def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str,
         )
 
 
-def check_kind(dataset: RawDataset, description: Description) -> None:
+def check_kind(dataset: RawDataset, description: ImageDescription) -> None:
     """Raises LabelError or DatasetError when a data set's structures or channels are not the generator's."""
     schema = description.labels
     if dataset.schema != schema:
