@@ -16,6 +16,7 @@ COMMANDS = {
     "nnunet": ("lldm_aug.cli.nnunet:nnunet", "Prepare a pool for nnU-Net training with a data set's plans."),
     "export": ("lldm_aug.cli.export:export", "Take a trained model to where this package is not installed."),
     "bench": ("lldm_aug.cli.bench:bench", "Measure a generator on held-out cases, or what blending costs."),
+    "evaluate": ("lldm_aug.cli.evaluate:evaluate", "Compare a pool with real cases, and report what it is worth."),
     "doctor": ("lldm_aug.cli.doctor:doctor", "Check this installation and say what is missing."),
 }
 """Name of each command: where it is, and its line in the list of commands."""
