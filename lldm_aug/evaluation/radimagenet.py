@@ -1,0 +1,89 @@
+"""Networks trained on RadImageNet's radiological slices (doi 10.1148/ryai.210315), from a local file.
+
+Three kinds of files go about: the authors' PyTorch files, whose names count a network's parts (``backbone.4.0...``);
+the same with torchvision's names; and weights that came from Keras, where ResNet50 has biases before its normalisation,
+strides in the first convolution of a block, and an input from which a mean is subtracted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lldm_aug.evaluation.features import Colour, SliceNetwork
+from lldm_aug.evaluation.inception import HALF, empty_inception
+from lldm_aug.evaluation.inception import HEAD as INCEPTION_HEAD
+from lldm_aug.evaluation.inception import SIDE as INCEPTION_SIDE
+from lldm_aug.evaluation.weights_file import fill_body, read_weights_file, torchvision_models
+from lldm_aug.io.hashing import sha256_file
+
+SIDE = 224
+KERAS_MEAN: Colour = (0.406, 0.456, 0.485)
+KERAS_EPSILON = 1.001e-5
+ONE: Colour = (1.0, 1.0, 1.0)
+
+Tensors = dict[str, torch.Tensor]
+
+
+def radimagenet(path: Path, device: torch.device | str = "cpu") -> SliceNetwork:
+    """ResNet50 or Inception v3 of RadImageNet, whichever the file holds: 2048 features.
+
+    Raises:
+        CheckpointError: when the weights fit neither.
+        ConfigError: when torchvision is not installed.
+    """
+    tensors = read_weights_file(path)
+    if {"backbone.0.conv.weight", "Conv2d_1a_3x3.conv.weight"} & tensors.keys():
+        network, head, side, mean, std = empty_inception(), INCEPTION_HEAD, INCEPTION_SIDE, HALF, HALF
+        named, kind = _named(tensors, network), "Inception v3"
+    else:
+        network, head, side, mean, std = _empty_resnet(), ("fc",), SIDE, HALF, HALF
+        named, kind = _named(tensors, network), "ResNet50"
+        if "conv1.bias" in named:
+            named, mean, std = _without_biases(named), KERAS_MEAN, ONE
+            _as_in_keras(network)
+    fill_body(network, named, head, path)
+    return SliceNetwork(network.to(device), f"{kind} (RadImageNet)", sha256_file(path), side, mean, std, device)
+
+
+def _empty_resnet() -> nn.Module:
+    with torch.device("meta"):
+        network: Any = torchvision_models().resnet50(weights=None)
+    network.fc = nn.Identity()
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def _named(tensors: Mapping[str, torch.Tensor], network: nn.Module) -> Tensors:
+    """Torchvision's names in place of ``backbone.`` and a part's number."""
+    parts = [name for name, _ in network.named_children()]
+
+    def name(key: str) -> str:
+        found = re.fullmatch(r"backbone\.(\d+)\.(.+)", key)
+        return f"{parts[int(found[1])]}.{found[2]}" if found and int(found[1]) < len(parts) else key
+
+    return {name(key): tensor for key, tensor in tensors.items()}
+
+
+def _without_biases(tensors: Tensors) -> Tensors:
+    """Biases of convolutions, moved into the means of the normalisations that follow: what they do there is the same."""
+    folded = dict(tensors)
+    for key in [key for key in tensors if re.search(r"(conv\d|downsample\.0)\.bias$", key)]:
+        norm = re.sub(r"conv(\d)\.bias$", r"bn\1", key).replace("downsample.0.bias", "downsample.1")
+        mean = f"{norm}.running_mean"
+        if mean in folded:
+            folded[mean] = folded[mean] - folded.pop(key)
+    return folded
+
+
+def _as_in_keras(network: nn.Module) -> None:
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = KERAS_EPSILON
+        if isinstance(module, nn.Conv2d) and re.fullmatch(r"layer[234]\.0\.conv[12]", name):
+            module.stride = (2, 2) if name.endswith("conv1") else (1, 1)
