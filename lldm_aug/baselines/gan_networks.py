@@ -7,6 +7,8 @@ finest grid is that of blocks of voxels: their voxels are channels.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -36,7 +38,7 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, inside, x, y, z) to (B, out, x, y, z)."""
         both: torch.Tensor = self.layers(x) + self.skip(x)
-        return both * 0.5**0.5  # variances add up
+        return both / math.sqrt(2)  # variances add up
 
 
 def _layers(inside: int, out: int, groups: int | None) -> list[nn.Module]:

@@ -74,6 +74,20 @@ def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
     return HeldOut(dataset, fold, tuple(usable[:half]), tuple(usable[half : 2 * half]), n, unusable)
 
 
+def heldout_notes(heldout: HeldOut) -> list[str]:
+    """What a reader has to know of the choice, in words."""
+    notes = []
+    if len(heldout.masks) < heldout.asked:
+        notes.append(
+            f"fewer than {2 * heldout.asked} held-out cases: they were split into halves of {len(heldout.masks)}, "
+            f"and n is {len(heldout.masks)} instead of {heldout.asked}"
+        )
+    if heldout.unusable:
+        listed = "; ".join(f"{case_id} ({why})" for case_id, why in heldout.unusable.items())
+        notes.append(f"held-out cases left out for their masks: {listed}")
+    return notes
+
+
 def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str, where: object) -> None:
     """Makes sure that nothing which is judged, or judges, has seen a held-out case, by its id or its mask's hash.
 

@@ -52,6 +52,13 @@ class ImageModel(Protocol):
     def description(self) -> ImageDescription:
         """Everything but the weights."""
 
+    @property
+    def hash(self) -> str:
+        """Identity of the folder that it was loaded from."""
+
+    def to(self, device: torch.device | str) -> ImageModel:
+        """Moves the weights in place; returns itself."""
+
     def image(
         self,
         label: torch.Tensor,

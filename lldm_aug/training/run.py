@@ -84,6 +84,17 @@ def train(
     return _result(name, out)
 
 
+def time_stage(name: str, config: Config, dataset: RawDataset, fold: Fold, out: Path, count: int) -> list[float]:
+    """Seconds of each of the first steps of a stage, of which nothing is kept; arguments and errors as `train`."""
+    from lldm_aug.training.loop import time_steps
+
+    accelerator = _accelerator(config, (), _folder(name, out))
+    cases = prepare_cases(dataset, fold, config, out / "cases")
+    config = _resolved(config, cases)
+    stage = _make_stage(name, config, dataset, cases, out, accelerator, None)
+    return time_steps(stage, accelerator, config.seed, count)
+
+
 def number_of_steps(name: str, config: Config) -> int:
     """Optimiser steps of a stage, all its passes together."""
     return sum(getattr(config.train, part).steps for part in PASSES.get(name, (name,)))
