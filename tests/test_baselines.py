@@ -15,8 +15,10 @@ from tiny import BASELINE_STAGES, copy_without, tiny_config
 from lldm_aug.baselines.gan import GanBaseline, gradient_penalty
 from lldm_aug.baselines.model import Baseline
 from lldm_aug.baselines.picture import image_of, picture_of
+from lldm_aug.config.schema import ObjectiveSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
+from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.masks.real import RealCases, RealMasks
 from lldm_aug.synthesis.case import make_case
@@ -174,3 +176,25 @@ def test_runs_that_knew_no_baselines_go_on(run: Path, dataset: RawDataset, tmp_p
     """Their ``run.json`` has no such settings: those do not bind the other stages."""
     binding = json.loads((run / "autoencoder" / "run.json").read_text())["binding"]
     assert not [key for key in binding if "baseline" in key]
+
+
+@pytest.mark.parametrize("kind", ["clean", "flow", "ddpm"])
+def test_a_perfect_prediction_gives_back_what_is_clean(kind: str) -> None:
+    objective = make_objective(ObjectiveSettings(kind=kind))
+    clean, noise = torch.randn(2, 3, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    times = torch.tensor([100.0, 500.0, 900.0])
+    noisy, target = objective.corrupt(clean, noise, times)
+    assert torch.allclose(objective.clean(target, noisy, times), clean, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", BASELINE_STAGES)
+def test_texture_that_samples_lack_is_put_back(run: Path, name: str) -> None:
+    baseline = Baseline.load(run / name / "export")
+    assert len(baseline.description.texture) == 4  # one of each training case
+    assert all(np.isfinite(grain.deviation).all() for grain in baseline.description.texture)
+
+
+def test_texture_can_be_left_out(dataset: RawDataset, tmp_path: Path) -> None:
+    config = tiny_config(steps=1)
+    plain = config.model_copy(update={"baselines": config.baselines.model_copy(update={"texture": False})})
+    assert Baseline.load(train("baseline_gan", plain, dataset, 0, tmp_path)).description.texture == ()

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 
 from lldm_aug.baselines.gan_networks import AlphaGan, Critics, GanGenerator, Maker
-from lldm_aug.baselines.picture import picture_of
+from lldm_aug.baselines.picture import image_of, picture_of
 from lldm_aug.baselines.stage import BaselineStage, stem_of
 from lldm_aug.config.schema import Config, GanStage
 from lldm_aug.seeds import torch_rng
-from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.order import Row
 from lldm_aug.training.stage import Loss, Turn
 
@@ -44,6 +44,13 @@ class GanBaseline(BaselineStage):
     def painter(self) -> GanGenerator:
         """See `BaselineStage`."""
         return self.module.maker.generator
+
+    def reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
+        """Encoded and made again."""
+        maker, device = self.module.maker, next(self.module.parameters()).device
+        condition = self.cases.condition([case_id], case.label[None].to(device))
+        code = maker.encoder(picture_of(case)[None].to(device), condition)
+        return image_of(maker.generator(code, condition))[0][0]
 
     @property
     def turns(self) -> tuple[Turn, ...]:

@@ -63,7 +63,7 @@ class Descent(nn.Module):
     ) -> None:
         super().__init__()
         self.stem, widths = stem, settings.channels
-        self.start = nn.Conv3d((channels + structures) * stem[0] * stem[1] * stem[2], widths[0], 3, padding=1)
+        self.start = nn.Conv3d((channels + structures) * stem[0] * stem[1] * stem[2], widths[0], 1)
         self.blocks = nn.ModuleList(Block(widths[max(0, i - 1)], w, groups) for i, w in enumerate(widths))
         self.end = nn.Sequential(*_layers(widths[-1], out, groups))
 

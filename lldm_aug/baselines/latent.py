@@ -13,14 +13,12 @@ from lldm_aug.diffusion.sampler import sample
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.models.layers import Factors
-from lldm_aug.models.texture import Grain
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.export import Export
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy
 from lldm_aug.training.preview import load_autoencoder
-from lldm_aug.training.texture import measure_texture, samples_of
 
 
 class LatentDenoiser(nn.Module):
@@ -102,12 +100,12 @@ class LatentBaseline(ConcatenatedBaseline):
         autoencoder = self.autoencoder.to(next(self.module.parameters()).device)
         return LatentPainter(autoencoder, self.module, *self.latent_statistics, self.config.objective)
 
-    @property
-    def texture(self) -> tuple[Grain, ...]:
-        """What samples lack, measured and put back as for the generator, whose autoencoder smooths as much."""
-        known = [Grain.model_validate(grain).correlation for grain in self.first.record.facts.get("texture", ())]
-        show = samples_of(self.baseline(), self.cases, self.config.seed, self.name)
-        return measure_texture(self.cases, show, known)
+    def reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
+        """Encoded and decoded."""
+        autoencoder = self.painter.autoencoder
+        device = next(autoencoder.parameters()).device
+        condition = self.cases.condition([case_id], case.label[None].to(device))
+        return autoencoder.decode(autoencoder.encode(case.image[None].to(device))[0], condition)[0][0]
 
     @property
     def stages(self) -> tuple[StageProvenance, ...]:

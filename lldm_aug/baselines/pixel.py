@@ -13,8 +13,12 @@ from lldm_aug.diffusion.guidance import guided
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
-from lldm_aug.training.cases import CaseSet
+from lldm_aug.seeds import torch_rng
+from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.diffusion import Clean
+
+SLIGHT_TIME = 100.0
+"""Network time with little noise, of 1000."""
 
 
 class PixelDenoiser(Painter):
@@ -73,6 +77,15 @@ class PixelBaseline(ConcatenatedBaseline):
     def sampling(self) -> SamplingSettings:
         """See `BaselineStage`."""
         return self.config.baselines.pixel.sampling
+
+    def reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
+        """Made a little noisy, and denoised in one step."""
+        device = next(self.module.parameters()).device
+        picture, time = picture_of(case)[None].to(device), torch.full((1,), SLIGHT_TIME, device=device)
+        noise = torch.randn(picture.shape, generator=torch_rng(self.config.seed, self.name, "reconstruct", case_id))
+        noisy, _ = self.objective.corrupt(picture, noise.to(device), time)
+        condition = self.cases.condition([case_id], case.label[None].to(device))
+        return image_of(self.objective.clean(self.module(noisy, time, condition), noisy, time))[0][0]
 
     @property
     def clean(self) -> Clean:

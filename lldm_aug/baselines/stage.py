@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
 from lldm_aug import __version__
 from lldm_aug.baselines.description import BaselineDescription, Kind
 from lldm_aug.baselines.model import Baseline
@@ -15,11 +17,11 @@ from lldm_aug.config.schema import Config, SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.errors import ConfigError
 from lldm_aug.models.layers import Factors
-from lldm_aug.models.texture import Grain
+from lldm_aug.models.texture import Correlation, Grain
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.training.cases import CaseSet, CaseSetRecord
+from lldm_aug.training.cases import CaseSet, CaseSetRecord, PreparedCase
 from lldm_aug.training.preview import write_shown
-from lldm_aug.training.texture import samples_of
+from lldm_aug.training.texture import measure_texture, samples_of
 
 
 class BaselineStage:
@@ -50,10 +52,22 @@ class BaselineStage:
         """How it is sampled."""
         return self.config.sampling
 
+    @abstractmethod
+    def reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
+        """A training case's image (C, X, Y, Z) as it comes out of the networks when it is put in."""
+
+    @property
+    def correlations(self) -> list[Correlation]:
+        """Of the grain that reconstructions lack."""
+        return [grain.correlation for grain in measure_texture(self.cases, self.reconstruct)]
+
     @property
     def texture(self) -> tuple[Grain, ...]:
-        """What its images lack and is put back; nothing, for what makes voxels makes their grain."""
-        return ()
+        """What samples lack, measured and put back as for the generator: grain is not what they shall differ by."""
+        if not self.config.baselines.texture:
+            return ()
+        show = samples_of(self.baseline(), self.cases, self.config.seed, self.name)
+        return measure_texture(self.cases, show, self.correlations)
 
     @property
     def stages(self) -> tuple[StageProvenance, ...]:

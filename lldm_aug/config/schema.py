@@ -239,7 +239,7 @@ class GanSettings(Section):
         norm_groups: groups of the group normalisation; the critics have none.
     """
 
-    channels: Widths = (32, 64, 128)
+    channels: Widths = (24, 48, 96, 128)
     code_channels: Annotated[int, Field(ge=1, le=256)] = 8
     code_critic: Annotated[int, Field(ge=4, le=4096)] = 256
     norm_groups: PositiveInt = 8
@@ -270,10 +270,12 @@ class BaselineSettings(Section):
     Args:
         gan: sizes of the GAN.
         pixel: sizes of the diffusion model of voxels.
+        texture: whether what their samples lack is measured and put back, as for the generator.
     """
 
     gan: GanSettings = GanSettings()
     pixel: PixelSettings = PixelSettings()
+    texture: bool = True
 
 
 class StageSettings(Section):

@@ -36,6 +36,8 @@ BASELINES = ("baseline_gan", "baseline_pixel", "baseline_latent")
 """What generators are compared with; the last builds on the autoencoder of the same folder."""
 PASSES = {"masks": ("masks_autoencoder", "masks_diffusion")}
 """Commands that train several networks, one after the other."""
+LATENT: dict[str, Any] = {"autoencoder": True, "denoiser": True, "objective": True}
+"""Sections of the settings that decide a model of latents."""
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
 
@@ -230,10 +232,11 @@ def _binding(name: str, config: Config) -> dict[str, Any]:
         "segmenter": {"segmenter": True},
         "masks_autoencoder": {"masks": True},
         "masks_diffusion": {"masks": True, "objective": True},
-        "baseline_gan": {"baselines": {"gan"}},
-        "baseline_pixel": {"baselines": {"pixel"}, "objective": True},
+        "baseline_gan": {"baselines": {"gan", "texture"}},
+        "baseline_pixel": {"baselines": {"pixel", "texture"}, "objective": True},
+        "baseline_latent": {"baselines": {"texture"}, **LATENT},
     }
-    sections = own.get(name, {"autoencoder": True, "denoiser": True, "objective": True})
+    sections = own.get(name, LATENT)
     tree: dict[str, Any] = config.model_dump(mode="json", include={"seed": True, **sections})
     for sampled in (tree.get("masks", {}), tree.get("baselines", {}).get("pixel", {})):
         sampled.pop("sampling", None)  # may change: it touches no weights
