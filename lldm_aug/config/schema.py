@@ -407,7 +407,7 @@ class GanStage(StageSettings):
     """
 
     learning_rate: PositiveFloat = 2e-4
-    clip_norm: PositiveFloat = 10.0
+    clip_norm: PositiveFloat = 100.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     critic_rate: PositiveFloat = 2.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
