@@ -1,10 +1,11 @@
-"""First baseline: a 3D alpha-GAN with gradient penalty, told the mask (arXiv 1908.02498)."""
+"""First baseline: a 3D alpha-GAN (arXiv 1908.02498), told the mask, with the logistic loss and R1 penalty."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 
 from lldm_aug.baselines.gan_networks import AlphaGan, Critics, GanGenerator, Maker
 from lldm_aug.baselines.picture import image_of, picture_of
@@ -17,7 +18,7 @@ from lldm_aug.training.stage import Loss, Turn
 
 FINEST = 2
 """Voxels of a block along the finest axis."""
-SECOND_BETA = 0.9
+SECOND_BETA = 0.99
 
 
 class GanBaseline(BaselineStage):
@@ -62,32 +63,30 @@ class GanBaseline(BaselineStage):
         )
 
     def _judge(self, rows: list[Row], device: torch.device) -> Loss:
-        """The critics' loss: Wasserstein distances of pictures and of codes, with gradient penalties."""
+        """The critics' loss: to tell real pictures from made ones and drawn codes from found ones, not too steeply."""
         critics, (real, condition) = self.module.critics, self._batch(rows, device)
-        drawn = self._draw(rows, device)
+        drawn, weight = self._draw(rows, device), self.settings.penalty_weight
         with torch.no_grad():
             code = self.module.maker.encoder(real, condition)
-            again = self.module.maker.generator(code, condition)
-            made = self.module.maker.generator(drawn, condition)
-        scores = critics.picture(torch.cat([real, again, made]), condition.repeat(3, 1, 1, 1, 1)).view(3, -1)
-        distance = 2 * scores[0].mean() - scores[1].mean() - scores[2].mean()
-        code_distance = critics.code(drawn).mean() - critics.code(code).mean()
-        point = self._between(rows, (real, again, made))
-        penalty = gradient_penalty(lambda x: critics.picture(x, condition), point)
-        penalty = penalty + gradient_penalty(critics.code, self._between(rows, (drawn, code)))
-        figures = {"distance": distance.item(), "code_distance": code_distance.item(), "penalty": penalty.item()}
-        return self.settings.penalty_weight * penalty - distance - code_distance, figures
+            made = self.module.maker.generator(torch.cat([code, drawn.to(code)]), condition.repeat(2, 1, 1, 1, 1))
+        genuine = critics.picture(real, condition)
+        false = critics.picture(made, condition.repeat(2, 1, 1, 1, 1))
+        of_codes = apart(critics.code(drawn), critics.code(code))
+        penalty = gradient_penalty(lambda picture: critics.picture(picture, condition), real)
+        penalty = penalty + gradient_penalty(critics.code, drawn)
+        figures = {"genuine": genuine.mean().item(), "false": false.mean().item(), "penalty": penalty.item()}
+        return apart(genuine, false) + of_codes + weight * penalty, figures
 
     def _make(self, rows: list[Row], device: torch.device) -> Loss:
-        """The loss of encoder and generator: to pass for real, and to make again what was encoded."""
+        """The loss of encoder and generator: to pass for genuine, and to make again what was encoded."""
         critics, (real, condition) = self.module.critics, self._batch(rows, device)
         code = self.module.maker.encoder(real, condition)
         codes = torch.cat([code, self._draw(rows, device).to(code)])
         both = condition.repeat(2, 1, 1, 1, 1)
         made = self.module.maker.generator(codes, both)
         l1 = (made[: len(real)] - real).abs().mean()
-        score = 2 * critics.picture(made, both).mean() + critics.code(code).mean()
-        return self.settings.reconstruction_weight * l1 - score, {"l1": l1.item()}
+        passing = F.softplus(-critics.picture(made, both)).mean() + F.softplus(-critics.code(code)).mean()
+        return passing + self.settings.reconstruction_weight * l1, {"l1": l1.item(), "passing": passing.item()}
 
     def _batch(self, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures and conditions."""
@@ -100,28 +99,26 @@ class GanBaseline(BaselineStage):
         codes = [torch.randn(self.noise_shape, generator=self._rng("code", row)) for row in rows]
         return torch.stack(codes).to(device)
 
-    def _between(self, rows: list[Row], points: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """A random mean of each row's points, all weights alike likely."""
-        draws = torch.stack([torch.rand(len(points), generator=self._rng("between", row)) for row in rows])
-        weights = -draws.clamp(min=1e-12).log()  # exponential: normalised, they are uniform on the simplex
-        weights = (weights / weights.sum(1, keepdim=True)).to(points[0])
-        shape = (-1, *[1] * (points[0].ndim - 1))
-        means = [weights[:, i].view(shape) * point for i, point in enumerate(points)]
-        return torch.stack(means).sum(0)
-
     def _rng(self, purpose: str, row: Row) -> torch.Generator:
         return torch_rng(self.config.seed, self.name, purpose, row.step, row.number)
 
 
+def apart(genuine: torch.Tensor, false: torch.Tensor) -> torch.Tensor:
+    """Logistic loss of scores (B,) that are to be high where genuine and low where false."""
+    return F.softplus(-genuine).mean() + F.softplus(false).mean()
+
+
 def gradient_penalty(critic: Callable[[torch.Tensor], torch.Tensor], points: torch.Tensor) -> torch.Tensor:
-    """Mean squared distance from 1 of the norm of a critic's gradient (WGAN-GP, arXiv 1704.00028), in full precision.
+    """Half the mean squared norm of a critic's gradient at real points (R1, arXiv 1801.04406), in full precision.
+
+    The norm is that of the root of mean squares, so that a weight means the same on every grid: where a score changes
+    by 1 when all coordinates change by 1, alike by each, the norm is 1.
 
     Args:
         critic: maps (B, ...) to (B,) scores.
-        points: where the gradient is taken.
+        points: (B, ...) where the gradient is taken.
     """
     with torch.autocast(points.device.type, enabled=False):
         points = points.detach().float().requires_grad_()
         (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-        penalty: torch.Tensor = ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
-        return penalty
+        return gradient.square().flatten(1).sum(1).mean() * points[0].numel() / 2

@@ -401,18 +401,17 @@ class GanStage(StageSettings):
 
     Args:
         critic_rate: learning rate of the critics, as a multiple (arXiv 1706.08500).
-        momentum: first beta of AdamW (arXiv 1704.00028 has 0); the second is 0.9.
-        reconstruction_weight: weight of the error of images that are encoded and generated again.
-        penalty_weight: weight of the gradient penalty.
+        momentum: first beta of AdamW; the second is 0.99.
+        reconstruction_weight: weight of the error of images that are encoded and made again.
+        penalty_weight: weight of the gradient penalty (R1, arXiv 1801.04406).
     """
 
-    learning_rate: PositiveFloat = 2e-4
-    clip_norm: PositiveFloat = 100.0
+    clip_norm: PositiveFloat = 10.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     critic_rate: PositiveFloat = 2.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     reconstruction_weight: Annotated[float, Field(ge=0)] = 10.0
-    penalty_weight: Annotated[float, Field(ge=0)] = 10.0
+    penalty_weight: Annotated[float, Field(ge=0)] = 0.01
 
 
 class ConcatenatedStage(StageSettings):
