@@ -27,6 +27,8 @@ CASES = 20_000
 _EPOCHS = 4
 _CHOICES = 2000
 _RESAMPLES = 2000
+_Draws = tuple[Any, Any, torch.Tensor]
+"""States of the global generators, from which nnU-Net draws."""
 
 # Times our .pth file as the interpreter comes to it among the others: what the hook adds to the start of any Python.
 _TIME_HOOK = """
@@ -90,18 +92,16 @@ class Timed:
         self._losses = []
         self.trainer.current_epoch += 1
 
-    def iterate(self, seed: int) -> None:
-        """One iteration; crops and transforms are those of the seed, for their cost depends on what is drawn."""
+    def iterate(self, draws: _Draws) -> None:
+        """One iteration; crops and transforms begin at these draws, for their cost depends on what is drawn."""
         choose = type(self.loader).get_indices
 
-        def choose_and_seed() -> Any:
+        def choose_and_rewind() -> Any:
             chosen = choose(self.loader)
-            random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002 - nnU-Net draws from it
-            torch.manual_seed(seed)
+            _rewind(draws)
             return chosen
 
-        self.loader.get_indices = choose_and_seed
+        self.loader.get_indices = choose_and_rewind
         start = time.perf_counter()
         batch = next(self.trainer.dataloader_train)
         loaded = time.perf_counter()
@@ -170,8 +170,9 @@ def measure(
         for timed in (stock, ours):
             timed.begin_epoch()
         for number in range(first, last):
+            draws = _draws()
             for timed in (stock, ours) if number % 2 else (ours, stock):
-                timed.iterate(seed=number)
+                timed.iterate(draws)
             progress(number + 1)
         for timed in (ours, stock):
             timed.end_epoch()
@@ -193,6 +194,17 @@ def hook_seconds(runs: int = 20) -> float | None:
     if not all(outputs):
         return None
     return float(np.median([sum(map(float, output)) for output in outputs]))
+
+
+def _draws() -> _Draws:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def _rewind(draws: _Draws) -> None:
+    python, numpy, torch_state = draws
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+    torch.set_rng_state(torch_state)
 
 
 def _median_seconds(work: Callable[..., object], *args: object) -> float:

@@ -109,6 +109,13 @@ def test_wheel_holds_the_presets_and_the_generator(wheel: Path, clone: Path) -> 
         assert {f"lldm_aug/{p.relative_to(clone)}" for p in files} <= names
 
 
+def test_wheel_holds_the_reports_templates_and_viewer(wheel: Path, clone: Path) -> None:
+    assets = clone / "lldm_aug" / "report" / "assets"
+    files = {str(p.relative_to(clone)) for p in assets.rglob("*") if p.is_file()}
+    assert any(name.endswith("niivue.umd.js") for name in files)
+    assert files <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_wheel_install_works_and_uninstalls_clean(wheel: Path, environment: Environment) -> None:
     before = environment.files()
     environment.pip("install", "--no-deps", wheel)

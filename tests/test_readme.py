@@ -58,8 +58,11 @@ LAUNCHES = [words for _, words in LINES if words[0] == "accelerate"]
 def context(words, folder):
     """Parses arguments as the command line would; folders that they name are made to exist."""
     for word in words:
-        if re.fullmatch(r"[A-Za-z][\w./]*", word):
+        if re.fullmatch(r"[A-Za-z][\w./]*", word) and not word.endswith(".html"):
             (folder / word).mkdir(parents=True, exist_ok=True)
+        if word.endswith(".pt"):
+            (folder / word).rmdir()
+            (folder / word).touch()
     command = main
     while isinstance(command, click.Group):
         name, *words = words

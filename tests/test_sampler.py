@@ -74,6 +74,43 @@ def test_euler_is_of_first_order() -> None:
     assert spread_error("euler", 40) / spread_error("euler", 80) == pytest.approx(2, abs=0.25)
 
 
+@pytest.mark.parametrize("shift", [0.5, 3.0])
+@pytest.mark.parametrize("solver", ["unipc", "dpmpp", "euler"])
+def test_shifted_times_lead_to_the_same_data(solver: str, shift: float) -> None:
+    objective = ObjectiveSettings(kind="clean", shift=shift)
+    out = sample(clean_prediction, NOISE, objective, SamplingSettings(solver=solver, steps=160))
+    assert out.mean().item() == pytest.approx(MEAN, abs=0.01)
+    assert out.std().item() == pytest.approx(STD, abs=0.01)
+
+
+def test_what_is_far_stronger_than_noise_needs_shifted_times() -> None:
+    """A smooth field's mean, say, which noise blurs only at the very end of the paths."""
+
+    def predict(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        t = times.view(-1, 1) / 1000
+        return (1 - t) * 20**2 / ((1 - t) ** 2 * 20**2 + t**2) * x
+
+    def error(shift: float) -> float:
+        objective = ObjectiveSettings(kind="clean", shift=shift)
+        return abs(sample(predict, NOISE, objective, SamplingSettings(steps=8)).std().item() / 20 - 1)
+
+    assert error(1.0) > 0.25
+    assert error(10.0) < 0.1
+
+
+def test_a_shift_multiplies_the_odds_of_times() -> None:
+    generators = [torch.Generator().manual_seed(3) for _ in range(2)]
+    plain, shifted = (
+        RectifiedFlow(s).draw_times(g, 9).double() / 1000 for s, g in zip((1, 5), generators, strict=True)
+    )
+    torch.testing.assert_close(shifted / (1 - shifted), 5 * plain / (1 - plain), rtol=1e-3, atol=1e-3)
+
+
+def test_only_flows_are_shifted() -> None:
+    with pytest.raises(ValueError, match="ddpm has a schedule of its own"):
+        ObjectiveSettings(kind="ddpm", shift=2)
+
+
 def test_ddpm_with_a_thousand_steps_reaches_the_data() -> None:
     settings = SamplingSettings(solver="ddpm", steps=1000)
     out = sample(noise_prediction, NOISE, ObjectiveSettings(kind="ddpm"), settings, torch.Generator().manual_seed(1))

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
+from lldm_aug.cli.evaluate_fidelity import fidelity
+from lldm_aug.cli.evaluate_report import report
+
 
 @click.group()
 def evaluate() -> None:
     """Compare a pool with real cases, measure what it does for segmentation, and report both."""
+
+
+evaluate.add_command(fidelity)
+evaluate.add_command(report)

@@ -31,6 +31,7 @@ def verify(pool: Path) -> None:
 def show(pool: Path, *, as_json: bool) -> None:
     """Say what POOL holds and where it came from."""
     from lldm_aug.pool.summary import summarise
+    from lldm_aug.report.words import heading, in_words
 
     summary = summarise(pool).model_dump(mode="json")
     if as_json:
@@ -38,7 +39,7 @@ def show(pool: Path, *, as_json: bool) -> None:
         return
     width = max(map(len, summary))
     for name, value in summary.items():
-        click.echo(f"{name.replace('_', ' '):{width}}  {_in_words(value)}")
+        click.echo(f"{heading(name):{width}}  {in_words(value)}")
 
 
 @pool.command()
@@ -58,11 +59,3 @@ def merge(out: Path, pools: tuple[Path, ...]) -> None:
     copied = sum(1 for _ in track(merge_pools(out, pools), "merging", kept + rejected))
     also = f" and {rejected} rejected pairs" if rejected else ""
     click.echo(f"{out}: {kept} cases{also}, {copied} copied now")
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)

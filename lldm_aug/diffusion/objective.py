@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -38,11 +39,18 @@ class Objective(ABC):
 
 
 class RectifiedFlow(Objective):
-    """Straight paths x_t = (1 - t) x_0 + t e, target e - x_0 (arXiv 2209.03003); logit-normal t (arXiv 2403.03206)."""
+    """Straight paths x_t = (1 - t) x_0 + t e, target e - x_0 (arXiv 2209.03003); logit-normal t (arXiv 2403.03206).
+
+    Args:
+        shift: multiplies the odds of the times.
+    """
+
+    def __init__(self, shift: float = 1.0) -> None:
+        self.shift = shift
 
     def draw_times(self, generator: torch.Generator, count: int) -> torch.Tensor:
-        """(count,) times in (0, 1000), densest in the middle."""
-        return torch.sigmoid(torch.randn(count, generator=generator)) * TIME_SCALE
+        """(count,) times in (0, 1000), densest where the odds t : (1 - t) are the shift."""
+        return torch.sigmoid(torch.randn(count, generator=generator) + math.log(self.shift)) * TIME_SCALE
 
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy latents and velocities."""
@@ -106,4 +114,4 @@ BETA_RANGE = (0.0015, 0.0195)
 def make_objective(settings: ObjectiveSettings) -> Objective:
     """The objective that the settings name."""
     flows: dict[str, type[RectifiedFlow]] = {"clean": CleanPrediction, "flow": RectifiedFlow}
-    return flows[settings.kind]() if settings.kind in flows else NoisePrediction(settings.ddpm_steps)
+    return flows[settings.kind](settings.shift) if settings.kind in flows else NoisePrediction(settings.ddpm_steps)

@@ -19,11 +19,12 @@ def make_scheduler(objective: ObjectiveSettings, sampling: SamplingSettings) -> 
     import diffusers
 
     if objective.kind != "ddpm":
-        flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+        flow: dict[str, Any] = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+        flow["flow_shift"] = objective.shift
         make: dict[str, Callable[[], Any]] = {
             "unipc": lambda: diffusers.UniPCMultistepScheduler(**flow),
             "dpmpp": lambda: diffusers.DPMSolverMultistepScheduler(**flow),
-            "euler": diffusers.FlowMatchEulerDiscreteScheduler,
+            "euler": lambda: diffusers.FlowMatchEulerDiscreteScheduler(shift=objective.shift),
         }
     else:
         betas: dict[str, Any] = {

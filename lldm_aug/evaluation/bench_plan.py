@@ -8,8 +8,8 @@ from pathlib import Path
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold
-from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.heldout import HeldOut, check_kind, choose_heldout, heldout_notes, refuse_seen
+from lldm_aug.evaluation.training_cases import find_training
 from lldm_aug.models.description import Description, read_description
 from lldm_aug.models.mask_description import read_mask_description
 from lldm_aug.resources import pretrained_dir
@@ -87,7 +87,7 @@ def plan_bench(
     heldout = choose_heldout(dataset, fold, n)
     refuse_seen(heldout, description.stages, "the generator", folder)
     notes = heldout_notes(heldout)
-    seen, training_cases, missing = _training(description, training)
+    seen, training_cases, missing = find_training(description.stages, training)
     own = folder / SEGMENTER
     if referee is None and own.is_dir():
         referee = own
@@ -117,24 +117,3 @@ def _learned(kind: str | None, heldout: HeldOut, description: Description, model
     if request.model is not None:
         refuse_seen(heldout, read_mask_description(request.model).stages, "the mask model", request.model)
     return request
-
-
-def _training(description: Description, name: str | None) -> tuple[RawDataset | None, tuple[str, ...], str]:
-    """The training data set, the ids that the last stage's data set lent to any stage, and why there are none."""
-    last = description.stages[-1].dataset
-    hashes = {case: sha for stage in description.stages if stage.dataset == last for case, sha in stage.cases.items()}
-    try:
-        dataset = RawDataset.find(last if name is None else name)
-    except DatasetError as error:
-        if name is not None:
-            raise
-        return None, (), f"{last} is not at hand ({error.what}); give --training"
-    unknown = sorted(case for case, sha in hashes.items() if not _same(dataset, case, sha))
-    if unknown:
-        found = f"{len(unknown)} of {len(hashes)} cases that the generator saw are missing or differ: {unknown[0]}"
-        raise DatasetError(found, where=dataset.folder, fix="give the very data set that it was trained on")
-    return dataset, tuple(sorted(hashes)), ""
-
-
-def _same(dataset: RawDataset, case_id: str, sha256: str) -> bool:
-    return case_id in dataset.case_ids and dataset.label_hash(case_id) == sha256

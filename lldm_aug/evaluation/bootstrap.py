@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -30,39 +30,44 @@ class Interval:
     high: float
 
 
-def bootstrap(
-    statistic: Callable[..., float],
-    sizes: Sequence[int],
-    *seed: Part,
-    resamples: int = RESAMPLES,
-    recentred: bool = False,
-) -> Interval:
-    """The percentile interval of a figure over resamples of its cases with replacement.
+def bootstrap(statistic: Callable[..., float], sizes: Sequence[int], *seed: Part) -> Interval:
+    """The 95 % percentile interval of a figure over resamples of its cases with replacement.
 
     Args:
         statistic: the figure, from how often each case of each set is taken: one integer array (n,) a set.
         sizes: number n of cases of each set.
         *seed: what the resamples are drawn for.
-        resamples: how many.
-        recentred: whether the resamples only give the spread, around the figure itself. A resample holds about two
-            thirds of the cases, and distances of distributions, which fall with the number of cases, are larger there.
+
+    Returns:
+        NaN throughout where a set has no cases.
     """
+    if min(sizes) < 1:
+        return Interval(float("nan"), float("nan"), float("nan"))
     value = float(statistic(*(np.ones(n, dtype=int) for n in sizes)))
+    return interval(value, np.array([statistic(*counts) for counts in resamples(sizes, RESAMPLES, *seed)]))
+
+
+def resamples(sizes: Sequence[int], number: int, *seed: Part) -> Iterator[tuple[np.ndarray, ...]]:
+    """How often each case (n,) of each set is taken, in resamples with replacement."""
     rng = numpy_rng("bootstrap", *seed)
-    drawn = [rng.multinomial(n, np.full(n, 1 / n), size=resamples) for n in sizes]
-    return _interval(value, np.array([statistic(*counts) for counts in zip(*drawn, strict=True)]), recentred)
+    return zip(*(rng.multinomial(n, np.full(n, 1 / n), size=number) for n in sizes), strict=True)
 
 
 def taken(cases: Sequence[T], counts: np.ndarray) -> list[T]:
     """Each case as often as its count says."""
-    return [cases[i] for i in np.repeat(np.arange(len(cases)), counts)]
+    return [case for case, count in zip(cases, counts, strict=True) for _ in range(count)]
 
 
-def _interval(value: float, found: np.ndarray, recentred: bool) -> Interval:
-    """Resamples without a value (no case shows the structure) don't count, unless they are more than half."""
+def interval(value: float, found: np.ndarray) -> Interval:
+    """A figure with its 95 % interval.
+
+    Args:
+        value: the figure.
+        found: (R,) the same for resamples. Those without a value (no case shows the structure) don't count; where they
+            are more than half, or there are none, there is no interval.
+    """
     known = found[~np.isnan(found)]
-    if not np.isfinite(value) or 2 * len(known) < len(found):
+    if not np.isfinite(value) or not len(known) or 2 * len(known) < len(found):
         return Interval(value, float("nan"), float("nan"))
-    shift = value - float(known.mean()) if recentred else 0.0
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
-    return Interval(value, float(low) + shift, float(high) + shift)
+    return Interval(value, float(low), float(high))

@@ -39,8 +39,9 @@ def euclidean(queries: Sequence[np.ndarray], training: Sequence[np.ndarray]) -> 
 
 
 def decorrelation(queries: Sequence[np.ndarray], training: Sequence[np.ndarray]) -> np.ndarray:
-    """(N, M) distances 1 - r of thumbnails."""
-    return np.asarray(1 - np.stack(queries).astype(np.float64) @ np.stack(training).astype(np.float64).T)
+    """(N, M) distances 1 - r of thumbnails, not below 0 for rounding."""
+    correlation = np.stack(queries).astype(np.float64) @ np.stack(training).astype(np.float64).T
+    return np.asarray(np.maximum(1 - correlation, 0))
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:

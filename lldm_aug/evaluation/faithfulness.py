@@ -46,7 +46,16 @@ class StructureScore:
 
 def referee_score(referee: Referee, case: ConformedCase, schema: LabelSchema) -> RefereeScore:
     """Segments a case and compares with its mask."""
-    found = Relabelling(referee.schema, schema).apply(referee.segment(case.raw, case.grid))
+    return score(segmentation(referee, case, schema), case, schema)
+
+
+def segmentation(referee: Referee, case: ConformedCase, schema: LabelSchema) -> np.ndarray:
+    """(X, Y, Z) int16: what a referee finds in a case, in the masks' schema."""
+    return Relabelling(referee.schema, schema).apply(referee.segment(case.raw, case.grid))
+
+
+def score(found: np.ndarray, case: ConformedCase, schema: LabelSchema) -> RefereeScore:
+    """How well a segmentation (X, Y, Z) agrees with a case's mask."""
     scores = dice(found, case.label, schema)
     return RefereeScore(scores, frozenset(name for name, value in schema.values.items() if (case.label == value).any()))
 

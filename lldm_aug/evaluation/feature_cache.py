@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from lldm_aug.evaluation.conformed import ConformedCase
 from lldm_aug.evaluation.features import FeatureNetwork
+from lldm_aug.evaluation.slices import slices_of
 from lldm_aug.io.atomic import atomic_file
 from lldm_aug.io.weights import load_tensors, save_tensors
 
@@ -22,11 +25,22 @@ class FeatureCache:
     Args:
         folder: where they are kept, one safetensors file a volume.
         network: what computes those that are missing.
+        stacks: what of a case the network looks at.
     """
 
-    def __init__(self, folder: Path, network: FeatureNetwork) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        network: FeatureNetwork,
+        stacks: Callable[[ConformedCase], dict[str, np.ndarray]] = slices_of,
+    ) -> None:
         self.folder = folder
         self.network = network
+        self.stacks = stacks
+
+    def of_case(self, case: ConformedCase) -> CaseFeatures:
+        """Features of a case."""
+        return self.features(self.stacks(case))
 
     def features(self, slices: dict[str, np.ndarray]) -> CaseFeatures:
         """Features of slices (N, height, width) by plane."""

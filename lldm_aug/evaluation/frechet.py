@@ -99,7 +99,7 @@ def projections(features: int, dimensions: int) -> np.ndarray:
 def _centred(x: np.ndarray) -> np.ndarray:
     """Rows whose scatter is the covariance: deviations from the mean over the root of N - 1, at most D of them."""
     deviations = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
-    return np.linalg.qr(deviations, mode="r") if len(x) > x.shape[1] else deviations
+    return np.asarray(np.linalg.qr(deviations, mode="r")) if len(x) > x.shape[1] else deviations
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lldm_aug.blending.leakage import find_leaks
+from lldm_aug.blending.leakage import Leak, find_leaks
 from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.data.patients import read_patients, relatives
 from lldm_aug.data.raw import RawDataset
@@ -12,6 +13,7 @@ from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.image_model import ImageDescription
+from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 
 FEWEST = 4
@@ -56,11 +58,9 @@ def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
     for case_id in sorted(case_ids):
         if len(usable) == 2 * n:
             break
-        mask = dataset.load_label(case_id).data
-        missing = [f"{name} not annotated" for name in partial.get(case_id, ())]
-        problems = missing or mask_problems(mask, dataset.schema, mask)  # as masks of kind real are judged
+        problems = mask_faults(dataset, case_id, partial)
         if problems:
-            unusable[case_id] = "; ".join(problems)
+            unusable[case_id] = problems
         else:
             usable.append(case_id)
     if len(usable) < FEWEST:
@@ -72,6 +72,48 @@ def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
     half = min(n, len(usable) // 2)
     fold = "all" if fold is None else fold
     return HeldOut(dataset, fold, tuple(usable[:half]), tuple(usable[half : 2 * half]), n, unusable)
+
+
+def mask_faults(dataset: RawDataset, case_id: str, partial: Mapping[str, tuple[str, ...]]) -> str:
+    """Why a real case cannot be compared with; nothing if it can.
+
+    Args:
+        dataset: the case's.
+        case_id: the case.
+        partial: structures that were not annotated, by case.
+    """
+    mask = dataset.load_label(case_id).data
+    missing = [f"{name} not annotated" for name in partial.get(case_id, ())]
+    return "; ".join(missing or mask_problems(mask, dataset.schema, mask))  # as masks of kind real are judged
+
+
+def seen_cases(
+    dataset: RawDataset,
+    case_ids: Iterable[str],
+    stages: tuple[StageProvenance, ...],
+    origins: Sequence[MaskOrigin] = (),
+) -> dict[str, str]:
+    """The cases that a stage or a mask has seen, by id, by their mask's hash or by patient, each with what saw it."""
+    found = {case_id: leaks_of(dataset, (case_id,), stages, origins) for case_id in case_ids}
+    return {case_id: "; ".join(map(str, leaks)) for case_id, leaks in found.items() if leaks}
+
+
+def leaks_of(
+    dataset: RawDataset,
+    cases: Sequence[str],
+    stages: tuple[StageProvenance, ...],
+    origins: Iterable[MaskOrigin] = (),
+) -> tuple[Leak, ...]:
+    """What has seen some cases of a data set, or other cases of their patients, by id or by their masks' hashes.
+
+    Raises:
+        DatasetError: when ``patients.json`` is no such file.
+    """
+    others = relatives(cases, read_patients(dataset.case_ids, dataset.folder))
+    known = {case_id: dataset.label_hash(case_id) for case_id in (*cases, *others) if case_id in dataset.case_ids}
+    provenance = GeneratorProvenance(hash="", stages=stages)
+    validation = {case_id: known.get(case_id) for case_id in (*cases, *others)}
+    return find_leaks(provenance, origins, dataset=dataset.name, validation=validation, relatives=others)
 
 
 def heldout_notes(heldout: HeldOut) -> list[str]:
@@ -95,12 +137,7 @@ def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str,
         LeakageError: names each stage and its cases.
     """
     dataset = heldout.dataset
-    cases = (*heldout.masks, *heldout.others)
-    others = relatives(cases, read_patients(dataset.case_ids, dataset.folder))
-    known = {case_id: dataset.label_hash(case_id) for case_id in (*cases, *others) if case_id in dataset.case_ids}
-    provenance = GeneratorProvenance(hash="", stages=stages)
-    validation = {case_id: known.get(case_id) for case_id in (*cases, *others)}
-    leaks = find_leaks(provenance, (), dataset=dataset.name, validation=validation, relatives=others)
+    leaks = leaks_of(dataset, (*heldout.masks, *heldout.others), stages)
     if leaks:
         raise LeakageError(
             f"{who} has seen held-out cases: {'; '.join(map(str, leaks))}",

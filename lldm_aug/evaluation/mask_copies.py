@@ -66,12 +66,12 @@ def copy_distances(
     candidates: Sequence[np.ndarray], training: Sequence[np.ndarray], spacing_mm: Spacing, schema: LabelSchema
 ) -> np.ndarray:
     """(N,) distance of each mask to the nearest training mask; see the module."""
-    theirs = [_cells(mask, spacing_mm, schema) for mask in training]
-    ours = (_cells(mask, spacing_mm, schema) for mask in candidates)
-    return np.array([min(_distance(one, other) for other in theirs) for one in ours])
+    theirs = [mask_cells(mask, spacing_mm, schema) for mask in training]
+    ours = (mask_cells(mask, spacing_mm, schema) for mask in candidates)
+    return np.array([min(cell_distance(one, other) for other in theirs) for one in ours])
 
 
-def _cells(mask: np.ndarray, spacing_mm: Spacing, schema: LabelSchema) -> np.ndarray:
+def mask_cells(mask: np.ndarray, spacing_mm: Spacing, schema: LabelSchema) -> np.ndarray:
     """(S, cells) volume in voxels of each structure in each cell around the centre of gravity."""
     structures = occupied(mask, schema)
     centred = structures[schema.value(LIVER) - 1] if LIVER in schema.names else structures.any(axis=0)
@@ -84,7 +84,8 @@ def _cells(mask: np.ndarray, spacing_mm: Spacing, schema: LabelSchema) -> np.nda
     return cells
 
 
-def _distance(one: np.ndarray, other: np.ndarray) -> float:
+def cell_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Distance of two masks from their `mask_cells`; see the module."""
     total = one.sum(axis=1) + other.sum(axis=1)
     shared = np.minimum(one, other).sum(axis=1)
     return float(1 - np.mean(2 * shared[total > 0] / total[total > 0])) if (total > 0).any() else 0.0

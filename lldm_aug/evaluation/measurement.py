@@ -13,7 +13,6 @@ from lldm_aug.evaluation.copies import thumbnail
 from lldm_aug.evaluation.faithfulness import RefereeScore, referee_score
 from lldm_aug.evaluation.feature_cache import CaseFeatures, FeatureCache, pooled
 from lldm_aug.evaluation.signal import liver_to_vessel
-from lldm_aug.evaluation.slices import slices_of
 from lldm_aug.evaluation.texture import parenchyma_texture
 from lldm_aug.labels import LabelSchema
 from lldm_aug.synthesis.referee import Referee
@@ -83,7 +82,7 @@ class Meter:
 
     def features(self, case: ConformedCase) -> CaseFeatures:
         """Features of its slices."""
-        return self.cache.features(slices_of(case))
+        return self.cache.of_case(case)
 
     def fingerprint(self, case: ConformedCase) -> Fingerprint:
         """What a copy of it would share."""

@@ -17,7 +17,7 @@ from lldm_aug.evaluation.weights_file import fill_body, read_weights_file
 from lldm_aug.io.hashing import sha256_file
 
 HEAD = ("conv_seg", "fc")
-DEPTHS = {
+DEPTHS: dict[tuple[tuple[int, ...], bool], int] = {
     ((1, 1, 1, 1), False): 10,
     ((2, 2, 2, 2), False): 18,
     ((3, 4, 6, 3), False): 34,
@@ -79,8 +79,8 @@ def _depth(tensors: Mapping[str, torch.Tensor], path: Path) -> int:
     counts = Counter(block.partition(".")[0] for block in blocks)
     key = tuple(counts[f"layer{level}"] for level in (1, 2, 3, 4))
     bottlenecks = any(name.endswith(".conv3.weight") for name in tensors)
-    depth = DEPTHS.get((key, bottlenecks))  # type: ignore[call-overload]
+    depth = DEPTHS.get((key, bottlenecks))
     if depth is None:
-        found = f"no MedicalNet: blocks {', '.join(map(str, key))} in its four levels"
-        raise CheckpointError(found, where=path, fix="give weights such as resnet_10.pth or resnet_50_23dataset.pth")
-    return int(depth)
+        what = f"no MedicalNet: blocks {', '.join(map(str, key))} in its four levels"
+        raise CheckpointError(what, where=path, fix="give weights such as resnet_10.pth or resnet_50_23dataset.pth")
+    return depth

@@ -16,8 +16,7 @@ import torch
 from torch import nn
 
 from lldm_aug.evaluation.features import Colour, SliceNetwork
-from lldm_aug.evaluation.inception import HALF, empty_inception
-from lldm_aug.evaluation.inception import HEAD as INCEPTION_HEAD
+from lldm_aug.evaluation.inception import HALF, HEAD, empty_inception
 from lldm_aug.evaluation.inception import SIDE as INCEPTION_SIDE
 from lldm_aug.evaluation.weights_file import fill_body, read_weights_file, torchvision_models
 from lldm_aug.io.hashing import sha256_file
@@ -39,15 +38,15 @@ def radimagenet(path: Path, device: torch.device | str = "cpu") -> SliceNetwork:
     """
     tensors = read_weights_file(path)
     if {"backbone.0.conv.weight", "Conv2d_1a_3x3.conv.weight"} & tensors.keys():
-        network, head, side, mean, std = empty_inception(), INCEPTION_HEAD, INCEPTION_SIDE, HALF, HALF
+        network, side, mean, std = empty_inception(), INCEPTION_SIDE, HALF, HALF
         named, kind = _named(tensors, network), "Inception v3"
     else:
-        network, head, side, mean, std = _empty_resnet(), ("fc",), SIDE, HALF, HALF
+        network, side, mean, std = _empty_resnet(), SIDE, HALF, HALF
         named, kind = _named(tensors, network), "ResNet50"
         if "conv1.bias" in named:
             named, mean, std = _without_biases(named), KERAS_MEAN, ONE
             _as_in_keras(network)
-    fill_body(network, named, head, path)
+    fill_body(network, named, HEAD, path)
     return SliceNetwork(network.to(device), f"{kind} (RadImageNet)", sha256_file(path), side, mean, std, device)
 
 
@@ -71,7 +70,7 @@ def _named(tensors: Mapping[str, torch.Tensor], network: nn.Module) -> Tensors:
 
 
 def _without_biases(tensors: Tensors) -> Tensors:
-    """Biases of convolutions, moved into the means of the normalisations that follow: what they do there is the same."""
+    """Biases of convolutions, moved into the means of the normalisations that follow, which does the same."""
     folded = dict(tensors)
     for key in [key for key in tensors if re.search(r"(conv\d|downsample\.0)\.bias$", key)]:
         norm = re.sub(r"conv(\d)\.bias$", r"bn\1", key).replace("downsample.0.bias", "downsample.1")

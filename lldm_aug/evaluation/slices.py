@@ -1,4 +1,4 @@
-"""2.5D: the slices of a volume, in three planes, that feature networks look at."""
+"""2.5D: the slices of a volume, in three planes, that feature networks look at; and the volume itself for 3D ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from lldm_aug.report.planes import PLANES, Plane
 
 SLICE_STEP = 4
 """Every fourth slice: neighbours tell hardly more, and a volume costs a quarter of a second."""
+
+VOLUME = "volume"
 
 
 def slices_of(case: ConformedCase) -> dict[str, np.ndarray]:
@@ -23,6 +25,12 @@ def slices_of(case: ConformedCase) -> dict[str, np.ndarray]:
             name = plane.name if len(grey) == 1 else f"{plane.name}, channel {number}"
             found[name] = np.stack([plane.slice(channel, i) for i in slice_positions(case.label, plane)])
     return found
+
+
+def volumes_of(case: ConformedCase) -> dict[str, np.ndarray]:
+    """The whole volume: (1, X, Y, Z) float32 in [0, 1] as in `slices_of`, called volume (and channel, if several)."""
+    grey = np.clip((case.scaled + 1) / 2, 0, 1).astype(np.float32)
+    return {VOLUME if len(grey) == 1 else f"{VOLUME}, channel {n}": channel[None] for n, channel in enumerate(grey)}
 
 
 def slice_positions(label: np.ndarray, plane: Plane) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import nn
 
@@ -9,9 +11,15 @@ from lldm_aug.config.schema import MaskAutoencoderSettings
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.layers import Factors
 
+LEAST_STRENGTH = 0.05
+"""Standard deviations below count as this: a structure that hardly any mask has is not blown up further."""
+
 
 class MaskAutoencoder(nn.Module):
     """Depth fields (see `lldm_aug.masks.distance.depths`) to latent moments, and latents to depth fields.
+
+    Fields of thin or rare structures hardly vary from one place to another. In the latent all structures vary as much,
+    or a model of latents would learn the organs alone.
 
     Args:
         structures: channels S of the fields.
@@ -22,15 +30,25 @@ class MaskAutoencoder(nn.Module):
     def __init__(self, structures: int, compression: Factors, settings: MaskAutoencoderSettings) -> None:
         super().__init__()
         self.net = Autoencoder(structures, 0, compression, settings)
+        self.strength: torch.Tensor
+        self.register_buffer("strength", torch.ones(structures, 1, 1, 1))
+
+    def start(self, fields: Callable[[], Iterable[torch.Tensor]]) -> None:
+        """Measures how much the fields (S, X, Y, Z) of each structure vary, and starts as the best linear code."""
+        sums = [(f.numel() / len(f), f.sum((1, 2, 3)).double(), (f**2).sum((1, 2, 3)).double()) for f in fields()]
+        count, total, square = (sum(column) for column in zip(*sums, strict=True))
+        variance = square / count - (total / count) ** 2
+        self.strength.copy_(variance.sqrt().clamp(min=LEAST_STRENGTH).float()[:, None, None, None])
+        self.net.start_linear(f / self.strength for f in fields())
 
     def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation (B, L, X / cx, Y / cy, Z / cz) of the latent of (B, S, X, Y, Z) fields."""
-        return self.net.encode(fields)
+        return self.net.encode(fields / self.strength)
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         """Fields (B, S, X, Y, Z); beyond [-1, 1] they mean nothing more."""
         fields, _ = self.net.decode(latent, latent.new_empty(0))  # a head that sees no mask, and no exact zeros
-        return fields
+        return fields * self.strength
 
     def forward(self, fields: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """One pass for training: reconstruction, latent mean and standard deviation."""

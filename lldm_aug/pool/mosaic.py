@@ -15,8 +15,8 @@ NUM_ROWS = 5
 
 
 def pool_rows(pool: Path) -> list[MosaicRow]:
-    """The first cases of a pool, first channel, in canonical axes."""
-    return [_row(pool, case) for case in list(read_cases(pool).values())[:NUM_ROWS]]
+    """The first cases of a pool."""
+    return [case_row(pool, case, f"synthetic: {case.case_id}") for case in list(read_cases(pool).values())[:NUM_ROWS]]
 
 
 def draw_pool(pool: Path) -> Path | None:
@@ -31,13 +31,14 @@ def draw_pool(pool: Path) -> Path | None:
     return pool / MOSAIC_FILE
 
 
-def _row(pool: Path, case: PoolCase) -> MosaicRow:
-    image_name = min(name for name in case.files if name.startswith("images/"))
-    label_name = next(name for name in case.files if name.startswith("labels/"))
+def case_row(pool: Path, case: PoolCase, caption: str) -> MosaicRow:
+    """A case of the pool, or one that its gate rejected: first channel, in canonical axes."""
+    image_name = min(name for name in case.files if "images/" in name)
+    label_name = next(name for name in case.files if "labels/" in name)
     image, label = read_image(pool / image_name), read_label(pool / label_name)
     return MosaicRow(
         to_canonical(image.data, image.grid),
         to_canonical(label.data, label.grid),
         canonical_grid(image.grid).spacing_mm,
-        f"synthetic: {case.case_id}",
+        caption,
     )

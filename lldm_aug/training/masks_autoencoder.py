@@ -41,7 +41,7 @@ class MasksAutoencoderStage:
         self.compression = compression
         self.module = MaskAutoencoder(len(cases.schema.names), compression, config.masks.autoencoder)
         self.case_ids = cases.case_ids
-        self.module.net.start_linear(fields.load(case_id) for case_id in spread(cases.case_ids, MEASURED_CASES))
+        self.module.start(lambda: map(fields.load, spread(cases.case_ids, MEASURED_CASES)))
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""

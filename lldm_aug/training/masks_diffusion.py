@@ -43,7 +43,7 @@ class MasksDiffusionStage:
         self.cases, self.config, self.first, self.latents = cases, config, first, latents
         self.compression = compression
         self.settings: Settings = config.train.masks_diffusion
-        self.objective = make_objective(config.objective)
+        self.objective = make_objective(config.masks.objective)
         self.module = build_denoiser(config.masks.autoencoder.latents, config.masks.denoiser)
         self.case_ids = copy_names(cases, config)
 
@@ -68,7 +68,7 @@ class MasksDiffusionStage:
             reach_mm=masks.reach_mm,
             autoencoder=masks.autoencoder,
             denoiser=masks.denoiser,
-            objective=self.config.objective,
+            objective=masks.objective,
             sampling=masks.sampling,
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,

@@ -40,6 +40,8 @@ LATENT: dict[str, Any] = {"autoencoder": True, "denoiser": True, "objective": Tr
 """Sections of the settings that decide a model of latents."""
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
+_EARLIER = {"objective.shift": 1.0}
+"""Settings that runs of earlier versions do not name, and what these versions did."""
 
 
 log = logging.getLogger(__name__)
@@ -192,7 +194,7 @@ def _begin(name: str, config: Config, cases: CaseSet, folder: Path, processes: i
     if initial is not None:
         binding["initial"] = initial.hash
     if path.exists() and ((folder / "export").is_dir() or any((folder / "checkpoints").glob("step_*"))):
-        before = _read_binding(path)
+        before = {**{k: v for k, v in _EARLIER.items() if k in binding}, **_read_binding(path)}
         keys = sorted({*before, *binding})
         changed = [f"{k} {before.get(k)} -> {binding.get(k)}" for k in keys if before.get(k) != binding.get(k)]
         if changed:
@@ -231,7 +233,7 @@ def _binding(name: str, config: Config) -> dict[str, Any]:
         "autoencoder": {"autoencoder": True},
         "segmenter": {"segmenter": True},
         "masks_autoencoder": {"masks": True},
-        "masks_diffusion": {"masks": True, "objective": True},
+        "masks_diffusion": {"masks": True},
         "baseline_gan": {"baselines": {"gan", "texture"}},
         "baseline_pixel": {"baselines": {"pixel", "texture"}, "objective": True},
         "baseline_latent": {"baselines": {"texture"}, **LATENT},

@@ -1,0 +1,1 @@
+"""How well one mask agrees with another: overlap, surfaces, centre lines and lesions."""

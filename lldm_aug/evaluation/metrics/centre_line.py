@@ -1,0 +1,32 @@
+"""Whether the course of thin structures such as vessels is found."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import find_objects
+
+
+def cl_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Centre-line Dice of two boolean (X, Y, Z) structures (Shit et al., CVPR 2021, arXiv 2003.07311).
+
+    Harmonic mean of the share of the prediction's skeleton that lies in the truth, and of the truth's skeleton that
+    lies in the prediction. Both empty gives NaN, only one empty 0.
+    """
+    if not prediction.any() or not truth.any():
+        return float("nan") if prediction.any() == truth.any() else 0.0
+    (box,) = find_objects((prediction | truth).astype(np.uint8))
+    found, true = prediction[box], truth[box]
+    precision, recall = _share_inside(centre_line(found), true), _share_inside(centre_line(true), found)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def centre_line(structure: np.ndarray) -> np.ndarray:
+    """Skeleton of a boolean (X, Y, Z) structure, one voxel thin (Lee et al., CVGIP 1994)."""
+    from skimage.morphology import skeletonize
+
+    skeleton: np.ndarray = skeletonize(np.ascontiguousarray(structure)) > 0
+    return skeleton
+
+
+def _share_inside(line: np.ndarray, structure: np.ndarray) -> float:
+    return np.count_nonzero(line & structure) / np.count_nonzero(line)

@@ -1,0 +1,104 @@
+"""Every figure of one predicted case, structure by structure; what is empty is said, not left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+from pydantic import Field
+
+from lldm_aug.evaluation.dice import dice
+from lldm_aug.evaluation.metrics.centre_line import cl_dice
+from lldm_aug.evaluation.metrics.lesions import ANY_SIZE, SIZES_MM, Detection, detect
+from lldm_aug.evaluation.metrics.surface import surface_agreement
+from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.limits import LESIONS, VESSELS
+from lldm_aug.record import Record
+
+METRICS = ("dice", "nsd", "hd95_mm", "cl_dice", "lesion_recall", "lesion_precision", "lesion_f1")
+"""In the order of tables; of all but ``hd95_mm`` more is better."""
+LESS_IS_BETTER = frozenset({"hd95_mm"})
+UNKNOWN = "not annotated"
+
+
+class StructureScore(Record):
+    """One structure of one case.
+
+    Args:
+        structure: its name.
+        empty: ``truth``, ``prediction`` or ``both``: what lacks the structure; ``not annotated`` if the truth does not
+            tell; nothing if both have it.
+        metrics: figures by name, all of `METRICS`; None where one is not defined (both empty) or not asked for (centre
+            lines of what is no vessel, lesions of what is no tumour).
+        lesions: counts by size class of a tumour: lesions, found, finds, right ones.
+    """
+
+    structure: str
+    empty: str
+    metrics: dict[str, float | None]
+    lesions: dict[str, tuple[int, int, int, int]] = Field(default_factory=dict)
+
+
+def score_case(
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    schema: LabelSchema,
+    spacing_mm: tuple[float, float, float],
+    tolerance_mm: float,
+    unknown: Collection[str] = (),
+) -> tuple[StructureScore, ...]:
+    """Scores of all structures of a schema.
+
+    Args:
+        prediction: (X, Y, Z) integers.
+        truth: (X, Y, Z) integers; voxels of the ignore label count nowhere.
+        schema: what the integers mean.
+        spacing_mm: voxel size.
+        tolerance_mm: of the normalised surface Dice.
+        unknown: structures that are not annotated in this case.
+    """
+    if schema.ignore is not None:
+        counted = truth != schema.ignore
+        prediction, truth = prediction * counted, truth * counted
+    overlaps = dice(prediction, truth, schema)
+    return tuple(
+        StructureScore(structure=name, empty=UNKNOWN, metrics=dict.fromkeys(METRICS))
+        if name in unknown
+        else _score(name, prediction == value, truth == value, spacing_mm, tolerance_mm, overlaps[name])
+        for name, value in schema.values.items()
+    )
+
+
+def _score(
+    name: str,
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    tolerance_mm: float,
+    overlap: float,
+) -> StructureScore:
+    surfaces = surface_agreement(prediction, truth, spacing_mm, tolerance_mm)
+    counts = detect(prediction, truth, spacing_mm) if name in LESIONS else {}
+    whole = counts.get(ANY_SIZE, Detection())
+    figures = {
+        "dice": overlap,
+        "nsd": surfaces.nsd,
+        "hd95_mm": surfaces.hd95_mm,
+        "cl_dice": cl_dice(prediction, truth) if name in VESSELS else math.nan,
+        "lesion_recall": whole.recall,
+        "lesion_precision": whole.precision,
+        "lesion_f1": whole.f1,
+    }
+    has = (bool(truth.any()), bool(prediction.any()))
+    empty = {(True, True): "", (True, False): "prediction", (False, True): "truth", (False, False): "both"}[has]
+    return StructureScore(
+        structure=name,
+        empty=empty,
+        metrics={metric: None if math.isnan(value) else value for metric, value in figures.items()},
+        lesions={
+            size: (counts[size].true, counts[size].found, counts[size].predicted, counts[size].right)
+            for size in (ANY_SIZE, *SIZES_MM)
+            if counts
+        },
+    )
