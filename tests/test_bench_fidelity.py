@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from pools import write_dataset
+from test_segmenter import segmenter_config
 from tiny import STAGE, copy_without, tiny_config
 
 from lldm_aug.baselines.bench.budget import open_budget, settle, with_steps
 from lldm_aug.baselines.bench.distances import Distances
 from lldm_aug.baselines.bench.methods import METHODS
-from lldm_aug.baselines.bench.report import COLUMNS
+from lldm_aug.baselines.bench.tables import COLUMNS
 from lldm_aug.cli import main
 from lldm_aug.config.load import resolved_yaml
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import IncompatibleResume
+from lldm_aug.training.run import train
 from lldm_aug.training.timing import trained_seconds, trained_steps
 
 TIME = "0.004"
@@ -64,6 +66,7 @@ def test_the_table_has_every_method_and_the_floor(report: Path) -> None:
     assert tuple(table["ours"]) == COLUMNS
     assert float(table["ours"]["ours / this FID"]) == 1
     assert float(table["real"]["FID over floor"]) == 1
+    assert table["ours"]["Dice over real"] == ""  # no referee
     for name in METHODS:
         assert float(table[name]["FID"]) == pytest.approx(
             float(table["ours"]["FID"]) / float(table[name]["ours / this FID"])
@@ -85,7 +88,7 @@ def test_training_counts_the_autoencoder_wherever_there_is_one(report: Path) -> 
 
 def test_results_are_machine_readable_and_say_what_was_compared(report: Path, heldout: Path) -> None:
     results = json.loads((report / "results.json").read_text())
-    assert {table["name"] for table in results["tables"]} == {"fidelity", "training"}
+    assert {table["name"] for table in results["tables"]} == {"fidelity", "distances", "training"}
     assert len({*results["heldout"]["masks"], *results["heldout"]["others"]}) == 4
     assert "minutes on one machine" in " ".join(results["notes"])
     assert (report / "mosaic.png").stat().st_size > 1000
@@ -119,6 +122,28 @@ def test_a_finished_run_is_taken_as_it_is(report: Path, dataset: RawDataset, hel
     assert lines(out)["ours"]["FID"] == lines(report)["ours"]["FID"]
 
 
+def test_a_referee_judges_every_method_and_the_real_cases(
+    report: Path, dataset: RawDataset, heldout: Path, tmp_path: Path
+) -> None:
+    train("segmenter", segmenter_config(steps=2), dataset, 0, tmp_path / "judge")
+    referee = ["--referee", str(tmp_path / "judge"), "--model", str(report / "run"), "--baselines", "gan"]
+    done = bench(dataset, heldout, tmp_path / "x", *referee, "--minutes", TIME)
+    assert done.exit_code == 0, done.output
+    assert "Dice of the referee" in done.stdout
+    with (tmp_path / "x" / "faithfulness.csv").open() as stream:
+        found = {line["structure"]: line for line in csv.DictReader(stream)}
+    assert list(found) == list(dataset.schema.names)
+    assert all(0 <= float(line[name]) <= 1 for line in found.values() for name in ("ours", "gan", "real") if line[name])
+
+
+def test_a_referee_that_saw_held_out_cases_is_refused(dataset: RawDataset, heldout: Path, tmp_path: Path) -> None:
+    cases = RawDataset(heldout)
+    train("segmenter", segmenter_config(steps=1), cases, "all", tmp_path / "judge")
+    done = bench(dataset, heldout, tmp_path / "x", "--referee", str(tmp_path / "judge"))
+    assert "the referee has seen held-out cases" in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_run_of_other_cases_is_refused(report: Path, dataset: RawDataset, heldout: Path, tmp_path: Path) -> None:
     data = ["--data", str(dataset.folder), "--fold", "1", "--heldout", str(heldout)]
     done = CliRunner().invoke(
@@ -146,6 +171,7 @@ def test_dry_run_writes_nothing(dataset: RawDataset, heldout: Path, settings: Pa
     done = bench(dataset, heldout, tmp_path / "x", "--config", str(settings), "--minutes", "3", "--dry-run")
     assert done.exit_code == 0, done.output
     assert "ours, gan, pixel, latent" in done.stdout
+    assert "faithfulness was not measured" in done.stderr
     assert "3.0 minutes" in done.stdout
     assert not (tmp_path / "x").exists()
 
@@ -171,10 +197,19 @@ def features(shift: float, seed: int) -> list[dict[str, np.ndarray]]:
     return [{plane: rng.normal(shift, 1, (30, 6)) for plane in ("axial", "coronal")} for _ in range(8)]
 
 
-def test_distances_grow_with_the_shift_and_know_their_error() -> None:
-    near, far = (Distances.between(features(shift, 0), features(0, 1)) for shift in (0, 1))
-    for figure in ("fid", "fid_plain", "kid"):
-        assert getattr(far, figure).value > 5 * abs(getattr(near, figure).value)
-    assert abs(near.kid.value) < 4 * near.kid.error
-    assert 0 < far.fid.error < far.fid.value
-    assert far.fid_plain.value == pytest.approx(6, rel=0.3)  # of unit Gaussians that lie 1 apart in 6 dimensions
+def test_distances_grow_with_the_shift_and_lie_in_their_intervals() -> None:
+    sets = {"ours": features(0.3, 0), "far": features(1, 2), "real": features(0, 3)}
+    distances = Distances.between(sets, features(0, 1), 0)
+    for measure in ("FID", "KID"):
+        near, far = (distances.of(measure, name) for name in ("ours", "far"))
+        assert near.low < near.value < near.high < far.low
+        ratio = distances.ours_over(measure, "far")
+        assert ratio.value == pytest.approx(near.value / far.value)
+        assert ratio.low < ratio.value < ratio.high < 1
+    assert distances.of("FID plain", "far").value == pytest.approx(6, rel=0.3)  # unit Gaussians 1 apart in 6 dimensions
+
+
+def test_a_set_beside_itself_has_ratios_of_one() -> None:
+    distances = Distances.between({"ours": features(1, 0), "real": features(1, 0)}, features(0, 1), 0)
+    for ratio in (distances.ours_over("FID", "ours"), distances.over_floor("KID", "ours")):
+        assert (ratio.value, ratio.low, ratio.high) == pytest.approx((1, 1, 1))

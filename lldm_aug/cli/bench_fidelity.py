@@ -32,6 +32,7 @@ NAMES = ("gan", "pixel", "latent")
     "--heldout", metavar="DATASET", default=None, help="Data set of held-out cases; the fold's own if left out."
 )
 @click.option("--model", type=EXISTING_FOLDER, default=None, help="Finished run of ours; trained here if left out.")
+@click.option("--referee", type=EXISTING_FOLDER, default=None, help="Segmenter, or nnU-Net model, for faithfulness.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Of training for each method.")
 @click.option("--autoencoder-share", "share", type=click.FloatRange(0.05, 0.9), default=0.3, help="Of the minutes.")
 @click.option(
@@ -48,6 +49,7 @@ def fidelity(
     fold: int | str,
     heldout: str | None,
     model: Path | None,
+    referee: Path | None,
     minutes: float | None,
     share: float,
     names: tuple[str, ...],
@@ -75,41 +77,47 @@ def fidelity(
         heldout=heldout,
         n=n,
         model=model,
+        referee=referee,
         minutes=minutes,
         autoencoder_share=share,
         config=config,
         overrides=overrides,
         methods=names,
         seed=seed,
+        device=_device(),
     )
     _announce(plan)
     if dry_run:
         return
     results = _run(plan, out)
-    _show(results, out)
+    _show(results, plan.terms, out)
 
 
 def _run(plan: FidelityBench, out: Path) -> FidelityBenchResults:
-    import torch
-
     from lldm_aug.baselines.bench.report import write_report
-    from lldm_aug.baselines.bench.run import Comparison, count_steps
+    from lldm_aug.baselines.bench.run import FEATURES, Comparison, count_steps
     from lldm_aug.baselines.bench.train import count_training, train_methods
-    from lldm_aug.evaluation.features import EfficientNetLite0
     from lldm_aug.evaluation.machine import describe_machine
+    from lldm_aug.evaluation.networks import OWN_WEIGHTS, NetworkChoice
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = EfficientNetLite0(device)
+    cache = NetworkChoice(OWN_WEIGHTS).open(out / FEATURES, _device())  # at once: a package may be missing
     with progress_bar("training", total=count_training(plan)) as update:
         run = train_methods(plan, out, update)
     with progress_bar("comparing", total=count_steps(plan)) as update:
-        compared = Comparison(plan, out, run, network, device, update).compare()
-    return write_report(plan, compared, network, describe_machine(device), out, run)
+        compared = Comparison(plan, out, run, cache, _device(), update).compare()
+    return write_report(plan, compared, cache.network, describe_machine(_device()), out, run)
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _announce(plan: FidelityBench) -> None:
     heldout = plan.heldout
-    click.echo(f"training   {plan.dataset.name}, fold {plan.fold}: {', '.join(m.name for m in plan.methods)}")
+    click.echo(f"training   {plan.dataset.name}, fold {plan.fold}: {plan.training_cases} cases")
+    click.echo(f"methods    {', '.join(method.name for method in plan.methods)}")
     click.echo(f"held out   {heldout.dataset.name}: masks of {len(heldout.masks)}, {len(heldout.others)} others")
     time = "the settings' steps" if plan.seconds is None else f"{plan.seconds / 60:.1f} minutes"
     click.echo(f"each       {time}")
@@ -117,12 +125,16 @@ def _announce(plan: FidelityBench) -> None:
         click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
 
 
-def _show(results: FidelityBenchResults, out: Path) -> None:
+def _show(results: FidelityBenchResults, terms: str, out: Path) -> None:
     from lldm_aug.baselines.bench.report import REPORT_FILE
     from lldm_aug.report.table import shown
 
-    table = results.tables[0]
-    widths = [max(len(c), 8) for c in table.columns]
-    for row in (table.columns, *(tuple(map(shown, row)) for row in table.rows)):
-        click.echo("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
+    for table in results.tables:
+        if table.name in ("fidelity", "faithfulness"):
+            click.echo(f"\n{click.style(table.title, bold=True)}")
+            cells = [table.columns, *(tuple(map(shown, row)) for row in table.rows)]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            for row in cells:
+                click.echo("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
+    click.echo(f"\n{terms}")
     click.echo(out / REPORT_FILE)

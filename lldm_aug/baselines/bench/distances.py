@@ -1,72 +1,70 @@
-"""FID and KID of a set of cases to another, as means over planes, with the spread over cases."""
+"""How far each method's images lie from real ones, over the floor and beside ours, as means over planes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.evaluation.bootstrap import Interval, interval, resamples
 from lldm_aug.evaluation.feature_cache import CaseFeatures
-from lldm_aug.evaluation.frechet import Moments, dimensions_for, fid, projected_fid
-from lldm_aug.evaluation.kid import KernelSums, jackknife_error
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A distance.
-
-    Args:
-        value: mean over planes.
-        error: standard error, by leaving out each case of both sets; NaN where it was not computed.
-    """
-
-    value: float
-    error: float = float("nan")
+from lldm_aug.evaluation.fidelity.resampled import MEASURES, RESAMPLES, centred, over, resampled
 
 
 @dataclass(frozen=True)
 class Distances:
-    """How far one set lies from another.
+    """Of several sets to the same reference.
 
     Args:
-        fid: in random subspaces in which covariances have full rank (see `lldm_aug.evaluation.frechet`).
-        fid_plain: of all features, as papers print it.
-        kid: see `lldm_aug.evaluation.kid`.
+        names: of the sets, ours first and the floor last.
+        found: by measure, distances (1 + R, sets) and those of resamples around them.
     """
 
-    fid: Figure
-    fid_plain: Figure
-    kid: Figure
+    names: tuple[str, ...]
+    found: dict[str, np.ndarray]
 
     @classmethod
-    def between(cls, x: Sequence[CaseFeatures], y: Sequence[CaseFeatures]) -> Distances:
-        """Of two sets of as many cases."""
-        planes = sorted(y[0])
-        pairs = [([case[plane] for case in x], [case[plane] for case in y]) for plane in planes]
-        kernels = [KernelSums.of(a, b) for a, b in pairs]
-        moments = [_moments(a, b) for a, b in pairs]
-        counts = np.ones(len(x), dtype=int)
+    def between(
+        cls, sets: Mapping[str, Sequence[CaseFeatures]], reference: Sequence[CaseFeatures], seed: int
+    ) -> Distances:
+        """Of sets whose cases have the same masks, number by number: they are resampled together.
 
-        def kid(taken: np.ndarray) -> float:
-            return float(np.mean([sums.resampled(taken, taken) for sums in kernels]))
+        Args:
+            sets: features by name, ours first and the floor last.
+            reference: of the cases to compare with.
+            seed: of the resamples.
+        """
+        draws = [
+            (*[masks] * len(sets), others)
+            for masks, others in resamples((len(next(iter(sets.values()))), len(reference)), RESAMPLES, seed)
+        ]
+        every = (*sets.values(), reference)
+        found = {}
+        for measure in MEASURES:
+            planes = [
+                resampled(measure, [[case[plane] for case in cases] for cases in every], draws)
+                for plane in sorted(reference[0])
+            ]
+            found[measure] = centred(np.mean(planes, axis=0))
+        return cls(tuple(sets), found)
 
-        def frechet(taken: np.ndarray) -> float:
-            return float(np.mean([projected_fid(a, b, taken, taken) for a, b in moments]))
+    def of(self, measure: str, name: str) -> Interval:
+        """A set's distance."""
+        return _told(self._column(measure, name))
 
-        plain = float(np.mean([fid(np.concatenate(a), np.concatenate(b)) for a, b in pairs]))
-        return cls(_figure(frechet, counts), Figure(plain), _figure(kid, counts))
+    def over_floor(self, measure: str, name: str) -> Interval:
+        """The same as a multiple of the floor."""
+        return _told(over(self._column(measure, name), self._column(measure, self.names[-1])))
+
+    def ours_over(self, measure: str, name: str) -> Interval:
+        """Our distance as a multiple of a set's."""
+        return _told(over(self._column(measure, self.names[0]), self._column(measure, name)))
+
+    def _column(self, measure: str, name: str) -> np.ndarray:
+        column: np.ndarray = self.found[measure][:, self.names.index(name)]
+        return column
 
 
-def _moments(a: list[np.ndarray], b: list[np.ndarray]) -> tuple[Moments, Moments]:
-    dimensions = dimensions_for(min(sum(map(len, cases)) for cases in (a, b)), a[0].shape[1])
-    return Moments.of(a, dimensions), Moments.of(b, dimensions)
-
-
-def _figure(distance: Callable[[np.ndarray], float], counts: np.ndarray) -> Figure:
-    leaving_out = []
-    for i in range(len(counts)):
-        fewer = counts.copy()
-        fewer[i] = 0
-        leaving_out.append(distance(fewer))
-    return Figure(distance(counts), jackknife_error(leaving_out))
+def _told(values: np.ndarray) -> Interval:
+    return interval(float(values[0]), values[1:])
