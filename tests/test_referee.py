@@ -82,8 +82,9 @@ def model(planned: Project) -> Path:
     with at_work(planned.root):
         plans = {**json.loads((planned.preprocessed / "nnUNetPlans.json").read_text()), "continue_training": False}
         description = json.loads((planned.preprocessed / "dataset.json").read_text())
+        torch.manual_seed(0)
         trainer = nnUNetTrainer(plans, CONFIGURATION, 0, description, torch.device("cpu"))
-        trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 1, 40, 1
+        trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 1, 100, 1
         trainer.run_training()
         trainer.perform_actual_validation(save_probabilities=False)
         return Path(trainer.output_folder).parent
