@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,22 +46,26 @@ def variables(root: Path) -> dict[str, str]:
     return {**folders, "nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1", "nnUNet_compile": "0"}
 
 
+@contextmanager
+def at_work(root: Path, **more: str) -> Iterator[None]:
+    """The environment of the project, for as long as the context lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (variables(root) | more).items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="session")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Raw data, plans, preprocessed cases of 3d_fullres with a cut network, the split, and a pool."""
     root = tmp_path_factory.mktemp("nnunet")
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         (root / name).mkdir()
     pools.write_dataset(root / "nnUNet_raw" / NAME, cases=6)
     pool = pools.write_pool(root / "pool", cases=5)
-    before = dict(os.environ)
-    os.environ.update(variables(root), nnUNet_n_proc_DA="1")  # planning takes no 0
-    try:
+    with at_work(root, nnUNet_n_proc_DA="1"):  # planning takes no 0
         plan_and_preprocess(root)
-        yield Project(root, pool)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    return Project(root, pool)
 
 
 def plan_and_preprocess(root: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pools
 import pytest
 import torch
-from nnunet_project import CONFIGURATION, NAME, Project, cut, keys, make, preprocess, record
+from nnunet_project import CONFIGURATION, NAME, Project, at_work, cut, keys, make, preprocess, record
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from lldm_aug.doctor import discover_folder
@@ -38,8 +38,9 @@ def modes(planned: Project) -> Iterator[Project]:
     plans["configurations"][LOWRES] = {"inherits_from": CONFIGURATION, **half, **names}
     plans["configurations"][CASCADE] = {"inherits_from": CONFIGURATION, "previous_stage": LOWRES}
     path.write_text(json.dumps(plans))
-    for configuration in (FLAT, LOWRES):
-        preprocess(planned.preprocessed, planned.root / "nnUNet_raw" / NAME, configuration)
+    with at_work(planned.root):
+        for configuration in (FLAT, LOWRES):
+            preprocess(planned.preprocessed, planned.root / "nnUNet_raw" / NAME, configuration)
     yield planned
     path.write_text(before)
 

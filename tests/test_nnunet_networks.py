@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from nnunet_project import CONFIGURATION, NAME, Project
+from nnunet_project import CONFIGURATION, NAME, Project, at_work
 
 from lldm_aug.cli import main
 from lldm_aug.doctor import discover_folder
@@ -59,7 +59,8 @@ def wide(planned: Project) -> Iterator[Project]:
     plans["configurations"][WIDE]["architecture"] = architecture
     path.write_text(json.dumps(plans))
     shutil.rmtree(planned.preprocessed / "lldm_aug", ignore_errors=True)
-    prepare("700", planned.pool, CONFIGURATION, fold=0, name="set")
+    with at_work(planned.root):
+        prepare("700", planned.pool, CONFIGURATION, fold=0, name="set")
     yield planned
     path.write_text(before)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pools
 import pytest
-from nnunet_project import CONFIGURATION, NAME, Project, keys, make, record
+from nnunet_project import CONFIGURATION, NAME, Project, at_work, keys, make, record
 
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume, LeakageError, PoolError
 from nnunet_integration.dataset import is_synthetic
@@ -24,8 +24,9 @@ from nnunet_integration.target import Target
 def ready(planned: Project) -> Project:
     """The project with the pool prepared for folds 0 and all."""
     shutil.rmtree(planned.preprocessed / "lldm_aug", ignore_errors=True)
-    for fold in (0, "all"):
-        prepare("700", planned.pool, CONFIGURATION, fold=fold, name="set")
+    with at_work(planned.root):
+        for fold in (0, "all"):
+            prepare("700", planned.pool, CONFIGURATION, fold=fold, name="set")
     return planned
 
 

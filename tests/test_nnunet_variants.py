@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from nnunet_project import CONFIGURATION, Project, keys, make, record
+from nnunet_project import CONFIGURATION, Project, at_work, keys, make, record
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
@@ -48,7 +48,8 @@ def stock_trainers() -> list[str]:
 @pytest.fixture(scope="module")
 def ready(planned: Project) -> Project:
     """The project with the pool prepared."""
-    prepare("700", planned.pool, CONFIGURATION, fold=0, name="variants")
+    with at_work(planned.root):
+        prepare("700", planned.pool, CONFIGURATION, fold=0, name="variants")
     return planned
 
 

@@ -10,7 +10,7 @@ import click
 import pytest
 import torch
 
-from lldm_aug.cli import main
+from lldm_aug.cli import CONTEXT, main
 from lldm_aug.config.load import load_config
 from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import compression_for
@@ -75,10 +75,10 @@ def test_commands_in_the_header_parse(preset: str, tmp_path: Path, monkeypatch: 
         command: click.Command = main
         while isinstance(command, click.Group):
             name, *words = words
-            found = command.get_command(click.Context(command), name)
+            found = command.get_command(None, name)
             assert found is not None, name
             command = found
-        given = command.make_context(command.name, words).params
+        given = command.make_context(command.name, words, parent=click.Context(main, **CONTEXT)).params
         assert given.get("config") in (None, preset)
 
 

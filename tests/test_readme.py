@@ -14,7 +14,7 @@ import click
 import pools
 import pytest
 
-from lldm_aug.cli import main
+from lldm_aug.cli import CONTEXT, main
 from lldm_aug.config.load import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def context(words, folder):
         name, *words = words
         command = command.get_command(None, name)
         assert command is not None, f"no command {name}"
-    return command.make_context(name, words)
+    return command.make_context(name, words, parent=click.Context(main, **CONTEXT))
 
 
 def test_there_is_something_to_check():

@@ -1,14 +1,13 @@
 """Referees: a segmenter wherever it lies, on any grid; a model that nnU-Net trained; and what is refused."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from nnunet_project import CONFIGURATION, NAME, Project, variables
+from nnunet_project import CONFIGURATION, NAME, Project, at_work
 from pools import DATASET_JSON, GRID, blob_case
 from test_segmenter import segmenter_config
 from tiny import tiny_dataset
@@ -80,19 +79,15 @@ def model(planned: Project) -> Path:
     """Fold 0 of the tiny nnU-Net project, really trained for a moment and validated."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    before = dict(os.environ)
-    os.environ.update(variables(planned.root))
-    try:
+    with at_work(planned.root):
         plans = {**json.loads((planned.preprocessed / "nnUNetPlans.json").read_text()), "continue_training": False}
         description = json.loads((planned.preprocessed / "dataset.json").read_text())
+        torch.manual_seed(0)
         trainer = nnUNetTrainer(plans, CONFIGURATION, 0, description, torch.device("cpu"))
-        trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 1, 40, 1
+        trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 1, 100, 1
         trainer.run_training()
         trainer.perform_actual_validation(save_probabilities=False)
-        yield Path(trainer.output_folder).parent
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+        return Path(trainer.output_folder).parent
 
 
 @pytest.fixture

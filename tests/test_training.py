@@ -193,6 +193,14 @@ def test_cached_latents_are_normalised(run: Path) -> None:
     assert (draws.std(dim=(0, 2, 3, 4)) - 1).abs().max() < 0.05
 
 
+# Accelerate's --cpu starts one process; torchrun behind --multi_gpu starts two, on CPUs if the variable says so.
+TWO_PROCESSES = (
+    "accelerate.commands.launch",
+    *("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0"),
+    *("-m", "lldm_aug"),
+)
+
+
 def command(dataset: RawDataset, out: Path, config: Path, *launcher: str) -> list[str]:
     """The command line that trains an autoencoder."""
     start = [sys.executable, "-m", *(launcher or ("lldm_aug",))]
@@ -226,10 +234,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(run: Path, dataset: RawDatas
 def test_two_processes_train_the_same_network_as_one(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(resolved_yaml(tiny_config()))
-    # Accelerate's --cpu starts one process; torchrun behind --multi_gpu starts two, on CPUs if the variable says so.
-    options = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0")
-    launcher = ("accelerate.commands.launch", *options, "-m", "lldm_aug")
-    line = command(dataset, tmp_path / "x", config, *launcher)
+    line = command(dataset, tmp_path / "x", config, *TWO_PROCESSES)
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -24,6 +24,13 @@ MASK_STAGES = {
 }
 
 
+BASELINES = {
+    "gan": {"channels": (8, 16), "code_channels": 2, "code_critic": 8, "norm_groups": 4},
+    "pixel": {"denoiser": {"channels": (16, 16), "attention": (False, False), "head_channels": 16}},
+}
+BASELINE_STAGES = ("baseline_gan", "baseline_pixel", "baseline_latent")
+
+
 def tiny_config(**stage: object) -> Config:
     """Settings of a generator on 16 x 16 x 12 voxels; ``stage`` changes all stages."""
     return Config.model_validate(
@@ -32,7 +39,8 @@ def tiny_config(**stage: object) -> Config:
             "autoencoder": {"channels": (16, 16), "head_channels": 8, "compression": (4, 4, 2)},
             "denoiser": {"channels": (16, 16), "attention": (False, False), "mask_channels": 8, "head_channels": 16},
             "sampling": {"steps": 2},
-            "train": dict.fromkeys(STAGES, STAGE | stage),
+            "baselines": BASELINES,
+            "train": dict.fromkeys((*STAGES, *BASELINE_STAGES), STAGE | stage),
         }
     )
 

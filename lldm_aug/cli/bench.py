@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lldm_aug.cli.bench_fidelity import fidelity
 from lldm_aug.cli.options import EXISTING_FOLDER, FOLD, NEW_FOLDER, dry_run_option, fold_option, seed_option
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def bench() -> None:
-    """Measure a generator on held-out cases, or what blending costs."""
+    """Measure a generator on held-out cases, compare it with baselines, or measure what blending costs."""
+
+
+bench.add_command(fidelity)
 
 
 @bench.command()

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from lldm_aug.training.initial import Initial
 
 STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet", "masks")
+BASELINES = ("baseline_gan", "baseline_pixel", "baseline_latent")
 ALL = "all"
 ALL_STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet")
 """What ``all`` trains; the segmenter first, since it chooses the weights of the last stage."""
 
 
 @click.command(no_args_is_help=True)
-@click.argument("stage", type=click.Choice((*STAGES, ALL)))
+@click.argument("stage", type=click.Choice((*STAGES, *BASELINES, ALL)))
 @click.option("--data", required=True, metavar="DATASET", help="Folder, or 700 / Dataset700 in $nnUNet_raw.")
 @click.option("--fold", type=FOLD, help="Fold of nnU-Net's split: only its training cases are read.")
 @click.option("--folds", type=FOLDS, help="Instead of one: several, each into OUT/fold_N.")
@@ -61,7 +62,8 @@ def train(
     Run the same command again to go on after an interruption. After the last stage OUT/generator holds the generator.
     Two stages stand alone and come at any time before controlnet, whose generator then carries what they made:
     segmenter, which judges images, and masks, which draws new masks. STAGE all trains segmenter, autoencoder, diffusion
-    and controlnet, one after the other.
+    and controlnet, one after the other. The stages baseline_... are what generators are compared with (see bench
+    fidelity); baseline_latent builds on the autoencoder.
 
     \b
     Examples:

@@ -37,6 +37,15 @@ def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Con
 def load_model(model: type[Model], source: str | Path | None, overrides: Sequence[str] = ()) -> Model:
     """As `load_config`, for any pydantic model."""
     document = Parsed({}) if source is None else _read_layers(_locate(source, Path()), ())
+    return _validated(model, document, overrides)
+
+
+def with_overrides(settings: Model, overrides: Sequence[str]) -> Model:
+    """Settings with ``a.b=c`` each, in order; errors as `load_config`."""
+    return _validated(type(settings), Parsed(settings.model_dump(mode="json")), overrides)
+
+
+def _validated(model: type[Model], document: Parsed, overrides: Sequence[str]) -> Model:
     for text in overrides:
         document = merge(document, parse_override(text))
     try:

@@ -240,6 +240,55 @@ class MaskSettings(Section):
         return self
 
 
+class GanSettings(Section):
+    """The GAN that generators are compared with: a 3D alpha-GAN told the mask (arXiv 1908.02498).
+
+    Args:
+        channels: widths of the levels of all three convolutional networks, finest first; each halves the grid.
+        code_channels: numbers per cell of the code, which lies on the coarsest grid.
+        code_critic: width of the network that judges codes.
+        norm_groups: groups of the group normalisation; the critics have none.
+    """
+
+    channels: Widths = (24, 48, 96, 128)
+    code_channels: Annotated[int, Field(ge=1, le=256)] = 8
+    code_critic: Annotated[int, Field(ge=4, le=4096)] = 256
+    norm_groups: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _groups(self) -> GanSettings:
+        _check_groups(self.channels, self.norm_groups)
+        return self
+
+
+class PixelSettings(Section):
+    """Diffusion of voxels with the mask concatenated that generators are compared with (arXiv 2305.18453).
+
+    Args:
+        patch: voxels along the finest axis that become channels before the U-Net; 1 is the plain U-Net of the paper.
+        denoiser: sizes of the U-Net.
+        sampling: how it is sampled; the grain of an image needs more steps than a latent.
+    """
+
+    patch: Literal[1, 2, 4] = 2
+    denoiser: DenoiserSettings = DenoiserSettings(channels=(32, 64, 96, 96), attention=(False, False, False, True))
+    sampling: SamplingSettings = SamplingSettings(steps=16)
+
+
+class BaselineSettings(Section):
+    """What generators are compared with. The third baseline, latent diffusion without a ControlNet, has their sizes.
+
+    Args:
+        gan: sizes of the GAN.
+        pixel: sizes of the diffusion model of voxels.
+        texture: whether what their samples lack is measured and put back, as for the generator.
+    """
+
+    gan: GanSettings = GanSettings()
+    pixel: PixelSettings = PixelSettings()
+    texture: bool = True
+
+
 class StageSettings(Section):
     """Optimisation of one stage.
 
@@ -358,6 +407,39 @@ class MasksDiffusionStage(StageSettings):
     batch_size: PositiveInt = 8
 
 
+class GanStage(StageSettings):
+    """Training of the GAN: in each step the critics take a turn, then encoder and generator.
+
+    Args:
+        critic_rate: learning rate of the critics, as a multiple (arXiv 1706.08500).
+        momentum: first beta of AdamW; the second is 0.99.
+        reconstruction_weight: weight of the error of images that are encoded and made again.
+        penalty_weight: weight of the gradient penalty (R1, arXiv 1801.04406).
+    """
+
+    clip_norm: PositiveFloat = 10.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    critic_rate: PositiveFloat = 2.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    reconstruction_weight: Annotated[float, Field(ge=0)] = 10.0
+    penalty_weight: Annotated[float, Field(ge=0)] = 0.01
+
+
+class ConcatenatedStage(StageSettings):
+    """Training of a diffusion model that the mask is concatenated to.
+
+    Args:
+        drop_mask: share of samples whose mask is withheld whole (for guidance).
+        drop_structure: share of structures whose mask is withheld (for partial labels).
+        structure_weight: extra weight of places with a label, shared evenly between the structures.
+    """
+
+    learning_rate: PositiveFloat = 1e-3
+    drop_mask: Share = 0.1
+    drop_structure: Share = 0.1
+    structure_weight: Annotated[float, Field(ge=0)] = 0.5
+
+
 class TrainSettings(Section):
     """The stages."""
 
@@ -368,6 +450,9 @@ class TrainSettings(Section):
     segmenter: SegmenterStage = SegmenterStage()
     masks_autoencoder: MasksAutoencoderStage = MasksAutoencoderStage()
     masks_diffusion: MasksDiffusionStage = MasksDiffusionStage()
+    baseline_gan: GanStage = GanStage()
+    baseline_pixel: ConcatenatedStage = ConcatenatedStage()
+    baseline_latent: ConcatenatedStage = ConcatenatedStage()
 
 
 class Config(Section):
@@ -386,10 +471,12 @@ class Config(Section):
     objective: ObjectiveSettings = ObjectiveSettings()
     sampling: SamplingSettings = SamplingSettings()
     masks: MaskSettings = MaskSettings()
+    baselines: BaselineSettings = BaselineSettings()
     train: TrainSettings = TrainSettings()
 
     @model_validator(mode="after")
     def _solver_fits(self) -> Config:
         check_sampling(self.objective, self.sampling)
         check_sampling(self.masks.objective, self.masks.sampling)
+        check_sampling(self.objective, self.baselines.pixel.sampling)
         return self

@@ -29,6 +29,10 @@ class Objective(ABC):
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy latents and the targets at these network times."""
 
+    @abstractmethod
+    def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """What a prediction takes the clean latents (B, ...) for."""
+
     def error(self, prediction: torch.Tensor, target: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Squared error of each number in (B, ...)."""
         return (prediction - target) ** 2
@@ -53,6 +57,10 @@ class RectifiedFlow(Objective):
         t = (times / TIME_SCALE).view(-1, *[1] * (clean.ndim - 1))
         return (1 - t) * clean + t * noise, noise - clean
 
+    def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Where the velocity comes from."""
+        return noisy - (times / TIME_SCALE).view(-1, *[1] * (noisy.ndim - 1)) * prediction
+
 
 class CleanPrediction(RectifiedFlow):
     """The same paths, target x_0: latents with many channels are learnt in a fraction of the steps (arXiv 2511.13720).
@@ -64,6 +72,10 @@ class CleanPrediction(RectifiedFlow):
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy and clean latents."""
         return super().corrupt(clean, noise, times)[0], clean
+
+    def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The prediction itself."""
+        return prediction
 
     def error(self, prediction: torch.Tensor, target: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Squared error of the velocity; bounded, since it is infinite at t = 0."""
@@ -84,8 +96,16 @@ class NoisePrediction(Objective):
 
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy latents and their noise."""
-        alpha = self.alphas_cumprod.to(clean)[times.long()].view(-1, *[1] * (clean.ndim - 1))
+        alpha = self._alpha(clean, times)
         return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, noise
+
+    def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Without the predicted noise."""
+        alpha = self._alpha(noisy, times)
+        return (noisy - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
+
+    def _alpha(self, like: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        return self.alphas_cumprod.to(like)[times.long()].view(-1, *[1] * (like.ndim - 1))
 
 
 BETA_RANGE = (0.0015, 0.0195)

@@ -8,7 +8,7 @@ from pathlib import Path
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold
-from lldm_aug.evaluation.heldout import HeldOut, check_kind, choose_heldout, refuse_seen
+from lldm_aug.evaluation.heldout import HeldOut, check_kind, choose_heldout, heldout_notes, refuse_seen
 from lldm_aug.evaluation.training_cases import find_training
 from lldm_aug.models.description import Description, read_description
 from lldm_aug.models.mask_description import read_mask_description
@@ -86,7 +86,7 @@ def plan_bench(
     check_kind(dataset, description)
     heldout = choose_heldout(dataset, fold, n)
     refuse_seen(heldout, description.stages, "the generator", folder)
-    notes = _heldout_notes(heldout)
+    notes = heldout_notes(heldout)
     seen, training_cases, missing = find_training(description.stages, training)
     own = folder / SEGMENTER
     if referee is None and own.is_dir():
@@ -117,16 +117,3 @@ def _learned(kind: str | None, heldout: HeldOut, description: Description, model
     if request.model is not None:
         refuse_seen(heldout, read_mask_description(request.model).stages, "the mask model", request.model)
     return request
-
-
-def _heldout_notes(heldout: HeldOut) -> list[str]:
-    notes = []
-    if len(heldout.masks) < heldout.asked:
-        notes.append(
-            f"fewer than {2 * heldout.asked} held-out cases: they were split into halves of {len(heldout.masks)}, "
-            f"and n is {len(heldout.masks)} instead of {heldout.asked}"
-        )
-    if heldout.unusable:
-        listed = "; ".join(f"{case_id} ({why})" for case_id, why in heldout.unusable.items())
-        notes.append(f"held-out cases left out for their masks: {listed}")
-    return notes

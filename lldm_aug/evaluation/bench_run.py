@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,11 @@ from lldm_aug.evaluation.feature_cache import CaseFeatures, FeatureCache
 from lldm_aug.evaluation.features import FeatureNetwork
 from lldm_aug.evaluation.heldout import refuse_seen
 from lldm_aug.evaluation.measurement import Fingerprint, Measurement, Meter
-from lldm_aug.io.atomic import append_json_line, read_json_lines
+from lldm_aug.evaluation.timed_pool import TimedPool
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
-from lldm_aug.pool.writer import case_name, open_pool
 from lldm_aug.synthesis.case import make_case
-from lldm_aug.synthesis.generate import generate, missing_indices
 from lldm_aug.synthesis.plan import describe_pool
 from lldm_aug.synthesis.referee import Referee, check_referee, load_referee
 
@@ -101,7 +98,8 @@ def run_bench(
         IncompatibleResume: when the folder was begun with other settings.
     """
     n = len(plan.heldout.masks)
-    _generate(plan, out, generator, progress)
+    pool = _pool(plan, out, generator.hash)
+    pool.fill(generator, plan.masks.source(plan.description), lambda number: progress(number, "generating"))
     meter = Meter(plan.description.labels, FeatureCache(out / FEATURES, network), referee)
     sets = _measure_sets(plan, out, generator, meter, progress)
     others, training = [], []
@@ -117,26 +115,12 @@ def run_bench(
         learned = run_learned(
             plan, plan.learned, out, generator, meter, lambda number, note: progress(done + number, note)
         )
-    return Measured(*sets, others, training, _seconds(out, plan), learned)
+    return Measured(*sets, others, training, pool.seconds, learned)
 
 
-def _generate(plan: BenchPlan, out: Path, generator: Generator, progress: Progress) -> None:
-    pool, n = out / POOL, len(plan.heldout.masks)
-    open_pool(pool, describe_pool(plan.description, generator.hash, plan.masks, plan.seed, plan.sampling))
-    todo = missing_indices(pool, n, plan.seed)
-    start = time.perf_counter()
-    made = generate(generator, plan.masks.source(plan.description), pool, plan.seed, todo, plan.sampling)
-    for number, case in enumerate(made, n - len(todo) + 1):
-        now = time.perf_counter()
-        append_json_line(out / SECONDS_FILE, {"case": case.case_id, "seconds": now - start})
-        start = now
-        progress(number, "generating")
-
-
-def _seconds(out: Path, plan: BenchPlan) -> list[float]:
-    by_case = {line["case"]: float(line["seconds"]) for line in read_json_lines(out / SECONDS_FILE)}
-    names = [case_name(plan.seed, index) for index in range(len(plan.heldout.masks))]
-    return [by_case[name] for name in names if name in by_case]
+def _pool(plan: BenchPlan, out: Path, generator_hash: str) -> TimedPool:
+    info = describe_pool(plan.description, generator_hash, plan.masks, plan.seed, plan.sampling)
+    return TimedPool(out / POOL, out / SECONDS_FILE, info, plan.seed, len(plan.heldout.masks))
 
 
 def _measure_sets(

@@ -15,7 +15,7 @@ from lldm_aug.geometry import Grid
 from lldm_aug.volume import Volume
 
 if TYPE_CHECKING:
-    from lldm_aug.models.description import Description
+    from lldm_aug.models.image_model import ImageDescription
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class View:
     limit: float
 
     @classmethod
-    def of(cls, description: Description) -> View:
+    def of(cls, description: ImageDescription) -> View:
         """That of a generator."""
         intensity = description.intensity
         scale = intensity.scales[0] if len(intensity.scales) == 1 else None
@@ -76,12 +76,12 @@ class View:
         return ConformedCase(case.case_id, raw, scale.apply(raw, self.limit), label, frame.grid)
 
 
-def conform(case: Case, description: Description) -> ConformedCase:
+def conform(case: Case, description: ImageDescription) -> ConformedCase:
     """A case in a generator's view."""
     return View.of(description).conform(case)
 
 
-def conform_to(case: Case, real: ConformedCase, description: Description) -> ConformedCase:
+def conform_to(case: Case, real: ConformedCase, description: ImageDescription) -> ConformedCase:
     """A synthetic case in the field of view of the real case whose mask it was made for.
 
     The label is the one that the generator was given, not its copy that was brought to the pool's grid and back.

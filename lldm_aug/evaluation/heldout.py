@@ -12,7 +12,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError
 from lldm_aug.masks.validity import mask_problems
-from lldm_aug.models.description import Description
+from lldm_aug.models.image_model import ImageDescription
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 
@@ -116,6 +116,20 @@ def leaks_of(
     return find_leaks(provenance, origins, dataset=dataset.name, validation=validation, relatives=others)
 
 
+def heldout_notes(heldout: HeldOut) -> list[str]:
+    """What a reader has to know of the choice, in words."""
+    notes = []
+    if len(heldout.masks) < heldout.asked:
+        notes.append(
+            f"fewer than {2 * heldout.asked} held-out cases: they were split into halves of {len(heldout.masks)}, "
+            f"and n is {len(heldout.masks)} instead of {heldout.asked}"
+        )
+    if heldout.unusable:
+        listed = "; ".join(f"{case_id} ({why})" for case_id, why in heldout.unusable.items())
+        notes.append(f"held-out cases left out for their masks: {listed}")
+    return notes
+
+
 def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str, where: object) -> None:
     """Makes sure that nothing which is judged, or judges, has seen a held-out case, by its id or its mask's hash.
 
@@ -132,7 +146,7 @@ def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str,
         )
 
 
-def check_kind(dataset: RawDataset, description: Description) -> None:
+def check_kind(dataset: RawDataset, description: ImageDescription) -> None:
     """Raises LabelError or DatasetError when a data set's structures or channels are not the generator's."""
     schema = description.labels
     if dataset.schema != schema:

@@ -58,9 +58,10 @@ class MaskControl(nn.Module):
         return down, middle
 
 
-def build_denoiser(latent_channels: int, settings: DenoiserSettings) -> DiffusionModelUNet:
-    """MONAI's 3D diffusion U-Net, unconditional but for what a ControlNet adds."""
-    return DiffusionModelUNet(in_channels=latent_channels, out_channels=latent_channels, **_shared(settings))
+def build_denoiser(latent_channels: int, settings: DenoiserSettings, concatenated: int = 0) -> DiffusionModelUNet:
+    """MONAI's 3D diffusion U-Net, unconditional but for what a ControlNet adds, or for channels concatenated."""
+    inside = latent_channels + concatenated
+    return DiffusionModelUNet(in_channels=inside, out_channels=latent_channels, **_shared(settings))
 
 
 def copy_encoder(denoiser: DiffusionModelUNet, control: MaskControl) -> None:

@@ -3,54 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from lldm_aug.config.schema import (
     AutoencoderSettings,
     DenoiserSettings,
-    IntensitySettings,
     ObjectiveSettings,
-    SamplingSettings,
     check_sampling,
 )
-from lldm_aug.data.intensity import IntensityModel
 from lldm_aug.data.signal import RealSignal
 from lldm_aug.models.config_file import read_config
-from lldm_aug.models.latent_description import LatentDescription
-from lldm_aug.models.texture import Grain
-from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.models.image_model import ImageDescription
 
 
-class Description(LatentDescription):
+class Description(ImageDescription):
     """A generator without its weights.
 
     Args:
-        intensity: how intensities are scaled, and back.
-        scaling: the settings behind that; older generators do not say, and are taken to have had the default ones.
         autoencoder: sizes of the autoencoder.
         denoiser: sizes of the diffusion U-Net and the ControlNet.
         objective: what the denoiser predicts.
-        sampling: how it is sampled unless told otherwise.
         latent_mean: mean of each latent channel over the training cases.
         latent_std: standard deviation likewise; latents are normalised channel by channel.
-        texture: what samples for the masks of some training cases lack; put back into generated images.
         real_signal: what the training cases look like, by which the gate judges; unknown to older generators.
-        stages: what each stage saw; a generator without a history is refused.
     """
 
-    intensity: IntensityModel
-    scaling: IntensitySettings = IntensitySettings()
     autoencoder: AutoencoderSettings
     denoiser: DenoiserSettings
     objective: ObjectiveSettings
-    sampling: SamplingSettings
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
-    texture: tuple[Grain, ...] = ()
     real_signal: RealSignal | None = None
-    stages: Annotated[tuple[StageProvenance, ...], Field(min_length=1)]
 
     @model_validator(mode="before")
     @classmethod
@@ -79,11 +64,6 @@ class Description(LatentDescription):
             raise ValueError(f"shape {self.shape} does not suit compression {self.compression}")
         check_sampling(self.objective, self.sampling)
         return self
-
-    @property
-    def num_channels(self) -> int:
-        """Image channels."""
-        return len(self.dataset_json["channel_names"])
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

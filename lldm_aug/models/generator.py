@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.diffusion.guidance import guided
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.io.weights import check_sums, load_weights
@@ -136,17 +137,10 @@ class Generator:
         sampling: SamplingSettings,
         rng: torch.Generator | None = None,
     ) -> torch.Tensor:
-        """Normalised latents for conditions; classifier-free guidance (arXiv 2207.12598) on the mask if asked for."""
+        """Normalised latents for conditions, guided if asked for."""
         embedding = self.network.control.embed(condition)
         withheld = self.network.control.embed(torch.zeros_like(condition)) if sampling.guidance != 1 else None
-
-        def predict(latent: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-            if withheld is None:
-                return self.network.step(latent, time, embedding)
-            both = self.network.step(latent.repeat(2, 1, 1, 1, 1), time.repeat(2), torch.cat([withheld, embedding]))
-            without, with_mask = both.chunk(2)
-            return without + sampling.guidance * (with_mask - without)
-
+        predict = guided(self.network.step, embedding, withheld, sampling.guidance)
         return sample(predict, noise, self.description.objective, sampling, rng)
 
     def denormalise(self, latent: torch.Tensor) -> torch.Tensor:

@@ -14,8 +14,7 @@ from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.masks.source import MaskSource
-from lldm_aug.models.description import Description
-from lldm_aug.models.generator import Generator
+from lldm_aug.models.image_model import ImageDescription, ImageModel
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
 
@@ -42,7 +41,7 @@ class SyntheticCase:
 
 
 def make_case(
-    generator: Generator, source: MaskSource, run_seed: int, index: int, sampling: SamplingSettings
+    generator: ImageModel, source: MaskSource, run_seed: int, index: int, sampling: SamplingSettings
 ) -> SyntheticCase:
     """Draws a mask, generates an image for it, and brings both to the mask's own spacing and orientation.
 
@@ -70,7 +69,7 @@ def make_case(
 
 
 def _generate(
-    generator: Generator, label: np.ndarray, unknown: tuple[str, ...], seed: int, sampling: SamplingSettings
+    generator: ImageModel, label: np.ndarray, unknown: tuple[str, ...], seed: int, sampling: SamplingSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scaled image (C, X, Y, Z) and foreground logit (1, X, Y, Z) on the generator's grid."""
     noise = torch.randn(1, *generator.description.latent_shape, generator=torch_rng(seed, "noise"))
@@ -82,7 +81,7 @@ def _generate(
     return scaled[0].float().cpu().numpy(), logit.float().cpu().numpy()
 
 
-def _grain(description: Description, label: np.ndarray, seed: int) -> np.ndarray:
+def _grain(description: ImageDescription, label: np.ndarray, seed: int) -> np.ndarray:
     """The texture that samples lack, as strong as in one of the training cases; see `lldm_aug.models.texture`."""
     if not description.texture:
         return np.zeros(1, dtype=np.float32)

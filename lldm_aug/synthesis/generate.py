@@ -9,7 +9,7 @@ from pathlib import Path
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.errors import ConfigError, PoolError
 from lldm_aug.masks.source import MaskSource
-from lldm_aug.models.generator import Generator
+from lldm_aug.models.image_model import ImageModel
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_manifest
 from lldm_aug.pool.rejected import read_rejected
 from lldm_aug.pool.retired import RETIRED_FILE, read_retired
@@ -42,7 +42,7 @@ def unmade_indices(pool: Path, seed: int, num_parts: int = 1, part_id: int = 0) 
 
 
 def generate(
-    generator: Generator,
+    generator: ImageModel,
     source: MaskSource,
     pool: Path,
     seed: int,
@@ -53,7 +53,7 @@ def generate(
     """Makes cases and adds each to the pool, or to those that the gate rejected; yields their records.
 
     Args:
-        generator: a loaded generator.
+        generator: a loaded generator, or another model of images.
         source: of masks.
         pool: an opened pool (see `open_pool`).
         seed: of the run.

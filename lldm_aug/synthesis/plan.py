@@ -22,6 +22,7 @@ from lldm_aug.masks.reduced import ReducedMasks
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.models.description import Description
+from lldm_aug.models.image_model import ImageDescription
 from lldm_aug.models.mask_description import mask_model_folder, read_mask_description
 from lldm_aug.phantom.dataset import PHANTOM_VERSION
 from lldm_aug.pool.manifest import PoolInfo
@@ -53,7 +54,7 @@ class MaskRequest:
     model: Path | None = None
     left_out: tuple[str, ...] = ()
 
-    def schema(self, description: Description) -> LabelSchema:
+    def schema(self, description: ImageDescription) -> LabelSchema:
         """The structures of the masks as a pool has them; those that the generator has besides are unknown to it.
 
         Raises:
@@ -81,7 +82,7 @@ class MaskRequest:
             )
         return whole
 
-    def source(self, description: Description, device: torch.device | str = "cpu") -> MaskSource:
+    def source(self, description: ImageDescription, device: torch.device | str = "cpu") -> MaskSource:
         """The source itself, for a generator; learned masks are drawn on a device."""
         source = make_mask_source(
             self.kind,
@@ -223,7 +224,7 @@ def make_gate(description: Description, masks: MaskRequest, referee: Path, devic
 
 
 def describe_pool(
-    description: Description,
+    description: ImageDescription,
     generator_hash: str,
     masks: MaskRequest,
     seed: int,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lldm_aug import __version__
-from lldm_aug.config.schema import Config, SamplingSettings
+from lldm_aug.config.schema import Config
 from lldm_aug.config.schema import ControlNetStage as Settings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.card import model_card
@@ -20,8 +20,7 @@ from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.mask_description import read_mask_description
 from lldm_aug.models.segmenter import read_segmenter_description
-from lldm_aug.seeds import torch_rng
-from lldm_aug.training.cases import CaseSet, PreparedCase
+from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import BestWeights, Score
 from lldm_aug.training.diffusion import network_facts, noised_latents
 from lldm_aug.training.dropout import kept_structures
@@ -33,7 +32,7 @@ from lldm_aug.training.losses import latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder, write_samples
 from lldm_aug.training.signal import measure_cases
-from lldm_aug.training.texture import MOST_CASES, measure_texture
+from lldm_aug.training.texture import MOST_CASES, measure_texture, samples_of
 
 NAME = "controlnet"
 PARTS = ("segmenter", "masks")
@@ -120,22 +119,9 @@ class ControlNetStage:
     def _with_texture(self, most: int = MOST_CASES) -> Generator:
         """The generator with the texture that its samples for so many training masks lack now: they are smoother."""
         known = [grain.correlation for grain in self.generator.description.texture]
-        texture = measure_texture(self.cases, self._sample, known, most)
+        show = samples_of(self.generator, self.cases, self.config.seed, self.name)
+        texture = measure_texture(self.cases, show, known, most)
         return replace(self.generator, description=self.generator.description.model_copy(update={"texture": texture}))
-
-    def _sample(self, case_id: str, case: PreparedCase) -> torch.Tensor:
-        rng = torch_rng(self.config.seed, self.name, "texture", case_id)
-        noise = torch.randn(1, *self.generator.description.latent_shape, generator=rng)
-        unknown = self.cases.record.unknown.get(case_id, ())
-        return self.generator.image(case.label[None], noise, self._quick_sampling, unknown=unknown)[0][0]
-
-    @property
-    def _quick_sampling(self) -> SamplingSettings:
-        """As images will be sampled, but never in a thousand steps."""
-        sampling, quick = self.config.sampling, SamplingSettings()
-        if sampling.solver != "ddpm":
-            return sampling
-        return sampling.model_copy(update={"solver": quick.solver, "steps": quick.steps})
 
     def _description(self) -> Description:
         record = self.cases.record

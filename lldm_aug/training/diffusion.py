@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -78,8 +79,15 @@ def network_facts(config: Config) -> dict[str, object]:
     }
 
 
+class Clean(Protocol):
+    """What is to be learnt: latents, or images themselves."""
+
+    def draw(self, case_id: str, generator: torch.Generator) -> torch.Tensor:
+        """A draw (L, x, y, z) of a case."""
+
+
 def noised_latents(
-    latents: LatentCache, objective: Objective, rows: list[Row], seed: int, stage: str, device: torch.device
+    latents: Clean, objective: Objective, rows: list[Row], seed: int, stage: str, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Noisy latents, network times and targets of some rows; each row has random numbers of its own."""
     clean, noise, times = [], [], []

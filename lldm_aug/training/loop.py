@@ -21,13 +21,13 @@ from lldm_aug.training.checkpoint import load_checkpoint, save_checkpoint
 from lldm_aug.training.choice import BestWeights, forget_lines_after
 from lldm_aug.training.ema import Ema
 from lldm_aug.training.order import Row, batch_rows
-from lldm_aug.training.stage import ScoredStage, Stage
+from lldm_aug.training.stage import GameStage, ScoredStage, Stage, Turn
 
 MAX_BAD_STEPS = 10
 OnStep = Callable[[int, dict[str, float]], None]
 
 
-def train_stage(stage: Stage, accelerator: Accelerator, folder: Path, seed: int, on_step: OnStep) -> None:
+def train_stage(stage: Stage | GameStage, accelerator: Accelerator, folder: Path, seed: int, on_step: OnStep) -> None:
     """Trains a stage to its last step, from its newest checkpoint if there is one, and exports it.
 
     What is exported are averaged weights: those that scored best of a `ScoredStage`, else the last.
@@ -48,60 +48,111 @@ def train_stage(stage: Stage, accelerator: Accelerator, folder: Path, seed: int,
         _Run(stage, accelerator, folder, seed, on_step, request).go()
 
 
+def time_steps(stage: Stage | GameStage, accelerator: Accelerator, seed: int, count: int) -> list[float]:
+    """Seconds of each of the first steps of a stage, which is of no use afterwards; nothing is written."""
+    run = _Run(stage, accelerator, Path(), seed, lambda step, figures: None, StopRequest())
+    run.begin()
+    seconds = []
+    for step in range(count):
+        began = time.perf_counter()
+        run.step(step)
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
 @dataclass
 class _Run:
-    stage: Stage
+    stage: Stage | GameStage
     accelerator: Accelerator
     folder: Path
     seed: int
     on_step: OnStep
     request: StopRequest
 
-    def go(self) -> None:
+    def begin(self) -> int:
+        """Networks and optimiser on the device, as the newest checkpoint has them; returns its step."""
         stage, settings = self.stage, self.stage.settings
         _check_batch(settings, self.accelerator)
         stage.module.to(self.accelerator.device)
-        trainable = [p for p in stage.module.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        groups = [
+            {"params": [p for p in turn.part.parameters() if p.requires_grad], "rate": turn.rate, "betas": turn.betas}
+            for turn in self._turns()
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.ema = Ema(stage.module, settings.ema_decay)
         self.best = BestWeights(self.folder)
         start = load_checkpoint(self.folder / "checkpoints", stage.module, self.ema, optimizer)
-        self._forget_after(start)
-        self.model, self.optimizer = self.accelerator.prepare(stage.module, optimizer)
+        if isinstance(stage, GameStage):  # its parts take turns, for which there is no wrapper: see _average_gradients
+            self.model, self.optimizer = stage.module, self.accelerator.prepare(optimizer)
+        else:
+            self.model, self.optimizer = self.accelerator.prepare(stage.module, optimizer)
         self.bad_steps = 0
-        for step in range(start, settings.steps):
+        return start
+
+    def go(self) -> None:
+        """Trains and exports."""
+        start, steps = self.begin(), self.stage.settings.steps
+        self._forget_after(start)
+        for step in range(start, steps):
             began = time.perf_counter()
-            figures = self._step(step)
+            figures = self.step(step)
             self._record(step + 1, {**figures, "seconds": time.perf_counter() - began})
             if self._stopped():
                 if self.accelerator.is_main_process:
                     self._save(step + 1)
                 raise Interrupted.by(self.request.signal, step + 1, self.folder)
-        self._finish(settings.steps)
+        self._finish(steps)
 
-    def _step(self, step: int) -> dict[str, float]:
-        settings, accelerator = self.stage.settings, self.accelerator
-        rate = learning_rate(settings, step)
+    def step(self, step: int) -> dict[str, float]:
+        """One step: an update of the network, or of each part of a game in turn."""
+        rate = learning_rate(self.stage.settings, step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         parts = self._parts(step)
         totals: dict[str, float] = {}
-        for i, rows in enumerate(parts):
-            last = i == len(parts) - 1
-            with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
-                loss, figures = self.stage.loss(self.model, rows, accelerator.device)
-                accelerator.backward(loss / len(parts))
-            for name, value in {"loss": loss.item(), **figures}.items():
-                totals[name] = totals.get(name, 0.0) + value / len(parts)
-        norm = float(accelerator.clip_grad_norm_(self.model.parameters(), settings.clip_norm))
-        if math.isfinite(norm):  # a loss that is not finite makes the norm so on every process
+        norms = [self._update(turn, parts, totals) for turn in self._turns()]
+        if all(map(math.isfinite, norms)):  # a loss that is not finite makes the norm so on every process
             self.bad_steps = 0
-            self.optimizer.step()
             self.ema.update(self.stage.module, step)
         else:
             self._count_bad_step(step)
+        return {**totals, "gradient_norm": norms[-1], "learning_rate": rate}
+
+    def _turns(self) -> tuple[Turn, ...]:
+        stage = self.stage
+        if isinstance(stage, GameStage):
+            return stage.turns
+        return (Turn(stage.module, lambda rows, device: stage.loss(self.model, rows, device)),)
+
+    def _update(self, turn: Turn, parts: list[list[Row]], totals: dict[str, float]) -> float:
+        """One update, unless its gradient is not finite; adds figures to the totals, returns the gradient's norm."""
+        accelerator, game = self.accelerator, isinstance(self.stage, GameStage)
+        if game:
+            self.stage.module.requires_grad_(False)
+            turn.part.requires_grad_(True)
+        for i, rows in enumerate(parts):
+            last = i == len(parts) - 1
+            with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
+                with accelerator.autocast() if game else contextlib.nullcontext():  # a prepared model does so itself
+                    loss, figures = turn.loss(rows, accelerator.device)
+                accelerator.backward(loss / len(parts))
+            for name, value in {"loss": loss.item(), **figures}.items():
+                totals[name] = totals.get(name, 0.0) + value / len(parts)
+        if game:
+            self._average_gradients(turn.part)
+        part = turn.part if game else self.model
+        norm = float(accelerator.clip_grad_norm_(part.parameters(), self.stage.settings.clip_norm))
+        if math.isfinite(norm):
+            self.optimizer.step()  # of what has a gradient: this turn's part
         self.optimizer.zero_grad()
-        return {**totals, "gradient_norm": norm, "learning_rate": rate}
+        return norm
+
+    def _average_gradients(self, part: torch.nn.Module) -> None:
+        """Over processes."""
+        if self.accelerator.num_processes > 1:
+            for parameter in part.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.copy_(self.accelerator.reduce(parameter.grad, reduction="mean"))
 
     def _parts(self, step: int) -> list[list[Row]]:
         """This process's rows of the step's batch, in the parts that are accumulated."""

@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     from lldm_aug.training.initial import Initial
     from lldm_aug.training.latents import LatentCache
     from lldm_aug.training.loop import OnStep
-    from lldm_aug.training.stage import Stage
+    from lldm_aug.training.stage import GameStage, Stage
 
 STAGES = ("autoencoder", "diffusion", "controlnet")
 """Of a generator; each builds on the one before."""
+BASELINES = ("baseline_gan", "baseline_pixel", "baseline_latent")
+"""What generators are compared with; the last builds on the autoencoder of the same folder."""
 PASSES = {"masks": ("masks_autoencoder", "masks_diffusion")}
 """Commands that train several networks, one after the other."""
+LATENT: dict[str, Any] = {"autoencoder": True, "denoiser": True, "objective": True}
+"""Sections of the settings that decide a model of latents."""
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
 _EARLIER = {"objective.shift": 1.0}
@@ -59,8 +63,8 @@ def train(
     """Trains one stage of a generator, or goes on with it.
 
     Args:
-        name: one of `STAGES`, each of which builds on the one before in the same folder; or ``segmenter`` or ``masks``,
-            which build on none.
+        name: one of `STAGES`, each of which builds on the one before in the same folder; or ``segmenter``, ``masks`` or
+            one of `BASELINES`.
         config: all settings; those shared with earlier stages must be the same.
         dataset: real cases.
         fold: only this fold's training cases are ever read.
@@ -86,6 +90,17 @@ def train(
         _train(part, config, dataset, fold, out, labelled, initial, log_with, _counting_on(on_step, done))
         done += getattr(config.train, part).steps
     return _result(name, out)
+
+
+def time_stage(name: str, config: Config, dataset: RawDataset, fold: Fold, out: Path, count: int) -> list[float]:
+    """Seconds of each of the first steps of a stage, of which nothing is kept; arguments and errors as `train`."""
+    from lldm_aug.training.loop import time_steps
+
+    accelerator = _accelerator(config, (), _folder(name, out))
+    cases = prepare_cases(dataset, fold, config, out / "cases")
+    config = _resolved(config, cases)
+    stage = _make_stage(name, config, dataset, cases, out, accelerator, None)
+    return time_steps(stage, accelerator, config.seed, count)
 
 
 def number_of_steps(name: str, config: Config) -> int:
@@ -219,14 +234,19 @@ def _read_binding(path: Path) -> dict[str, Any]:
 
 def _binding(name: str, config: Config) -> dict[str, Any]:
     """The settings that decide a stage's result, by dotted name."""
-    sections = {
-        "autoencoder": ("autoencoder",),
-        "segmenter": ("segmenter",),
-        "masks_autoencoder": ("masks",),
-        "masks_diffusion": ("masks",),
-    }.get(name, ("autoencoder", "denoiser", "objective"))
-    tree: dict[str, Any] = config.model_dump(mode="json", include={"seed", *sections})
-    tree.get("masks", {}).pop("sampling", None)  # may change: it touches no weights
+    own: dict[str, dict[str, Any]] = {
+        "autoencoder": {"autoencoder": True},
+        "segmenter": {"segmenter": True},
+        "masks_autoencoder": {"masks": True},
+        "masks_diffusion": {"masks": True},
+        "baseline_gan": {"baselines": {"gan", "texture"}},
+        "baseline_pixel": {"baselines": {"pixel", "texture"}, "objective": True},
+        "baseline_latent": {"baselines": {"texture"}, **LATENT},
+    }
+    sections = own.get(name, LATENT)
+    tree: dict[str, Any] = config.model_dump(mode="json", include={"seed": True, **sections})
+    for sampled in (tree.get("masks", {}), tree.get("baselines", {}).get("pixel", {})):
+        sampled.pop("sampling", None)  # may change: it touches no weights
     tree["train"] = {
         "precision": config.train.precision,
         name: getattr(config.train, name).model_dump(mode="json", exclude=set(FREE)),
@@ -249,9 +269,12 @@ def _make_stage(
     out: Path,
     accelerator: Accelerator,
     initial: Initial | None,
-) -> Stage:
+) -> Stage | GameStage:
     import torch
 
+    from lldm_aug.baselines.gan import GanBaseline
+    from lldm_aug.baselines.latent import LatentBaseline
+    from lldm_aug.baselines.pixel import PixelBaseline
     from lldm_aug.seeds import derive_seed
     from lldm_aug.training.autoencoder import AutoencoderStage
     from lldm_aug.training.controlnet import ControlNetStage
@@ -267,9 +290,15 @@ def _make_stage(
             return SegmenterStage(cases.fully_annotated(), config)
         if name in PASSES["masks"]:
             return make_mask_stage(name, config, cases.fully_annotated(), out / "masks", accelerator)
+        if name == "baseline_gan":
+            return GanBaseline(cases, config)
+        if name == "baseline_pixel":
+            return PixelBaseline(cases, config)
         first = read_export(out / "autoencoder" / "export", name)
         first.require("autoencoder", config.autoencoder.model_dump(mode="json"))
         latents = _latents(config, cases, first, out, accelerator)
+        if name == "baseline_latent":
+            return LatentBaseline(cases, config, first, latents)
         if name == "diffusion":
             return DiffusionStage(cases, config, first, latents, initial)
         second = read_export(out / "diffusion" / "export", name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,9 +14,12 @@ from lldm_aug.config.schema import StageSettings
 from lldm_aug.training.choice import Score
 from lldm_aug.training.order import Row
 
+Loss = tuple[torch.Tensor, dict[str, float]]
+"""What gradients are taken of, and figures to log."""
 
-class Stage(Protocol):
-    """One network and how it is trained."""
+
+class Trainee(Protocol):
+    """A network that the loop can train, whichever way."""
 
     @property
     def name(self) -> str:
@@ -32,14 +37,44 @@ class Stage(Protocol):
     def case_ids(self) -> tuple[str, ...]:
         """Cases to draw from."""
 
-    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
-        """Mean loss over rows, and figures to log. ``model`` is the module, perhaps wrapped for several processes."""
-
     def preview(self, path: Path) -> None:
         """Draws a picture of what the module does now (the loop has put the averaged weights in)."""
 
     def export(self, folder: Path) -> None:
         """Writes the finished stage (averaged weights are in)."""
+
+
+class Stage(Trainee, Protocol):
+    """One network and the loss that it is trained by."""
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> Loss:
+        """Mean loss over rows, and figures to log. ``model`` is the module, perhaps wrapped for several processes."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One update within a step of a `GameStage`: one part of the module learns, all others stand still.
+
+    Args:
+        part: what learns.
+        loss: mean loss over rows, and figures to log.
+        rate: learning rate, as a multiple of the stage's.
+        betas: of AdamW.
+    """
+
+    part: nn.Module
+    loss: Callable[[list[Row], torch.device], Loss]
+    rate: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@runtime_checkable
+class GameStage(Trainee, Protocol):
+    """Networks that are trained against each other."""
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The updates of a step, in order; their parts share no parameters."""
 
 
 @runtime_checkable

@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.models.image_model import ImageModel
 from lldm_aug.models.texture import Correlation, Grain, measure_grain
+from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase, spread
 
 MOST_CASES = 32
@@ -14,6 +17,26 @@ MOST_CASES = 32
 
 Show = Callable[[str, PreparedCase], torch.Tensor]
 """Maps a case's id and the case to a scaled image (C, X, Y, Z) of the same structures."""
+
+
+def samples_of(model: ImageModel, cases: CaseSet, seed: int, name: str) -> Show:
+    """Samples of a model for the masks of training cases, from noise that is a pure function of seed, name and case."""
+    sampling = _quick(model.description.sampling)
+
+    def show(case_id: str, case: PreparedCase) -> torch.Tensor:
+        noise = torch.randn(1, *model.description.latent_shape, generator=torch_rng(seed, name, "texture", case_id))
+        unknown = cases.record.unknown.get(case_id, ())
+        return model.image(case.label[None], noise, sampling, unknown=unknown)[0][0]
+
+    return show
+
+
+def _quick(sampling: SamplingSettings) -> SamplingSettings:
+    """As images will be sampled, but never in a thousand steps."""
+    quick = SamplingSettings()
+    if sampling.solver != "ddpm":
+        return sampling
+    return sampling.model_copy(update={"solver": quick.solver, "steps": quick.steps})
 
 
 @torch.no_grad()

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lldm_aug.evaluation.bootstrap import interval, resamples
 from lldm_aug.evaluation.feature_cache import CaseFeatures
+from lldm_aug.evaluation.fidelity.resampled import (
+    MEASURES,
+    RESAMPLES,
+    Features,
+    centred,
+    over,
+    resampled,
+)
 from lldm_aug.evaluation.fidelity.run import MeasuredCase
-from lldm_aug.evaluation.frechet import Moments, dimensions_for, fid, projected_fid
+from lldm_aug.evaluation.frechet import dimensions_for
 from lldm_aug.evaluation.goals import finite
-from lldm_aug.evaluation.kid import KernelSums
 from lldm_aug.evaluation.slices import VOLUME
 from lldm_aug.report.table import Cell, Table
 from lldm_aug.seeds import numpy_rng
 
-RESAMPLES = 200
 TWO_AND_A_HALF_D = "2.5D"
 COLUMNS = (
     "network",
@@ -37,11 +43,6 @@ COLUMNS = (
     "dimensions",
     "features",
 )
-PLAIN = "FID plain"
-Features = list[np.ndarray]
-"""Features (slices, D) of cases in one plane."""
-Pair = tuple[Callable[[np.ndarray, np.ndarray], float], Callable[[np.ndarray, np.ndarray], float]]
-"""Distance and floor, each from how often every case of the set and of the reference is taken."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,9 @@ def _rows(network: str, sets: ThreeSets, seed: int) -> list[tuple[Cell, ...]]:
     if len(sets.planes) > 1:
         groups = {_together(sets.planes): sets.planes, **groups}
     rows: list[tuple[Cell, ...]] = []
-    for measure, make in MEASURES.items():
-        found = {plane: _resampled(make(*sets.of(plane)), n, measure, (seed, network)) for plane in sets.planes}
+    draws = list(resamples((n, n, n), RESAMPLES, seed, network))  # the same ones in every plane
+    for measure in MEASURES:
+        found = {plane: resampled(measure, sets.of(plane), draws) for plane in sets.planes}
         for group, planes in groups.items():
             figures = _figures(np.mean([found[plane] for plane in planes], axis=0))
             least = min(slices[plane] for plane in planes)
@@ -110,52 +112,11 @@ def _together(planes: Sequence[str]) -> str:
     return "mean" if any(plane.startswith(VOLUME) for plane in planes) else TWO_AND_A_HALF_D
 
 
-def _resampled(pair: Pair, n: int, measure: str, seed: tuple[int | str, ...]) -> np.ndarray:
-    """(1 + R, 2) distance and floor of the cases as they are, then of resamples: the same ones in every plane."""
-    ours, theirs = pair
-    ones = np.ones(n, dtype=int)
-    counts: list[tuple[np.ndarray, ...]] = [(ones, ones, ones)]
-    if measure != PLAIN:
-        counts += resamples((n, n, n), RESAMPLES, *seed)
-    return np.array([(ours(s, r), theirs(f, r)) for s, f, r in counts])
-
-
 def _figures(found: np.ndarray) -> list[Cell]:
-    """Distance, floor and their ratio, each with its interval.
-
-    Resamples only give the spread, around the figures themselves: a resample holds about two thirds of the cases, and
-    distances of distributions, which fall with the number of cases, are larger there.
-    """
-    spread = found[1:] - found[1:].mean(axis=0) + found[0] if len(found) > 1 else found[1:]
-    told = [
-        interval(float(values[0]), values[1:])
-        for values in (*(np.append(found[0, i], spread[:, i]) for i in (0, 1)), _over(np.vstack([found[:1], spread])))
-    ]
+    """Distance, floor and their ratio, each with its interval."""
+    distance, floor = centred(found).T
+    told = [interval(float(values[0]), values[1:]) for values in (distance, floor, over(distance, floor))]
     return [finite(value) for one in told for value in (one.value, one.low, one.high)]
-
-
-def _over(found: np.ndarray) -> np.ndarray:
-    """Distance over floor, infinite where there is no floor."""
-    return np.array([ours / floor if floor > 0 else np.inf for ours, floor in found])
-
-
-def _kernel(a: Features, b: Features, c: Features) -> Pair:
-    return KernelSums.of(a, c).resampled, KernelSums.of(b, c).resampled
-
-
-def _frechet(a: Features, b: Features, c: Features) -> Pair:
-    slices = min(sum(map(len, cases)) for cases in (a, b, c))
-    dimensions = dimensions_for(slices, c[0].shape[1])
-    x, y, z = (Moments.of(cases, dimensions) for cases in (a, b, c))
-    return (lambda s, r: projected_fid(x, z, s, r)), (lambda f, r: projected_fid(y, z, f, r))
-
-
-def _plain(a: Features, b: Features, c: Features) -> Pair:
-    x, y, z = (np.concatenate(cases) for cases in (a, b, c))
-    return (lambda s, r: fid(x, z)), (lambda f, r: fid(y, z))
-
-
-MEASURES: dict[str, Callable[[Features, Features, Features], Pair]] = {"KID": _kernel, "FID": _frechet, PLAIN: _plain}
 
 
 def _note(rows: Sequence[tuple[Cell, ...]]) -> str:

@@ -1,0 +1,1 @@
+"""What the generator is compared with: a GAN, diffusion of voxels, and latent diffusion without a ControlNet."""

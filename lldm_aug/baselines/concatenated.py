@@ -1,0 +1,54 @@
+"""What the two diffusion baselines have in common: the mask is concatenated to what is noisy."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import nn
+
+from lldm_aug.baselines.stage import BaselineStage
+from lldm_aug.config.schema import ConcatenatedStage, Config
+from lldm_aug.diffusion.objective import make_objective
+from lldm_aug.models.condition import drop_structures
+from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.diffusion import Clean, noised_latents
+from lldm_aug.training.dropout import kept_structures
+from lldm_aug.training.losses import structure_weights
+from lldm_aug.training.order import Row
+from lldm_aug.training.stage import Loss
+
+
+class ConcatenatedBaseline(BaselineStage):
+    """Trains a denoiser by the generator's own objective, places with structures weighing more, as they do there.
+
+    Args:
+        cases: training cases.
+        config: all settings, resolved.
+        settings: of the optimisation.
+    """
+
+    def __init__(self, cases: CaseSet, config: Config, settings: ConcatenatedStage) -> None:
+        super().__init__(cases, config)
+        self.settings = settings
+        self.objective = make_objective(config.objective)
+
+    @property
+    @abstractmethod
+    def clean(self) -> Clean:
+        """What is learnt."""
+
+    @abstractmethod
+    def occupancy(self, condition: torch.Tensor) -> torch.Tensor:
+        """The condition (B, S, X, Y, Z) on the grid of what is learnt."""
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> Loss:
+        """See `Stage.loss`."""
+        noisy, times, target = noised_latents(self.clean, self.objective, rows, self.config.seed, self.name, device)
+        labels = torch.stack([self.cases.load_label(row.case_id) for row in rows]).to(device)
+        condition = self.cases.condition([row.case_id for row in rows], labels)
+        kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
+        prediction = model(noisy, times, drop_structures(condition, kept.to(device)))
+        error = self.objective.error(prediction, target, times)
+        weights = structure_weights(self.occupancy(condition), self.settings.structure_weight)
+        return (weights * error).mean(), {"unweighted": error.mean().item()}

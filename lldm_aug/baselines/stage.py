@@ -1,0 +1,129 @@
+"""What the stages of all baselines have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from lldm_aug import __version__
+from lldm_aug.baselines.description import BaselineDescription, Kind
+from lldm_aug.baselines.model import Baseline
+from lldm_aug.baselines.painter import Painter
+from lldm_aug.config.schema import Config, SamplingSettings
+from lldm_aug.data.conform import compression_for
+from lldm_aug.errors import ConfigError
+from lldm_aug.models.layers import Factors
+from lldm_aug.models.texture import Correlation, Grain
+from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.training.cases import CaseSet, CaseSetRecord, PreparedCase
+from lldm_aug.training.preview import write_shown
+from lldm_aug.training.texture import measure_texture, samples_of
+
+
+class BaselineStage:
+    """A baseline in training: its samples are drawn for previews, and it is exported as a `Baseline`.
+
+    What it is named, how it is optimised and its ``module`` are for each to say; see `lldm_aug.training.stage`.
+
+    Args:
+        cases: training cases.
+        config: all settings, resolved.
+    """
+
+    name: ClassVar[Kind]
+    noise_shape: tuple[int, int, int, int]
+
+    def __init__(self, cases: CaseSet, config: Config) -> None:
+        self.cases, self.config = cases, config
+        self.case_ids = cases.case_ids
+        self.channels = len(cases.record.dataset_json["channel_names"])
+
+    @property
+    @abstractmethod
+    def painter(self) -> Painter:
+        """What makes images, with the weights as they are now."""
+
+    @property
+    def sampling(self) -> SamplingSettings:
+        """How it is sampled."""
+        return self.config.sampling
+
+    @abstractmethod
+    def reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
+        """A training case's image (C, X, Y, Z) as it comes out of the networks when it is put in."""
+
+    @property
+    def correlations(self) -> list[Correlation]:
+        """Of the grain that reconstructions lack."""
+        return [grain.correlation for grain in measure_texture(self.cases, self.reconstruct)]
+
+    @property
+    def texture(self) -> tuple[Grain, ...]:
+        """What samples lack, measured and put back as for the generator: grain is not what they shall differ by."""
+        if not self.config.baselines.texture:
+            return ()
+        show = samples_of(self.baseline(), self.cases, self.config.seed, self.name)
+        return measure_texture(self.cases, show, self.correlations)
+
+    @property
+    def stages(self) -> tuple[StageProvenance, ...]:
+        """What it has seen."""
+        return (self.cases.provenance(self.name),)
+
+    @property
+    def latent_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation of its latents' channels, if it has latents."""
+        return (), ()
+
+    def cells(self, factors: Sequence[int], where: str) -> tuple[int, int, int]:
+        """Sides of the grid that is coarser by these factors.
+
+        Raises:
+            ConfigError: when the sides of the grid are not multiples of them.
+        """
+        shape = self.cases.record.shape
+        if any(side % factor for side, factor in zip(shape, factors, strict=True)):
+            message = f"shape {shape} is not a multiple of {tuple(factors)}"
+            raise ConfigError(message, where=where, fix="choose another grid.shape, or fewer levels")
+        x, y, z = (side // factor for side, factor in zip(shape, factors, strict=True))
+        return x, y, z
+
+    def baseline(self) -> Baseline:
+        """The baseline as it is now, without texture."""
+        record, (mean, std) = self.cases.record, self.latent_statistics
+        description = BaselineDescription(
+            lldm_aug_version=__version__,
+            shape=record.shape,
+            spacing_mm=record.spacing_mm,
+            compression=record.compression,
+            dataset_json=record.dataset_json,
+            intensity=record.intensity,
+            scaling=self.config.intensity,
+            kind=self.name,
+            config=self.config,
+            sampling=self.sampling,
+            noise_shape=self.noise_shape,
+            latent_mean=mean,
+            latent_std=std,
+            stages=self.stages,
+        )
+        return Baseline(description, self.painter)
+
+    def preview(self, path: Path) -> None:
+        """Samples for real masks."""
+        write_shown(path, self.cases, samples_of(self.baseline(), self.cases, self.config.seed, self.name))
+
+    def export(self, folder: Path) -> None:
+        """The baseline, with its texture."""
+        made = self.baseline()
+        description = made.description.model_copy(update={"texture": self.texture})
+        Baseline(description, made.painter).save(folder)
+
+
+def stem_of(record: CaseSetRecord, finest: int) -> Factors:
+    """Voxels of a block: so many along the finest axis, fewer along thicker ones."""
+    return compression_for(record.spacing_mm, finest)

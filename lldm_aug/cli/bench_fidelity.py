@@ -1,0 +1,140 @@
+"""``lldm-aug bench fidelity``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lldm_aug.cli.options import (
+    EXISTING_FOLDER,
+    FOLD,
+    NEW_FOLDER,
+    config_option,
+    dry_run_option,
+    seed_option,
+    set_option,
+)
+from lldm_aug.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from lldm_aug.baselines.bench.plan import FidelityBench
+    from lldm_aug.baselines.bench.report import FidelityBenchResults
+
+NAMES = ("gan", "pixel", "latent")
+
+
+@click.command()
+@click.option("--data", metavar="DATASET", required=True, help="Data set to train on.")
+@click.option("--fold", type=FOLD, required=True, help="Its fold: only training cases are trained on.")
+@click.option(
+    "--heldout", metavar="DATASET", default=None, help="Data set of held-out cases; the fold's own if left out."
+)
+@click.option("--model", type=EXISTING_FOLDER, default=None, help="Finished run of ours; trained here if left out.")
+@click.option("--referee", type=EXISTING_FOLDER, default=None, help="Segmenter, or nnU-Net model, for faithfulness.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Of training for each method.")
+@click.option("--autoencoder-share", "share", type=click.FloatRange(0.05, 0.9), default=0.3, help="Of the minutes.")
+@click.option(
+    "--baselines", "names", type=click.Choice(NAMES), multiple=True, default=NAMES, help="Which; may be repeated."
+)
+@click.option("--n", type=click.IntRange(min=2), default=64, help="Masks, and other cases to compare with.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
+@config_option
+@set_option
+@seed_option
+@dry_run_option
+def fidelity(
+    data: str,
+    fold: int | str,
+    heldout: str | None,
+    model: Path | None,
+    referee: Path | None,
+    minutes: float | None,
+    share: float,
+    names: tuple[str, ...],
+    n: int,
+    out: Path,
+    config: str | None,
+    overrides: tuple[str, ...],
+    seed: int,
+    dry_run: bool,
+) -> None:
+    """Train the generator and three baselines for equal times, and compare their images for the same held-out masks.
+
+    A GAN, diffusion of voxels, and latent diffusion without a ControlNet are trained on the same cases by the same
+    loop. Without --minutes each stage has the steps of the settings, or of --model its time. Run again, it goes on.
+
+    \b
+    Example:
+      lldm-aug bench fidelity --data 700 --fold 0 --config phantom --minutes 60 --out reports/baselines
+    """
+    from lldm_aug.baselines.bench.plan import plan_fidelity_bench
+
+    plan = plan_fidelity_bench(
+        data=data,
+        fold=fold,
+        heldout=heldout,
+        n=n,
+        model=model,
+        referee=referee,
+        minutes=minutes,
+        autoencoder_share=share,
+        config=config,
+        overrides=overrides,
+        methods=names,
+        seed=seed,
+        device=_device(),
+    )
+    _announce(plan)
+    if dry_run:
+        return
+    results = _run(plan, out)
+    _show(results, plan.terms, out)
+
+
+def _run(plan: FidelityBench, out: Path) -> FidelityBenchResults:
+    from lldm_aug.baselines.bench.report import write_report
+    from lldm_aug.baselines.bench.run import FEATURES, Comparison, count_steps
+    from lldm_aug.baselines.bench.train import count_training, train_methods
+    from lldm_aug.evaluation.machine import describe_machine
+    from lldm_aug.evaluation.networks import OWN_WEIGHTS, NetworkChoice
+
+    cache = NetworkChoice(OWN_WEIGHTS).open(out / FEATURES, _device())  # at once: a package may be missing
+    with progress_bar("training", total=count_training(plan)) as update:
+        run = train_methods(plan, out, update)
+    with progress_bar("comparing", total=count_steps(plan)) as update:
+        compared = Comparison(plan, out, run, cache, _device(), update).compare()
+    return write_report(plan, compared, cache.network, describe_machine(_device()), out, run)
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _announce(plan: FidelityBench) -> None:
+    heldout = plan.heldout
+    click.echo(f"training   {plan.dataset.name}, fold {plan.fold}: {plan.training_cases} cases")
+    click.echo(f"methods    {', '.join(method.name for method in plan.methods)}")
+    click.echo(f"held out   {heldout.dataset.name}: masks of {len(heldout.masks)}, {len(heldout.others)} others")
+    time = "the settings' steps" if plan.seconds is None else f"{plan.seconds / 60:.1f} minutes"
+    click.echo(f"each       {time}")
+    for note in plan.notes:
+        click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
+
+
+def _show(results: FidelityBenchResults, terms: str, out: Path) -> None:
+    from lldm_aug.baselines.bench.report import REPORT_FILE
+    from lldm_aug.report.table import shown
+
+    for table in results.tables:
+        if table.name in ("fidelity", "faithfulness"):
+            click.echo(f"\n{click.style(table.title, bold=True)}")
+            cells = [table.columns, *(tuple(map(shown, row)) for row in table.rows)]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            for row in cells:
+                click.echo("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
+    click.echo(f"\n{terms}")
+    click.echo(out / REPORT_FILE)
