@@ -68,7 +68,7 @@ def bench_config() -> Config:
     for stage in STAGES:
         settings["train"][stage] |= {"steps": 2, "checkpoint_every": 2}
     settings["masks"] = MASKS
-    settings["train"] |= MASK_STAGES
+    settings["train"] |= {name: stage | {"steps": 16} for name, stage in MASK_STAGES.items()}
     return Config.model_validate(settings)
 
 

@@ -26,6 +26,8 @@ from lldm_aug.training.timing import trained_seconds, trained_steps
 
 TIME = "0.004"
 
+pytestmark = pytest.mark.slow  # five trainings before the first test
+
 
 @pytest.fixture(scope="module")
 def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
