@@ -7,17 +7,16 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from lldm_aug.baselines.gan_networks import AlphaGan, Critics, GanGenerator, Maker
+from lldm_aug.baselines.gan_networks import FINEST, AlphaGan, Critics, GanGenerator, Maker
 from lldm_aug.baselines.picture import image_of, picture_of
-from lldm_aug.baselines.stage import BaselineStage, stem_of
+from lldm_aug.baselines.stage import BaselineStage
 from lldm_aug.config.schema import Config, GanStage
+from lldm_aug.data.conform import compression_for
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.order import Row
 from lldm_aug.training.stage import Loss, Turn
 
-FINEST = 2
-"""Voxels of a block along the finest axis."""
 SECOND_BETA = 0.99
 
 
@@ -35,7 +34,7 @@ class GanBaseline(BaselineStage):
         super().__init__(cases, config)
         self.settings: GanStage = config.train.baseline_gan
         sizes, channels, structures = config.baselines.gan, self.channels + 1, len(cases.schema.names)
-        stem = stem_of(cases.record, FINEST)
+        stem = compression_for(cases.record.spacing_mm, FINEST)
         coarsest = self.cells([f * 2 ** (len(sizes.channels) - 1) for f in stem], "baselines.gan.channels")
         self.noise_shape = (sizes.code_channels, *coarsest)
         critics = Critics(channels, structures, stem, sizes, torch.Size(self.noise_shape).numel())

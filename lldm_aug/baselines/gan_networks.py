@@ -18,6 +18,8 @@ from lldm_aug.baselines.picture import image_of
 from lldm_aug.config.schema import GanSettings, SamplingSettings
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 
+FINEST = 2
+"""Voxels of a block along the finest axis."""
 SLOPE = 0.2
 
 

@@ -9,6 +9,7 @@ import torch
 
 from lldm_aug.baselines.description import BaselineDescription
 from lldm_aug.baselines.painter import Painter
+from lldm_aug.baselines.painters import untrained
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.io.weights import check_sums, load_weights
@@ -41,8 +42,6 @@ class Baseline:
         Raises:
             CheckpointError: when a file is missing, has changed by a byte, or does not fit.
         """
-        from lldm_aug.baselines.painters import untrained
-
         identity = check_sums(folder)
         description = read_config(BaselineDescription, folder, "a baseline's folder")
         with torch.device("meta"):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lldm_aug.baselines.description import BaselineDescription
-from lldm_aug.baselines.gan import FINEST
-from lldm_aug.baselines.gan_networks import GanGenerator
-from lldm_aug.baselines.latent import LatentDenoiser, LatentPainter
+from lldm_aug.baselines.gan_networks import FINEST, GanGenerator
+from lldm_aug.baselines.latent_network import LatentDenoiser, LatentPainter
 from lldm_aug.baselines.painter import Painter
-from lldm_aug.baselines.pixel import PixelDenoiser
+from lldm_aug.baselines.pixel_network import PixelDenoiser
 from lldm_aug.data.conform import compression_for
 from lldm_aug.models.autoencoder import Autoencoder
 

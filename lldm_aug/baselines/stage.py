@@ -14,12 +14,10 @@ from lldm_aug.baselines.description import BaselineDescription, Kind
 from lldm_aug.baselines.model import Baseline
 from lldm_aug.baselines.painter import Painter
 from lldm_aug.config.schema import Config, SamplingSettings
-from lldm_aug.data.conform import compression_for
 from lldm_aug.errors import ConfigError
-from lldm_aug.models.layers import Factors
 from lldm_aug.models.texture import Correlation, Grain
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.training.cases import CaseSet, CaseSetRecord, PreparedCase
+from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.preview import write_shown
 from lldm_aug.training.texture import measure_texture, samples_of
 
@@ -122,8 +120,3 @@ class BaselineStage:
         made = self.baseline()
         description = made.description.model_copy(update={"texture": self.texture})
         Baseline(description, made.painter).save(folder)
-
-
-def stem_of(record: CaseSetRecord, finest: int) -> Factors:
-    """Voxels of a block: so many along the finest axis, fewer along thicker ones."""
-    return compression_for(record.spacing_mm, finest)

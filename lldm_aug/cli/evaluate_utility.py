@@ -108,16 +108,19 @@ def utility(
     """
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.evaluation.utility.arms import parse_arms
+    from lldm_aug.evaluation.utility.engine import check_engine
     from lldm_aug.evaluation.utility.plan import plan_study
 
     dataset = RawDataset.find(data)
+    settings, parsed = _settings(dataset, **training), parse_arms(arms, ratios)
+    check_engine(dataset, settings, networks, parsed)
     plan = plan_study(
         out=out,
         dataset=dataset,
         held_out=None if held_out is None else RawDataset.find(held_out),
-        settings=_settings(dataset, **training),
+        settings=settings,
         networks=networks,
-        arms=parse_arms(arms, ratios),
+        arms=parsed,
         shares=shares,
         folds=_folds(folds),
         seeds=seeds,

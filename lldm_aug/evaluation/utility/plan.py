@@ -16,8 +16,7 @@ from lldm_aug.evaluation.heldout import check_kind
 from lldm_aug.evaluation.utility.arms import AUTOENCODED, SYN, Arm
 from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.knowledge import Situation
-from lldm_aug.evaluation.utility.networks import check_networks
-from lldm_aug.evaluation.utility.settings import MONAI, StudySettings
+from lldm_aug.evaluation.utility.settings import StudySettings
 from lldm_aug.io.weights import check_sums
 from lldm_aug.models.description import read_description
 from lldm_aug.pool.dataset import PoolDataset
@@ -115,7 +114,7 @@ def plan_study(
         dataset: the real cases.
         held_out: another data set to score on.
         settings: what all cells share.
-        networks: names of networks.
+        networks: names of networks, see `check_engine`.
         arms: see `parse_arms`.
         shares: of labelled cases.
         folds: numbers, or ``all``.
@@ -124,16 +123,10 @@ def plan_study(
         generator: likewise, of a generator or run. It makes the pool where none is given.
 
     Raises:
-        ConfigError: for networks or arms that the engine lacks, or an arm without the generator or pool it needs.
+        ConfigError: for an arm without the generator or pool that it needs.
         DatasetError, LabelError: when data are missing or do not fit each other.
         LeakageError: see `Situation.check`.
     """
-    if settings.engine == MONAI:
-        check_networks(networks, settings.width)
-    else:
-        from nnunet_integration.utility import check_study
-
-        check_study(dataset, settings, networks, arms)
     if held_out is not None and held_out.schema != dataset.schema:
         raise LabelError(f"has other structures than {dataset.name}", where=held_out.folder)
     partial = read_partial_labels(dataset)

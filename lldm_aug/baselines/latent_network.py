@@ -1,0 +1,68 @@
+"""The networks of the third baseline."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from lldm_aug.baselines.painter import Painter
+from lldm_aug.config.schema import Config, ObjectiveSettings, SamplingSettings
+from lldm_aug.diffusion.guidance import guided
+from lldm_aug.diffusion.sampler import sample
+from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.models.denoiser import build_denoiser
+from lldm_aug.models.layers import Factors
+
+
+class LatentDenoiser(nn.Module):
+    """A 3D U-Net of noisy latents and of masks on their grid, where each cell has the mean of its voxels.
+
+    Args:
+        structures: S of the condition.
+        compression: voxels per latent cell.
+        config: sizes of the latent and of the U-Net, those of the generator.
+    """
+
+    def __init__(self, structures: int, compression: Factors, config: Config) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool3d(compression)
+        self.net = build_denoiser(config.autoencoder.latents, config.denoiser, concatenated=structures)
+
+    def forward(self, noisy: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Prediction for (B, L, x, y, z) noisy latents at network times (B,) under (B, S, X, Y, Z) conditions."""
+        out: torch.Tensor = self.net(torch.cat([noisy, self.pool(condition)], dim=1), time)
+        return out
+
+
+class LatentPainter(Painter):
+    """Denoiser and autoencoder.
+
+    Args:
+        autoencoder: latents to images.
+        denoiser: noise to latents.
+        mean: of each latent channel; the denoiser's latents are normalised.
+        std: likewise.
+        objective: what the denoiser predicts.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        denoiser: LatentDenoiser,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        objective: ObjectiveSettings,
+    ) -> None:
+        super().__init__()
+        self.autoencoder, self.denoiser = autoencoder, denoiser
+        self.mean, self.std, self.objective = mean, std, objective
+
+    def paint(
+        self, condition: torch.Tensor, noise: torch.Tensor, sampling: SamplingSettings, rng: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Painter`."""
+        withheld = torch.zeros_like(condition) if sampling.guidance != 1 else None
+        predict = guided(self.denoiser, condition, withheld, sampling.guidance)
+        latent = sample(predict, noise, self.objective, sampling, rng)
+        mean, std = (torch.tensor(v, device=latent.device).view(1, -1, 1, 1, 1) for v in (self.mean, self.std))
+        return self.autoencoder.decode(latent * std + mean, condition)
