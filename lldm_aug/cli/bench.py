@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lldm_aug.cli.bench_fidelity import fidelity
+from lldm_aug.cli.echo import default_device, echo_notes
 from lldm_aug.cli.options import EXISTING_FOLDER, FOLD, NEW_FOLDER, dry_run_option, fold_option, seed_option
 
 if TYPE_CHECKING:
@@ -115,14 +116,12 @@ def blending(
     with TemporaryDirectory() as results:
         # nnU-Net reads the first when it is imported, which is below.
         os.environ.update(nnUNet_results=results, nnUNet_n_proc_DA="0")
-        import torch
-
         from lldm_aug.evaluation.machine import describe_machine
         from lldm_aug.io.atomic import write_text
         from nnunet_integration.overhead_report import FILE, compile_results
         from nnunet_integration.target import Target
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = default_device()
         targets = {name: Target.find(dataset, name, plans) for name in configurations}
         measured = {name: _measure(target, fold, iterations, device) for name, target in targets.items()}
         name = next(iter(targets.values())).name
@@ -140,8 +139,6 @@ def _measure(target: Target, fold: int | str, iterations: int, device: str) -> O
 
 
 def _run(plan: BenchPlan, out: Path) -> BenchResults:
-    import torch
-
     from lldm_aug.cli.progress import progress_bar
     from lldm_aug.evaluation.bench_report import compile_results, write_report
     from lldm_aug.evaluation.bench_run import count_steps, open_referee, run_bench
@@ -149,7 +146,7 @@ def _run(plan: BenchPlan, out: Path) -> BenchResults:
     from lldm_aug.evaluation.machine import describe_machine
     from lldm_aug.models.generator import Generator
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     network = EfficientNetLite0(device)
     generator = Generator.load(plan.generator).to(device)
     referee = open_referee(plan, device)
@@ -166,8 +163,7 @@ def _announce(plan: BenchPlan) -> None:
     click.echo(f"held out   {heldout.dataset.name}: masks of {len(heldout.masks)}, {len(heldout.others)} others")
     click.echo(f"training   {plan.training.name if plan.training else '-'}: {len(plan.training_cases)} cases")
     click.echo(f"referee    {plan.referee or '-'}")
-    for note in plan.notes:
-        click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
+    echo_notes(plan.notes)
 
 
 def _show(criteria: Iterable[Criterion], report: Path) -> None:

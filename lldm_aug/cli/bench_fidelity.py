@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lldm_aug.cli.echo import default_device, echo_notes, echo_table
 from lldm_aug.cli.options import (
     EXISTING_FOLDER,
     FOLD,
@@ -84,7 +85,7 @@ def fidelity(
         overrides=overrides,
         methods=names,
         seed=seed,
-        device=_device(),
+        device=default_device(),
     )
     _announce(plan)
     if dry_run:
@@ -100,18 +101,12 @@ def _run(plan: FidelityBench, out: Path) -> FidelityBenchResults:
     from lldm_aug.evaluation.machine import describe_machine
     from lldm_aug.evaluation.networks import OWN_WEIGHTS, NetworkChoice
 
-    cache = NetworkChoice(OWN_WEIGHTS).open(out / FEATURES, _device())  # at once: a package may be missing
+    cache = NetworkChoice(OWN_WEIGHTS).open(out / FEATURES, default_device())  # at once: a package may be missing
     with progress_bar("training", total=count_training(plan)) as update:
         run = train_methods(plan, out, update)
     with progress_bar("comparing", total=count_steps(plan)) as update:
-        compared = Comparison(plan, out, run, cache, _device(), update).compare()
-    return write_report(plan, compared, cache.network, describe_machine(_device()), out, run)
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+        compared = Comparison(plan, out, run, cache, default_device(), update).compare()
+    return write_report(plan, compared, cache.network, describe_machine(default_device()), out, run)
 
 
 def _announce(plan: FidelityBench) -> None:
@@ -121,20 +116,14 @@ def _announce(plan: FidelityBench) -> None:
     click.echo(f"held out   {heldout.dataset.name}: masks of {len(heldout.masks)}, {len(heldout.others)} others")
     time = "the settings' steps" if plan.seconds is None else f"{plan.seconds / 60:.1f} minutes"
     click.echo(f"each       {time}")
-    for note in plan.notes:
-        click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
+    echo_notes(plan.notes)
 
 
 def _show(results: FidelityBenchResults, terms: str, out: Path) -> None:
     from lldm_aug.baselines.bench.report import REPORT_FILE
-    from lldm_aug.report.table import shown
 
     for table in results.tables:
         if table.name in ("fidelity", "faithfulness"):
-            click.echo(f"\n{click.style(table.title, bold=True)}")
-            cells = [table.columns, *(tuple(map(shown, row)) for row in table.rows)]
-            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-            for row in cells:
-                click.echo("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
+            echo_table(table)
     click.echo(f"\n{terms}")
     click.echo(out / REPORT_FILE)

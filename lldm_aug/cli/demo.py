@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from lldm_aug.cli.echo import default_device
 from lldm_aug.cli.options import NEW_FOLDER, dry_run_option
 
 
@@ -21,7 +22,7 @@ def demo(out: Path, dry_run: bool) -> None:
     """
     from lldm_aug.demo import Demo
 
-    chain = Demo(out.resolve(), _device())
+    chain = Demo(out.resolve(), default_device())
     if dry_run:
         for step in chain.steps():
             click.echo(f"# {step.title}\n{shlex.join(step.command)}")
@@ -35,12 +36,6 @@ def demo(out: Path, dry_run: bool) -> None:
     click.echo(f"{total:6.1f} s  in all; {synthetic} of {drawn} training samples were synthetic\n")
     _table(chain.scores())
     click.echo(f"\npicture: {picture}")
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _table(scores: dict[str, dict[str, float]]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lldm_aug.cli.echo import default_device, echo_notes, echo_table
 from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fold_option, seed_option
 from lldm_aug.evaluation.networks import NETWORKS, OWN_WEIGHTS
 
@@ -72,7 +73,7 @@ def fidelity(
         referee=referee,
         networks=choose_networks(networks, weights),
         seed=seed,
-        device=_device(),
+        device=default_device(),
     )
     _announce(plan)
     if not dry_run:
@@ -85,16 +86,10 @@ def _run(plan: FidelityPlan, out: Path) -> FidelityResults:
     from lldm_aug.evaluation.fidelity.run import count_steps, open_features, run_fidelity
     from lldm_aug.evaluation.machine import describe_machine
 
-    caches = open_features(plan, out, _device())
+    caches = open_features(plan, out, default_device())
     with progress_bar("fidelity", total=count_steps(plan)) as update:
         measured = run_fidelity(plan, out, caches, update)
-    return write_report(plan, measured, caches, out, describe_machine(_device()))
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return write_report(plan, measured, caches, out, describe_machine(default_device()))
 
 
 def _announce(plan: FidelityPlan) -> None:
@@ -103,19 +98,14 @@ def _announce(plan: FidelityPlan) -> None:
     click.echo(f"real       {real.dataset.name}: {len(real.case_ids)} held out, {len(real.set_aside)} set aside")
     click.echo(f"training   {plan.training.name if plan.training else '-'}: {len(plan.training_cases)} cases")
     click.echo(f"referee    {plan.referee.hash[:12] if plan.referee else '-'}")
-    for note in plan.notes:
-        click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
+    echo_notes(plan.notes)
 
 
 def _show(results: FidelityResults, out: Path) -> None:
     from lldm_aug.evaluation.fidelity.report import REPORT_FILE
-    from lldm_aug.report.table import shown
 
     for table in results.tables:
         if table.rows and table.name in ("distances", "faithfulness", "copy_verdicts"):
-            click.echo(f"\n{click.style(table.title, bold=True)}")
-            click.echo("  ".join(f"{column:>14}" for column in table.columns[:9]))
-            for row in table.rows:
-                click.echo("  ".join(f"{shown(cell):>14}" for cell in row[:9]))
+            echo_table(table)
     click.echo(f"\ncopies: {results.copies_verdict or 'not looked for'}")
     click.echo(out / REPORT_FILE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from lldm_aug.cli.echo import default_device, echo_notes
 from lldm_aug.cli.options import FOLDS, NEW_FOLDER, dry_run_option
 
 if TYPE_CHECKING:
@@ -144,8 +145,6 @@ def _settings(
     **others: Any,
 ) -> StudySettings:
     """Options as settings, with what they leave to the data and the machine."""
-    import torch
-
     from lldm_aug.evaluation.utility.cases import median_spacing
     from lldm_aug.evaluation.utility.settings import StudySettings
 
@@ -155,7 +154,7 @@ def _settings(
         patch=patch,
         window=window or patch,
         tolerance_mm=tolerance_mm or max(2.0, (sides[0] * sides[1] * sides[2]) ** (1 / 3)),
-        precision=precision or ("bf16" if torch.cuda.is_available() else "no"),
+        precision=precision or ("bf16" if default_device() == "cuda" else "no"),
         **others,
     )
 
@@ -174,8 +173,7 @@ def _announce(plan: StudyPlan) -> None:
         click.echo(f"fold {fold}, share {share:g}: {len(source.labelled)} labelled cases, scored on {cases}")
         for arm in plan.arms:
             click.echo(f"  {arm!s:12} {source.seen_by(arm)}")
-    for note in plan.notes:
-        click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
+    echo_notes(plan.notes)
 
 
 def _run(plan: StudyPlan, num_parts: int, part_id: int) -> None:
