@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -134,8 +136,8 @@ def _measure(target: Target, fold: int | str, iterations: int, device: str) -> O
     from lldm_aug.cli.progress import progress_bar
     from nnunet_integration.overhead import measure
 
-    with progress_bar(target.configuration_name, total=iterations) as update:
-        return measure(target, fold, iterations, device, update)
+    with progress_bar(target.configuration_name, total=iterations) as update, redirect_stdout(io.StringIO()):
+        return measure(target, fold, iterations, device, update)  # without what nnU-Net says of each epoch
 
 
 def _run(plan: BenchPlan, out: Path) -> BenchResults:
