@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,13 @@ class LatentRecord(Record):
 
     Args:
         identity: hashes of the autoencoder and of the prepared cases.
-        mean: see `LatentCache`.
+        mean: see `LatentCache`; empty until everything is encoded.
         std: likewise.
     """
 
     identity: dict[str, str]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def cache_moments(
     folder: Path,
     dtype: torch.dtype | None = None,
 ) -> LatentCache:
-    """Encodes whatever has a name, or finds its latents in the folder from an earlier call.
+    """Encodes whatever has a name, or finds its latents in the folder from an earlier call, finished or not.
 
     Args:
         names: file names without ending.
@@ -93,21 +94,23 @@ def cache_moments(
         IncompatibleResume: when the folder holds latents of another identity.
     """
     path = folder / "latents.json"
-    if path.exists():
-        known = _read_record(path)
-        if known.identity != identity:
-            raise IncompatibleResume(
-                "holds latents of another autoencoder or of other cases",
-                where=folder,
-                fix="delete the folder, or choose another --out",
-            )
-        return LatentCache(folder, known.mean, known.std)
-    sums = [_encode(encode, name, folder, dtype) for name in names]
-    first = torch.stack([s[0] for s in sums]).mean(0)
-    second = torch.stack([s[1] for s in sums]).mean(0)
-    mean, std = first.tolist(), (second - first**2).clamp(min=1e-12).sqrt().tolist()
-    record = LatentRecord(identity=identity, mean=tuple(mean), std=tuple(std))
-    write_json(path, record.model_dump(mode="json"))
+    if not path.exists():
+        shutil.rmtree(folder, ignore_errors=True)  # nothing says whose these files would be
+        write_json(path, LatentRecord(identity=identity).model_dump(mode="json"))
+    record = _read_record(path)
+    if record.identity != identity:
+        raise IncompatibleResume(
+            "holds latents of another autoencoder or of other cases",
+            where=folder,
+            fix="delete the folder, or choose another --out",
+        )
+    if not record.mean:
+        sums = [_encode(encode, name, folder, dtype) for name in names]
+        first = torch.stack([s[0] for s in sums]).mean(0)
+        second = torch.stack([s[1] for s in sums]).mean(0)
+        mean, std = first.tolist(), (second - first**2).clamp(min=1e-12).sqrt().tolist()
+        record = LatentRecord(identity=identity, mean=tuple(mean), std=tuple(std))
+        write_json(path, record.model_dump(mode="json"))
     return LatentCache(folder, record.mean, record.std)
 
 
@@ -123,8 +126,12 @@ def _read_record(path: Path) -> LatentRecord:
 def _encode(
     encode: Callable[[str], Moments], name: str, folder: Path, dtype: torch.dtype | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Writes the moments of one name; returns each channel's first and second moment over cells."""
-    mean, std = (t[0].cpu() for t in encode(name))
-    with atomic_file(folder / f"{name}.safetensors") as temporary:
-        save_tensors(temporary, {"mean": mean, "std": std}, dtype)
+    """Writes the moments of one name if they are not there; returns each channel's first and second moment."""
+    path = folder / f"{name}.safetensors"
+    if not path.exists():
+        mean, std = (t[0].cpu() for t in encode(name))
+        with atomic_file(path) as temporary:
+            save_tensors(temporary, {"mean": mean, "std": std}, dtype)
+    stored = load_tensors(path)
+    mean, std = stored["mean"].float(), stored["std"].float()
     return mean.double().flatten(1).mean(1), (mean**2 + std**2).double().flatten(1).mean(1)
