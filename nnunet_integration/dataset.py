@@ -78,25 +78,25 @@ class BlendedDataset:
             real: tuple[Any, Any, Any, dict[str, Any]] = self.real.load_case(identifier)
             return real
         name = identifier.removeprefix(PREFIX)
-        try:
-            case: tuple[Any, Any, Any, dict[str, Any]] = self.synthetic.load_case(name)
-        except FileNotFoundError:
-            if self.offers is None:
-                raise
-            case = self.synthetic.load_case(self._another(name))
-        return case
+        for candidate in (name, *self._others(name)):
+            try:
+                synthetic: tuple[Any, Any, Any, dict[str, Any]] = self.synthetic.load_case(candidate)
+            except FileNotFoundError:
+                if self.offers is None:
+                    raise
+            else:
+                return synthetic
+        raise PoolError(
+            f"all cases of epoch {self._offered_epoch} are gone, such as {name}",
+            where=self.synthetic.source_folder,
+            fix="go on with --c; give 'lldm-aug nnunet prepare --follow' a --grace longer than an epoch",
+        )
 
-    def _another(self, gone: str) -> str:
-        """A case to take the place of one whose files went while a long epoch still drew it."""
-        names: list[str] = [key.removeprefix(PREFIX) for key in self.synthetic_keys]
-        there = [name for name in names if Path(self.synthetic.source_folder, f"{name}.pkl").exists()]
-        if not there:
-            raise PoolError(
-                f"all cases of epoch {self._offered_epoch} are gone, such as {gone}",
-                where=self.synthetic.source_folder,
-                fix="go on with --c; give 'lldm-aug nnunet prepare --follow' a --grace longer than an epoch",
-            )
-        return there[derive_seed("another case", gone) % len(there)]
+    def _others(self, gone: str) -> list[str]:
+        """Cases to take the place of one whose files went, or are just going, while a long epoch still drew it."""
+        names = [key.removeprefix(PREFIX) for key in self.synthetic_keys if key != PREFIX + gone]
+        first = derive_seed("another case", gone) % max(1, len(names))
+        return names[first:] + names[:first]
 
     def __getitem__(self, identifier: str) -> tuple[Any, Any, Any, dict[str, Any]]:
         return self.load_case(identifier)

@@ -176,6 +176,19 @@ def test_a_running_training_takes_new_cases_and_lets_old_ones_go(pool: Path, qui
         trainer.dataloader_val._finish()
 
 
+def test_a_case_that_is_just_being_removed_is_replaced(pool: Path, quick: Project) -> None:
+    """Some of its files may still be there; when nothing is left, that is said."""
+    rounds(pool)
+    training, _ = make().get_tr_and_val_datasets()
+    folder = plan_preparation("700", pool, CONFIGURATION, fold=0, renewing=True).prepared.data_folder
+    expected = training.load_case("lldm_aug/syn_0001")[0][:]
+    (folder / "syn_0000.b2nd").unlink()
+    assert (training.load_case("lldm_aug/syn_0000")[0][:] == expected).all()
+    (folder / "syn_0001.pkl").unlink()
+    with pytest.raises(PoolError, match="syn_0000"):
+        training.load_case("lldm_aug/syn_0000")
+
+
 def test_new_cases_pass_the_guard(pool: Path, quick: Project) -> None:
     """A mask of a validation case stops the training at the epoch in which it would be drawn."""
     rounds(pool)
