@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,25 +79,27 @@ class BlendedDataset:
             real: tuple[Any, Any, Any, dict[str, Any]] = self.real.load_case(identifier)
             return real
         name = identifier.removeprefix(PREFIX)
-        for candidate in (name, *self._others(name)):
-            try:
-                synthetic: tuple[Any, Any, Any, dict[str, Any]] = self.synthetic.load_case(candidate)
-            except FileNotFoundError:
-                if self.offers is None:
-                    raise
-            else:
-                return synthetic
+        try:
+            synthetic: tuple[Any, Any, Any, dict[str, Any]] = self.synthetic.load_case(name)
+        except FileNotFoundError:
+            if self.offers is None:
+                raise
+            synthetic = self._another(name)
+        return synthetic
+
+    def _another(self, gone: str) -> tuple[Any, Any, Any, dict[str, Any]]:
+        """A case in the place of one whose files went, or are just going, while a long epoch still drew it."""
+        names = [key.removeprefix(PREFIX) for key in self.synthetic_keys if key != PREFIX + gone]
+        first = derive_seed("another case", gone) % max(1, len(names))
+        for name in names[first:] + names[:first]:
+            with suppress(FileNotFoundError):
+                case: tuple[Any, Any, Any, dict[str, Any]] = self.synthetic.load_case(name)
+                return case
         raise PoolError(
-            f"all cases of epoch {self._offered_epoch} are gone, such as {name}",
+            f"all cases of epoch {self._offered_epoch} are gone, such as {gone}",
             where=self.synthetic.source_folder,
             fix="go on with --c; give 'lldm-aug nnunet prepare --follow' a --grace longer than an epoch",
         )
-
-    def _others(self, gone: str) -> list[str]:
-        """Cases to take the place of one whose files went, or are just going, while a long epoch still drew it."""
-        names = [key.removeprefix(PREFIX) for key in self.synthetic_keys if key != PREFIX + gone]
-        first = derive_seed("another case", gone) % max(1, len(names))
-        return names[first:] + names[:first]
 
     def __getitem__(self, identifier: str) -> tuple[Any, Any, Any, dict[str, Any]]:
         return self.load_case(identifier)

@@ -28,9 +28,15 @@ ORIGIN = MaskOrigin(kind="procedural")
 
 
 @pytest.fixture
-def pool(project: Project, tmp_path: Path) -> Path:
-    """Two cases, and no prepared sets."""
+def clean(project: Project) -> Project:
+    """The project without prepared sets."""
     shutil.rmtree(project.preprocessed / "lldm_aug", ignore_errors=True)
+    return project
+
+
+@pytest.fixture
+def pool(clean: Project, tmp_path: Path) -> Path:
+    """Two cases, and no prepared sets."""
     return pools.write_pool(tmp_path / "fresh", cases=2)
 
 
@@ -86,9 +92,8 @@ def test_files_of_retired_cases_stay_for_a_while(pool: Path) -> None:
     assert {path.name.split(".")[0].removesuffix("_seg") for path in prepared.data_folder.iterdir()} == {"syn_0001"}
 
 
-def test_it_waits_for_the_first_cases(project: Project, tmp_path: Path) -> None:
+def test_it_waits_for_the_first_cases(clean: Project, tmp_path: Path) -> None:
     """Both may be started at once."""
-    shutil.rmtree(project.preprocessed / "lldm_aug", ignore_errors=True)
     pool = pools.write_pool(tmp_path / "fresh", cases=0)
     assert rounds(pool, nothing, partial(pools.write_pool_case, pool, 0, 1, ORIGIN)) == [["0"]]
     assert rounds(pools.write_pool(tmp_path / "never", cases=0)) == []
@@ -140,13 +145,13 @@ def test_a_following_set_keeps_its_identity_while_cases_change(pool: Path) -> No
 
 
 @pytest.fixture
-def quick(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def quick(clean: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Settings for trainings of seconds, with a worker that runs on from epoch to epoch."""
-    shutil.rmtree(project.root / "nnUNet_results" / NAME, ignore_errors=True)
+    shutil.rmtree(clean.root / "nnUNet_results" / NAME, ignore_errors=True)
     for name, value in {"EPOCHS": 1, "ITERATIONS": 4, "VAL_ITERATIONS": 1, "RATIO": 1, "SET": "fresh"}.items():
         monkeypatch.setenv(f"LLDM_AUG_{name}", str(value))
     monkeypatch.setenv("nnUNet_n_proc_DA", "1")
-    return project
+    return clean
 
 
 def drawn_after_the_queue(trainer: object, epoch: int) -> set[str]:

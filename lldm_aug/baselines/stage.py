@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -22,7 +22,7 @@ from lldm_aug.training.preview import write_shown
 from lldm_aug.training.texture import measure_texture, samples_of
 
 
-class BaselineStage:
+class BaselineStage(ABC):
     """A baseline in training: its samples are drawn for previews, and it is exported as a `Baseline`.
 
     What it is named, how it is optimised and its ``module`` are for each to say; see `lldm_aug.training.stage`.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lldm_aug import __version__
-from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.evaluation.bench_figures import all_figures
 from lldm_aug.evaluation.bench_plan import BenchPlan
 from lldm_aug.evaluation.bench_run import POOL, Measured
@@ -17,9 +16,6 @@ from lldm_aug.io.atomic import write_json, write_text
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.record import Record
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
-
-if TYPE_CHECKING:
-    from lldm_aug.data.raw import Case
 
 RESULTS_FILE = "results.json"
 REPORT_FILE = "report.md"
@@ -143,10 +139,8 @@ def _mosaic_rows(plan: BenchPlan, out: Path) -> list[MosaicRow]:
     for entry in pool.cases[:MOSAIC_PAIRS]:
         assert entry.mask.source_case is not None
         synthetic, real = pool.read(entry), plan.heldout.dataset.load(entry.mask.source_case)
-        rows += [_row(real, f"real: {real.case_id}"), _row(synthetic, f"synthetic for the mask of {real.case_id}")]
+        rows += [
+            MosaicRow.of(real, f"real: {real.case_id}"),
+            MosaicRow.of(synthetic, f"synthetic for the mask of {real.case_id}"),
+        ]
     return rows
-
-
-def _row(case: Case, caption: str) -> MosaicRow:
-    image, label = to_canonical(case.image[0], case.grid), to_canonical(case.label, case.grid)
-    return MosaicRow(image, label, canonical_grid(case.grid).spacing_mm, caption)

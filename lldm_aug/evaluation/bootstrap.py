@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from lldm_aug.evaluation.goals import finite
 from lldm_aug.seeds import Part, numpy_rng
 
 LEVEL = 0.95
@@ -28,6 +29,11 @@ class Interval:
     value: float
     low: float
     high: float
+
+    @property
+    def cells(self) -> tuple[float | None, float | None, float | None]:
+        """Value, low and high for a table, which has None for what is not finite."""
+        return finite(self.value), finite(self.low), finite(self.high)
 
 
 def bootstrap(statistic: Callable[..., float], sizes: Sequence[int], *seed: Part) -> Interval:

@@ -94,7 +94,8 @@ def seen_cases(
     origins: Sequence[MaskOrigin] = (),
 ) -> dict[str, str]:
     """The cases that a stage or a mask has seen, by id, by their mask's hash or by patient, each with what saw it."""
-    found = {case_id: leaks_of(dataset, (case_id,), stages, origins) for case_id in case_ids}
+    patients = read_patients(dataset.case_ids, dataset.folder)
+    found = {case_id: _leaks(dataset, (case_id,), patients, stages, origins) for case_id in case_ids}
     return {case_id: "; ".join(map(str, leaks)) for case_id, leaks in found.items() if leaks}
 
 
@@ -109,11 +110,29 @@ def leaks_of(
     Raises:
         DatasetError: when ``patients.json`` is no such file.
     """
-    others = relatives(cases, read_patients(dataset.case_ids, dataset.folder))
-    known = {case_id: dataset.label_hash(case_id) for case_id in (*cases, *others) if case_id in dataset.case_ids}
-    provenance = GeneratorProvenance(hash="", stages=stages)
-    validation = {case_id: known.get(case_id) for case_id in (*cases, *others)}
-    return find_leaks(provenance, origins, dataset=dataset.name, validation=validation, relatives=others)
+    return _leaks(dataset, cases, read_patients(dataset.case_ids, dataset.folder), stages, origins)
+
+
+def hashed(dataset: RawDataset, case_ids: Iterable[str]) -> dict[str, str | None]:
+    """SHA-256 of the mask file of each case; None for cases of other data sets."""
+    return {case: dataset.label_hash(case) if case in dataset.case_ids else None for case in case_ids}
+
+
+def _leaks(
+    dataset: RawDataset,
+    cases: Sequence[str],
+    patients: Mapping[str, str],
+    stages: tuple[StageProvenance, ...],
+    origins: Iterable[MaskOrigin],
+) -> tuple[Leak, ...]:
+    others = relatives(cases, patients)
+    return find_leaks(
+        GeneratorProvenance(hash="", stages=stages),
+        origins,
+        dataset=dataset.name,
+        validation=hashed(dataset, (*cases, *others)),
+        relatives=others,
+    )
 
 
 def heldout_notes(heldout: HeldOut) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lldm_aug.report.axis import Axis
 from lldm_aug.report.content import Chart
+from lldm_aug.report.curves import STYLES
 from lldm_aug.report.table import Table, shown
 from lldm_aug.report.template import render
 
@@ -16,7 +17,6 @@ COLUMNS = ("network", "structure", "share", "arm", "metric", "gain", "low", "hig
 WIDTH = 1080
 LEFT, RIGHT, TOP, BOTTOM = 230, 320, 10, 44
 LINE, HEADING, GAP = 19, 27, 7
-STYLES = 8
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.io.atomic import atomic_file
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.report.planes import PLANES, Plane, Window, best_slice, robust_window
@@ -16,6 +17,8 @@ from lldm_aug.report.planes import PLANES, Plane, Window, best_slice, robust_win
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from lldm_aug.data.raw import Case
 
 COLOURS = ("#8ce99a", "#4dabf7", "#da77f2", "#ff8f3f", "#ffe066", "#63e6be", "#ff8fab", "#b2a8ff")
 """Outline of label 1, 2, ...; repeated when there are more."""
@@ -47,6 +50,12 @@ class MosaicRow:
     spacing_mm: tuple[float, float, float]
     caption: str
     slices_from: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, case: Case, caption: str) -> MosaicRow:
+        """A case whatever its axes: its first channel."""
+        image, label = to_canonical(case.image[0], case.grid), to_canonical(case.label, case.grid)
+        return cls(image, label, canonical_grid(case.grid).spacing_mm, caption)
 
     @property
     def guide(self) -> np.ndarray:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.evaluation.bootstrap import Interval, interval, resamples
+from lldm_aug.evaluation.bootstrap import Interval, resamples
 from lldm_aug.evaluation.feature_cache import CaseFeatures
-from lldm_aug.evaluation.fidelity.resampled import MEASURES, RESAMPLES, centred, over, resampled
+from lldm_aug.evaluation.fidelity.resampled import MEASURES, RESAMPLES, centred, over, resampled, spread
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,16 @@ class Distances:
 
     def of(self, measure: str, name: str) -> Interval:
         """A set's distance."""
-        return _told(self._column(measure, name))
+        return spread(self._column(measure, name))
 
     def over_floor(self, measure: str, name: str) -> Interval:
         """The same as a multiple of the floor."""
-        return _told(over(self._column(measure, name), self._column(measure, self.names[-1])))
+        return spread(over(self._column(measure, name), self._column(measure, self.names[-1])))
 
     def ours_over(self, measure: str, name: str) -> Interval:
         """Our distance as a multiple of a set's."""
-        return _told(over(self._column(measure, self.names[0]), self._column(measure, name)))
+        return spread(over(self._column(measure, self.names[0]), self._column(measure, name)))
 
     def _column(self, measure: str, name: str) -> np.ndarray:
         column: np.ndarray = self.found[measure][:, self.names.index(name)]
         return column
-
-
-def _told(values: np.ndarray) -> Interval:
-    return interval(float(values[0]), values[1:])

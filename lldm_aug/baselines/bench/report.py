@@ -9,8 +9,6 @@ from lldm_aug import __version__
 from lldm_aug.baselines.bench.plan import FidelityBench
 from lldm_aug.baselines.bench.run import PAIRS, Compared, source_of
 from lldm_aug.baselines.bench.tables import make_tables
-from lldm_aug.data.raw import Case
-from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.evaluation.features import FeatureNetwork
 from lldm_aug.evaluation.machine import Machine
 from lldm_aug.io.atomic import write_json, write_text
@@ -124,12 +122,7 @@ def _mosaic_rows(plan: FidelityBench, out: Path) -> list[MosaicRow]:
     rows = []
     for number, entry in enumerate(pools[plan.methods[0].name].cases[:MOSAIC_MASKS]):
         real = plan.heldout.dataset.load(source_of(entry))
-        rows.append(_picture(real, f"real: {real.case_id}"))
+        rows.append(MosaicRow.of(real, f"real: {real.case_id}"))
         for name, pool in pools.items():
-            rows.append(_picture(pool.read(pool.cases[number]), name))
+            rows.append(MosaicRow.of(pool.read(pool.cases[number]), name))
     return rows
-
-
-def _picture(case: Case, caption: str) -> MosaicRow:
-    image, label = to_canonical(case.image[0], case.grid), to_canonical(case.label, case.grid)
-    return MosaicRow(image, label, canonical_grid(case.grid).spacing_mm, caption)

@@ -46,13 +46,15 @@ class Row:
         images: its images, one a mask.
         seconds: that each took.
         weights: how many make an image.
-        identity: hash of the trained model.
+        description: of the trained model.
+        identity: its hash.
     """
 
     method: Method
     images: MeasuredSet
     seconds: list[float]
     weights: int
+    description: ImageDescription
     identity: str
 
 
@@ -115,9 +117,8 @@ class Comparison:
             LeakageError: when a method has seen a held-out case.
         """
         rows = [self._row(method) for method in self.plan.methods]
-        first = self.plan.methods[0]
-        view = first.load(self.run)[0].description
-        masks = [source_of(entry) for entry in PoolDataset(self.out / PAIRS / first.name).cases]
+        view = rows[0].description
+        masks = [source_of(entry) for entry in PoolDataset(self.out / PAIRS / rows[0].method.name).cases]
         return Compared(rows, self._real(masks, view), self._real(self.plan.heldout.others, view))
 
     def _row(self, method: Method) -> Row:
@@ -125,7 +126,7 @@ class Comparison:
         refuse_seen(self.plan.heldout, model.description.stages, method.name, self.run)
         pool = self._generate(method.name, model.to(self.device))
         images = self._measure(self._images(pool, model.description), f"measuring: {method.name}")
-        return Row(method, images, pool.seconds, weights, model.hash)
+        return Row(method, images, pool.seconds, weights, model.description, model.hash)
 
     def _images(self, pool: TimedPool, view: ImageDescription) -> Iterator[ConformedCase]:
         pairs = PoolDataset(pool.folder)

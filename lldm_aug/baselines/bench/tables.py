@@ -8,7 +8,6 @@ from statistics import fmean, median
 from lldm_aug.baselines.bench.distances import Distances
 from lldm_aug.baselines.bench.plan import FidelityBench
 from lldm_aug.baselines.bench.run import Compared, MeasuredSet, Row
-from lldm_aug.evaluation.bootstrap import Interval
 from lldm_aug.evaluation.faithfulness import StructureScore, structure_score
 from lldm_aug.evaluation.fidelity.resampled import MEASURES
 from lldm_aug.evaluation.goals import finite, ratio
@@ -94,7 +93,7 @@ def _distances(distances: Distances) -> Table:
     for name in distances.names:
         for measure in MEASURES:
             told = (distances.of, distances.over_floor, distances.ours_over)
-            rows.append((name, measure, *(cell for of in told for cell in _cells(of(measure, name)))))
+            rows.append((name, measure, *(cell for of in told for cell in of(measure, name).cells)))
     return Table(
         name="distances",
         title="Distances and their ratios, with intervals",
@@ -105,10 +104,6 @@ def _distances(distances: Distances) -> Table:
         "subspaces in which covariances have full rank; 'FID plain' is of all features, and of fewer slices than "
         "features it says mostly how few there are.",
     )
-
-
-def _cells(found: Interval) -> tuple[Cell, ...]:
-    return finite(found.value), finite(found.low), finite(found.high)
 
 
 def _faithfulness(sets: dict[str, MeasuredSet], schema: LabelSchema) -> Table:

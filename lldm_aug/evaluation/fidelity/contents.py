@@ -38,7 +38,7 @@ def signal(synthetic: Cases, real: Cases, schema: LabelSchema, seed: int) -> Tab
                 (len(ours), len(theirs)),
                 *(seed, structure, figure),
             )
-            rows.append((structure, figure, *_means(values), *_cells(found), *map(len, values)))
+            rows.append((structure, figure, *_means(values), *found.cells, *map(len, values)))
     for figure in ("texture", "liver_to_vessel"):
         values = [_known([getattr(case.figures, figure) for case in cases]) for cases in (synthetic, real)]
         found = bootstrap(
@@ -46,7 +46,7 @@ def signal(synthetic: Cases, real: Cases, schema: LabelSchema, seed: int) -> Tab
             (len(values[0]), len(values[1])),
             *(seed, figure),
         )
-        rows.append((None, figure, *_means(values), *_cells(found), *map(len, values)))
+        rows.append((None, figure, *_means(values), *found.cells, *map(len, values)))
     return Table(
         name="signal",
         title="Intensities of structures, synthetic against real",
@@ -66,7 +66,7 @@ def faithfulness(synthetic: Cases, real: Cases, schema: LabelSchema, seed: int) 
         dice = [np.array([s.dice[name] if name in s.present else np.nan for s in scores]) for scores in (ours, theirs)]
         over = _ratio_of_means(dice, seed, "faithfulness", name)
         counts = (found.cases, true.cases, found.absent, found.false_alarms, true.absent, true.false_alarms)
-        rows.append((name, finite(found.mean), finite(true.mean), *_cells(over), *counts))
+        rows.append((name, finite(found.mean), finite(true.mean), *over.cells, *counts))
     return Table(
         name="faithfulness",
         title="Dice of a referee against the mask, on synthetic over on real images",
@@ -93,7 +93,7 @@ def vessels(synthetic: Cases, real: Cases, schema: LabelSchema, seed: int) -> Ta
         values = [np.array([value(case, name) for case in cases], dtype=np.float64) for cases in (synthetic, real)]
         over = _ratio_of_means(values, seed, figure, name)
         known = [_known(v) for v in values]
-        rows.append((name, figure, *_means(known), *_cells(over), *map(len, known)))
+        rows.append((name, figure, *_means(known), *over.cells, *map(len, known)))
     return Table(
         name="vessels",
         title="Vessels: course and connection, synthetic against real",
@@ -140,7 +140,3 @@ def _known(values: Sequence[float] | np.ndarray) -> list[float]:
 
 def _means(values: Sequence[Sequence[float]]) -> tuple[Cell, ...]:
     return tuple(float(np.mean(v)) if v else None for v in values)
-
-
-def _cells(found: Interval) -> tuple[Cell, ...]:
-    return finite(found.value), finite(found.low), finite(found.high)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.evaluation.bootstrap import interval, resamples
+from lldm_aug.evaluation.bootstrap import resamples
 from lldm_aug.evaluation.feature_cache import CaseFeatures
 from lldm_aug.evaluation.fidelity.resampled import (
     MEASURES,
@@ -16,10 +16,10 @@ from lldm_aug.evaluation.fidelity.resampled import (
     centred,
     over,
     resampled,
+    spread,
 )
 from lldm_aug.evaluation.fidelity.run import MeasuredCase
 from lldm_aug.evaluation.frechet import dimensions_for
-from lldm_aug.evaluation.goals import finite
 from lldm_aug.evaluation.slices import VOLUME
 from lldm_aug.report.table import Cell, Table
 from lldm_aug.seeds import numpy_rng
@@ -115,8 +115,7 @@ def _together(planes: Sequence[str]) -> str:
 def _figures(found: np.ndarray) -> list[Cell]:
     """Distance, floor and their ratio, each with its interval."""
     distance, floor = centred(found).T
-    told = [interval(float(values[0]), values[1:]) for values in (distance, floor, over(distance, floor))]
-    return [finite(value) for one in told for value in (one.value, one.low, one.high)]
+    return [cell for values in (distance, floor, over(distance, floor)) for cell in spread(values).cells]
 
 
 def _note(rows: Sequence[tuple[Cell, ...]]) -> str:

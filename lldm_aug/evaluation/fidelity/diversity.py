@@ -84,7 +84,7 @@ def _row(measure: str, matrices: Sequence[np.ndarray], seed: int) -> tuple[Cell,
             return float((pairs * matrix).sum() / pairs.sum()) if pairs.sum() else float("nan")
 
         found.append(bootstrap(mean, [len(matrix)], seed, measure, name))
-    cells = [finite(value) for interval in found for value in (interval.value, interval.low, interval.high)]
+    cells = [cell for interval in found for cell in interval.cells]
     return (measure, *cells, finite(ratio(found[0].value, found[1].value)), *map(len, matrices))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from lldm_aug.evaluation.bootstrap import Interval, interval
 from lldm_aug.evaluation.frechet import Moments, dimensions_for, fid, projected_fid
 from lldm_aug.evaluation.kid import KernelSums
 
@@ -47,6 +48,11 @@ def centred(found: np.ndarray) -> np.ndarray:
 def over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Ratios a / b, infinite where b is not above zero."""
     return np.array([x / y if y > 0 else np.inf for x, y in zip(a, b, strict=True)])
+
+
+def spread(figures: np.ndarray) -> Interval:
+    """The first of (1 + R,) figures, with the interval of the others."""
+    return interval(float(figures[0]), figures[1:])
 
 
 def _kernel(sets: Sequence[Features], reference: Features) -> list[Distance]:

@@ -11,6 +11,7 @@ from lldm_aug.data.patients import read_patients, relatives
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Split, patients_of
 from lldm_aug.errors import LeakageError
+from lldm_aug.evaluation.heldout import hashed
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 
@@ -57,7 +58,7 @@ class Situation:
         if self.held_out is not None:
             cases = self.held_out.case_ids
             others = relatives(cases, read_patients(cases, self.held_out.folder))
-            known = {case: self.held_out.label_hash(case) for case in cases} | dict.fromkeys(others)
+            known = hashed(self.held_out, (*cases, *others))
             check_leakage(generator, origins, dataset=self.held_out.name, validation=known, relatives=others)
 
     def _check_labels(self, generator: GeneratorProvenance, origins: tuple[MaskOrigin, ...]) -> None:
