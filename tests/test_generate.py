@@ -16,6 +16,7 @@ from tiny import tiny_config, tiny_generator
 
 from lldm_aug.cli import main
 from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError
 from lldm_aug.io.nifti import read_image, read_label
@@ -153,10 +154,18 @@ def test_procedural_masks_need_the_hbp_structures(run: Path, dataset: RawDataset
 
 
 def test_procedural_masks_take_no_data(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
-    command = arguments(run, dataset, tmp_path / "p", 1, "--masks", "procedural")
-    result = CliRunner().invoke(main, command)
-    assert result.exit_code == 2
-    assert "no data set" in result.stderr
+    command = ["generate", "--model", str(run), "--masks", "procedural", "--n", "1", "--out", str(tmp_path / "p")]
+    for option, value in (("--data", str(dataset.folder)), ("--share", "0.5")):
+        result = CliRunner().invoke(main, [*command, option, value])
+        assert result.exit_code == 2
+        assert f"{option}: masks of kind 'procedural' come from no data set" in " ".join(result.stderr.split())
+
+
+def test_masks_of_a_share_of_the_cases(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    generate(run, dataset, tmp_path / "p", 4, "--share", "0.5")
+    chosen = LabelledShare(share=0.5).labelled(load_split(dataset, 0).train)
+    assert {*read_info(tmp_path / "p").settings["mask_cases"]} == {*chosen}
+    assert {case.mask.source_case for case in read_cases(tmp_path / "p").values()} <= {*chosen}
 
 
 def subprocess_command(args: list[str], *launcher: str) -> list[str]:

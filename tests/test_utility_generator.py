@@ -12,6 +12,7 @@ from lldm_aug.cli import main
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
+from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.utility.autoencoded import autoencoded
 from lldm_aug.models.description import read_description
 from lldm_aug.models.generator import Generator
@@ -37,6 +38,16 @@ def test_it_says_what_it_saw_and_draws_masks_from_its_share(dataset: RawDataset,
     seen = [(len(stage.cases), tuple(stage.labelled)) for stage in description.stages]
     assert seen == [(len(split.train), labelled), (len(split.train), labelled), (len(labelled), labelled)]
     assert request_masks(description, "deformed", str(dataset.folder), 0).cases == labelled
+
+
+def test_masks_of_a_share_of_a_share(dataset: RawDataset, run: Path) -> None:
+    description, train = read_description(run / "generator"), load_split(dataset, 0).train
+    fewer = LabelledShare(share=0.25)
+    assert request_masks(description, "real", str(dataset.folder), 0, labelled=fewer).cases == fewer.labelled(train)
+    chosen = {seed: LabelledShare(share=0.25, seed=seed) for seed in range(20)}
+    outside = next(share for share in chosen.values() if not {*share.labelled(train)} & {*HALF.labelled(train)})
+    with pytest.raises(DatasetError, match="labels the generator was trained on"):
+        request_masks(description, "real", str(dataset.folder), 0, labelled=outside)
 
 
 def test_arms_of_a_generator(dataset: RawDataset, run: Path, tmp_path: Path) -> None:

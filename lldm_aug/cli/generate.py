@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fold_option, seed_option
+from lldm_aug.cli.options import (
+    EXISTING_FOLDER,
+    NEW_FOLDER,
+    dry_run_option,
+    fold_option,
+    seed_option,
+    share_option,
+    share_seed_option,
+)
 from lldm_aug.cli.progress import track
 from lldm_aug.masks import KINDS
 from lldm_aug.processes import PATIENCE
@@ -28,6 +36,8 @@ if TYPE_CHECKING:
 @click.option("--data", metavar="DATASET", default=None, help="Data set of the masks; the generator's if left out.")
 @click.option("--unknown", metavar="NAME", multiple=True, help="Leave a structure out of the masks; may be repeated.")
 @fold_option
+@share_option
+@share_seed_option
 @seed_option
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Steps of the solver.")
 @click.option("--guidance", type=click.FloatRange(0, 20), default=None, help="Classifier-free guidance on the mask.")
@@ -50,6 +60,8 @@ def generate(
     data: str | None,
     unknown: tuple[str, ...],
     fold: int | str | None,
+    share: float | None,
+    share_seed: int,
     seed: int,
     steps: int | None,
     guidance: float | None,
@@ -67,18 +79,21 @@ def generate(
     same whatever the number of parts, processes or restarts. Without --masks they are deformed ones of the training
     cases, or procedural ones for the embedded generator. Pairs that the gate rejects are counted and kept apart, in
     OUT/rejected; they are not made anew. Structures that the generator knows and the masks lack, or that --unknown
-    names, are left open: the image may show them or not, and the pool does not have them. With --follow the pool keeps
-    the newest --n pairs, for a training that takes new ones as it goes; stop it with Ctrl-C or SIGTERM.
+    names, are left open: the image may show them or not, and the pool does not have them. With --share only the masks
+    of that share of the fold's training cases are used, as 'train' and 'evaluate utility' choose it. With --follow the
+    pool keeps the newest --n pairs, for a training that takes new ones as it goes; stop it with Ctrl-C or SIGTERM.
 
     \b
     Examples:
       lldm-aug generate --n 500 --out pools/x
       lldm-aug generate --n 100 --out pools/y --model runs/x --masks deformed --data 801 --fold 0
+      lldm-aug generate --n 100 --out pools/f --data 801 --fold 0 --share 0.1 --unknown hcc
       lldm-aug generate --n 100 --out pools/z --model runs/x --gate
       lldm-aug generate --n 100 --out pools/u --unknown hcc
       lldm-aug generate --n 200 --out pools/fresh --model runs/x --follow
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
+    from lldm_aug.data.share import LabelledShare
     from lldm_aug.models.description import read_description
     from lldm_aug.resources import pretrained_dir
     from lldm_aug.synthesis.plan import choose_sampling, describe_pool, generator_folder, make_gate, request_masks
@@ -87,7 +102,10 @@ def generate(
     folder = generator_folder(start)
     description = read_description(folder)
     kind = masks or ("procedural" if model is None and data is None else "deformed")
-    request = request_masks(description, kind, data, fold, model=start, left_out=unknown, write_split=not dry_run)
+    labelled = None if share is None else LabelledShare(share=share, seed=share_seed)
+    request = request_masks(
+        description, kind, data, fold, model=start, left_out=unknown, labelled=labelled, write_split=not dry_run
+    )
     sampling = choose_sampling(description, steps, guidance)
     if dry_run:
         _show(folder, description, request, sampling)
@@ -127,9 +145,13 @@ def _show(folder: Path, description: Description, request: MaskRequest, sampling
 
     schema = request.schema(description)
     hidden = Relabelling(schema, description.labels).unknown
-    click.echo(f"generator  {folder}\nmasks      {request.kind} {request.dataset.name if request.dataset else ''}")
+    click.echo(f"generator  {folder}\nmasks      {request.kind} {_origin(request)}")
     click.echo(f"structures {', '.join(schema.names)}; unknown: {', '.join(hidden) or 'none'}")
     click.echo(f"sampling   {sampling.model_dump()}")
+
+
+def _origin(request: MaskRequest) -> str:
+    return f"of {len(request.cases)} cases of {request.dataset.name}" if request.dataset is not None else ""
 
 
 def _finish(out: Path, kept: int) -> None:

@@ -70,4 +70,13 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print the resolved settings and the work to do; write nothing."
 )
 seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, help="Decides every random number.")
+share_option = click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=None,
+    help="Use the labels of this share of the cases.",
+)
+share_seed_option = click.option(
+    "--share-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; shares are nested."
+)
 fold_option = click.option("--fold", type=FOLD, default=None, help="Fold of nnU-Net's split, or 'all'.")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lldm_aug.cli.options import FOLD, FOLDS, NEW_FOLDER, config_option, dry_run_option, set_option
+from lldm_aug.cli.options import (
+    FOLD,
+    FOLDS,
+    NEW_FOLDER,
+    config_option,
+    dry_run_option,
+    set_option,
+    share_option,
+    share_seed_option,
+)
 from lldm_aug.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -29,8 +38,8 @@ ALL_STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet")
 @click.option("--fold", type=FOLD, help="Fold of nnU-Net's split: only its training cases are read.")
 @click.option("--folds", type=FOLDS, help="Instead of one: several, each into OUT/fold_N.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="Run folder, the same for all stages.")
-@click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Use the labels of this share of the cases.")
-@click.option("--share-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; shares are nested.")
+@share_option
+@share_seed_option
 @click.option(
     "--images",
     type=click.Choice(("share", "fold")),

@@ -11,7 +11,8 @@ from lldm_aug import __version__
 from lldm_aug.config.schema import SamplingSettings, check_sampling
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import Fold, Split, load_split
+from lldm_aug.data.share import LabelledShare
+from lldm_aug.data.splits import Fold, Split, load_split, patients_of
 from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, LabelError
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.weights import check_sums
@@ -131,6 +132,7 @@ def request_masks(
     *,
     model: Path | None = None,
     left_out: Collection[str] = (),
+    labelled: LabelledShare | None = None,
     write_split: bool = True,
 ) -> MaskRequest:
     """Fills in what the user left open with the data set and fold that the generator was trained on.
@@ -142,20 +144,22 @@ def request_masks(
         fold: the user's fold, if any.
         model: the generator's or run's folder, which may hold a mask model.
         left_out: structures to take out of the masks.
+        labelled: the share of the fold's training cases whose masks may be used; all if left out.
         write_split: whether a split that the data set lacks is made and written.
 
     Raises:
         DatasetError: when real masks are asked for and the data set or fold cannot be found.
-        ConfigError: when a data set is given for masks that come from none, or what is to be left out cannot be.
+        ConfigError: when a data set or share is given for masks that come from none, or what is to be left out cannot
+            be.
         LabelError: when the data set has a structure that the generator does not know.
         CheckpointError: when learned masks are asked for and there is no mask model.
     """
     trained = description.stages[-1]
     if kind in WITHOUT_DATA:
-        if data is not None:
-            raise ConfigError(
-                f"masks of kind {kind!r} come from no data set", where="--data", fix="leave one of them out"
-            )
+        for option, given in (("--data", data), ("--share", labelled)):
+            if given is not None:
+                what = f"masks of kind {kind!r} come from no data set"
+                raise ConfigError(what, where=option, fix="leave one of them out")
         folder = mask_model_folder(model) if kind == "learned" and model is not None else None
         return MaskRequest(kind, None, None, folder, _check_left_out(kind, description.labels, left_out))
     dataset = RawDataset.find(data if data is not None else trained.dataset)
@@ -165,16 +169,21 @@ def request_masks(
         fold = trained.fold
     _check_known(dataset, description.labels)
     left_out = _check_left_out(kind, dataset.schema, left_out)
-    split = _labelled(load_split(dataset, fold, write=write_split), dataset, trained)
+    split = _labelled(load_split(dataset, fold, write=write_split), dataset, trained, labelled)
     return MaskRequest(kind, dataset, split, left_out=left_out)
 
 
-def _labelled(split: Split, dataset: RawDataset, trained: StageProvenance) -> Split:
-    """What masks may be drawn from: of a generator that was trained on a share of these labels, that share alone."""
-    if (trained.dataset, trained.fold) != (dataset.name, split.fold):
-        return split
-    seen = tuple(case for case in split.train if case in trained.labelled)
-    return Split(split.fold, seen, split.val) if seen and seen != split.train else split
+def _labelled(split: Split, dataset: RawDataset, trained: StageProvenance, share: LabelledShare | None) -> Split:
+    """What masks may be drawn from: those of the share that is asked for, of which a generator that was trained on a
+    share of the same labels allows its own alone."""
+    usable = split.train if share is None else share.labelled(split.train, patients_of(dataset))
+    if (trained.dataset, trained.fold) == (dataset.name, split.fold):
+        seen = tuple(case for case in usable if case in trained.labelled)
+        if share is not None and not seen:
+            what = "none of the share's cases is among those whose labels the generator was trained on"
+            raise DatasetError(what, where=dataset.folder, fix="give the --share and --share-seed of its training")
+        usable = seen or usable
+    return split if usable == split.train else Split(split.fold, usable, split.val)
 
 
 def _check_known(dataset: RawDataset, known: LabelSchema) -> None:
