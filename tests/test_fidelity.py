@@ -27,6 +27,7 @@ from lldm_aug.evaluation.fidelity.view import common_field, common_view
 from lldm_aug.evaluation.machine import describe_machine
 from lldm_aug.evaluation.networks import NetworkChoice
 from lldm_aug.geometry import Grid
+from lldm_aug.io.atomic import write_json
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import StageProvenance
@@ -239,11 +240,13 @@ def test_cases_that_lent_masks_are_set_aside(real, training, tmp_path):
     assert set(planned(pool, real).real.set_aside) == {"case_03"}  # under whatever name
 
 
-def test_cases_of_seen_patients_are_set_aside(training, tmp_path):
-    folder = tmp_path / "Dataset992_Visits"
+@pytest.mark.parametrize("where", ["raw", "preprocessed"])
+def test_cases_of_seen_patients_are_set_aside(training, tmp_path, monkeypatch, where):
+    folder = tmp_path / "raw" / "Dataset992_Visits"
     shutil.copytree(training, folder)
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
     patients = {f"case_{i:02d}": "anna" if i in (0, 5) else f"p{i}" for i in range(6)}
-    (folder / "patients.json").write_text(json.dumps(patients))
+    write_json(tmp_path / where / folder.name / "patients.json", patients)
     pool = write_pool(tmp_path / "pool", generator=history(folder, count=1))
     assert set(planned(pool, folder).real.set_aside) == {"case_00", "case_05"}
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from lldm_aug.blending.leakage import Leak, find_leaks
 from lldm_aug.data.partial import read_partial_labels
-from lldm_aug.data.patients import read_patients, relatives
+from lldm_aug.data.patients import relatives
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import Fold, Split, load_split
+from lldm_aug.data.splits import Fold, Split, load_split, patients_of
 from lldm_aug.errors import DatasetError, LabelError, LeakageError
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.image_model import ImageDescription
@@ -94,7 +94,7 @@ def seen_cases(
     origins: Sequence[MaskOrigin] = (),
 ) -> dict[str, str]:
     """The cases that a stage or a mask has seen, by id, by their mask's hash or by patient, each with what saw it."""
-    patients = read_patients(dataset.case_ids, dataset.folder)
+    patients = patients_of(dataset)
     found = {case_id: _leaks(dataset, (case_id,), patients, stages, origins) for case_id in case_ids}
     return {case_id: "; ".join(map(str, leaks)) for case_id, leaks in found.items() if leaks}
 
@@ -110,7 +110,7 @@ def leaks_of(
     Raises:
         DatasetError: when ``patients.json`` is no such file.
     """
-    return _leaks(dataset, cases, read_patients(dataset.case_ids, dataset.folder), stages, origins)
+    return _leaks(dataset, cases, patients_of(dataset), stages, origins)
 
 
 def hashed(dataset: RawDataset, case_ids: Iterable[str]) -> dict[str, str | None]:

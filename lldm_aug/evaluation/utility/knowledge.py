@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lldm_aug.blending.leakage import check_leakage
-from lldm_aug.data.patients import read_patients, relatives
+from lldm_aug.data.patients import relatives
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Split, patients_of
 from lldm_aug.errors import LeakageError
@@ -57,7 +57,7 @@ class Situation:
         check_leakage(generator, origins, dataset=self.dataset.name, validation=validation, relatives=others)
         if self.held_out is not None:
             cases = self.held_out.case_ids
-            others = relatives(cases, read_patients(cases, self.held_out.folder))
+            others = relatives(cases, patients_of(self.held_out))
             known = hashed(self.held_out, (*cases, *others))
             check_leakage(generator, origins, dataset=self.held_out.name, validation=known, relatives=others)
 
