@@ -222,6 +222,17 @@ def test_a_solver_that_cannot_sample_the_old_objective_is_refused(run: Path) -> 
         noise.sized(Config(sampling=SamplingSettings(solver="euler")))
 
 
+def test_a_skip_connection_may_be_added(run: Path) -> None:
+    initial = Initial.load(str(run))
+    learnt = initial.generator.description.model_copy(update={"objective": ObjectiveSettings(kind="clean", shift=2)})
+    clean = Initial(replace(initial.generator, description=learnt))
+    assert clean.sized(Config()).objective == learnt.objective
+    wanted = ObjectiveSettings(kind="skip", detail=0.5)
+    assert clean.sized(Config(objective=wanted)).objective == ObjectiveSettings(kind="skip", detail=0.5, shift=2)
+    with pytest.raises(ConfigError, match="kind is flow, but clean"):
+        clean.sized(Config(objective=ObjectiveSettings(kind="flow")))
+
+
 def test_all_stages_start_from_the_same(tuned: Path, run: Path, other: RawDataset) -> None:
     config = Initial.load(str(run)).sized(unsized())
     with pytest.raises(IncompatibleResume, match="initial"):

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from lldm_aug.config.schema import MOST_STEPS, Config, ObjectiveSettings, SamplingSettings, check_sampling
-from lldm_aug.diffusion.objective import CleanPrediction, NoisePrediction, RectifiedFlow, make_objective
+from lldm_aug.diffusion.objective import (
+    CleanPrediction,
+    NoisePrediction,
+    RectifiedFlow,
+    SkippedPrediction,
+    make_objective,
+)
 from lldm_aug.diffusion.sampler import sample
 
 MEAN, STD = 0.7, 0.3
@@ -30,7 +36,15 @@ def noise_prediction(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     return (x - a.sqrt() * clean) / (1 - a).sqrt()
 
 
-OPTIMAL = {"clean": clean_prediction, "flow": velocity, "ddpm": noise_prediction}
+def skipped_prediction(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """Optimal output beside the skip connection, for Gaussian data: that of which F makes what is clean."""
+    t, d = times.view(-1, 1) / 1000, ObjectiveSettings().detail
+    c = d**2 * (1 - t) ** 2 / (d**2 * (1 - t) ** 2 + t**2)
+    passed = d**2 * (1 - t) / (d**2 * (1 - t) ** 2 + t**2) * x
+    return (clean_prediction(x, times) - passed) / (1 - c)
+
+
+OPTIMAL = {"skip": skipped_prediction, "clean": clean_prediction, "flow": velocity, "ddpm": noise_prediction}
 
 
 def spread_error(solver: str, steps: int, kind: str = "flow") -> float:
@@ -40,29 +54,56 @@ def spread_error(solver: str, steps: int, kind: str = "flow") -> float:
     return abs(out.std().item() - STD)
 
 
-@pytest.mark.parametrize("kind", ["clean", "flow"])
+@pytest.mark.parametrize("kind", ["skip", "clean", "flow"])
 @pytest.mark.parametrize("solver", ["unipc", "dpmpp", "euler"])
 def test_flow_converges_to_the_data(solver: str, kind: str) -> None:
     assert spread_error(solver, 100, kind) < 0.01
 
 
-def test_what_is_clean_and_the_velocity_tell_the_same() -> None:
-    assert spread_error("unipc", 8, "clean") == pytest.approx(spread_error("unipc", 8, "flow"), abs=1e-4)
+@pytest.mark.parametrize("kind", ["skip", "clean"])
+def test_what_is_clean_and_the_velocity_tell_the_same(kind: str) -> None:
+    assert spread_error("unipc", 8, kind) == pytest.approx(spread_error("unipc", 8, "flow"), abs=1e-4)
 
 
-def test_errors_of_what_is_clean_count_as_those_of_the_velocity() -> None:
+FROM_CLEAN = [CleanPrediction(), SkippedPrediction(1.0, 0.25)]
+
+
+@pytest.mark.parametrize("objective", FROM_CLEAN)
+def test_errors_of_what_is_clean_count_as_those_of_the_velocity(objective: CleanPrediction) -> None:
     clean, noise, wrong = torch.randn(3, 4, 6)
     times = torch.tensor([150.0, 400.0, 800.0, 1000.0])
-    noisy, target = CleanPrediction().corrupt(clean, noise, times)
-    velocities = (noisy - wrong) / (times.view(-1, 1) / 1000)
+    noisy, target = objective.corrupt(clean, noise, times)
+    velocities = objective.velocity(wrong, noisy, times)
     flow = RectifiedFlow()
     expected = flow.error(velocities, flow.corrupt(clean, noise, times)[1], times)
-    torch.testing.assert_close(CleanPrediction().error(wrong, target, times), expected)
+    torch.testing.assert_close(objective.error(wrong, target, times), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_the_error_is_bounded_where_hardly_any_noise_is() -> None:
+@pytest.mark.parametrize("objective", FROM_CLEAN)
+def test_the_target_gives_what_is_clean(objective: CleanPrediction) -> None:
+    clean, noise = torch.randn(2, 4, 6)
+    times = torch.tensor([1.0, 150.0, 800.0, 999.0])
+    noisy, target = objective.corrupt(clean, noise, times)
+    torch.testing.assert_close(objective.clean(target, noisy, times), clean, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("objective", FROM_CLEAN)
+def test_the_error_is_bounded_where_hardly_any_noise_is(objective: CleanPrediction) -> None:
     times = torch.tensor([0.0, 1e-3])
-    assert CleanPrediction().error(torch.ones(2, 3), torch.zeros(2, 3), times).max() <= 100
+    assert objective.error(torch.ones(2, 3), torch.zeros(2, 3), times).max() <= 100
+
+
+def test_faint_detail_needs_no_network_where_noise_is_fainter_still() -> None:
+    """Detail of deviation d under noise of the same: half the noisy latent is the best guess, without any output."""
+    skip = SkippedPrediction(1.0, 0.25)
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = 0.25 * torch.randn(1, 50_000, generator=generator), torch.randn(1, 50_000, generator=generator)
+    times = torch.tensor([200.0])  # t / (1 - t) is 0.25
+    noisy, _ = skip.corrupt(clean, noise, times)
+    error = skip.clean(torch.zeros_like(noisy), noisy, times) - clean
+    assert error.var().item() / 0.25**2 == pytest.approx(0.5, abs=0.02)
+    alone = CleanPrediction().clean(torch.zeros_like(noisy), noisy, times) - clean
+    assert alone.var().item() / 0.25**2 == pytest.approx(1, abs=0.02)
 
 
 def test_second_order_solvers_beat_euler_by_far() -> None:
@@ -142,7 +183,7 @@ def test_solver_must_fit_the_objective(kind: str, solver: str) -> None:
         Config(objective=ObjectiveSettings(kind=kind), sampling=SamplingSettings(solver=solver))
 
 
-@pytest.mark.parametrize("kind", ["clean", "flow", "ddpm"])
+@pytest.mark.parametrize("kind", ["skip", "clean", "flow", "ddpm"])
 @pytest.mark.parametrize("solver", ["unipc", "dpmpp"])
 def test_the_most_steps_that_are_allowed_stay_finite(kind: str, solver: str) -> None:
     sampling = SamplingSettings(solver=solver, steps=MOST_STEPS)

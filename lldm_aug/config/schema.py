@@ -164,14 +164,17 @@ class ObjectiveSettings(Section):
     """What the denoiser learns.
 
     Args:
-        kind: ``clean`` and ``flow`` are rectified flow (arXiv 2209.03003) told by the clean latent or by the velocity;
-            ``ddpm`` predicts the noise (arXiv 2006.11239).
+        kind: ``skip``, ``clean`` and ``flow`` are rectified flow (arXiv 2209.03003) told by the clean latent, with or
+            without a skip connection for faint detail, or by the velocity; ``ddpm`` predicts the noise (arXiv
+            2006.11239).
+        detail: how faint what the skip connection passes is, in standard deviations of the latent; for ``skip``.
         ddpm_steps: length of the DDPM schedule. A shorter one would not end in pure noise, from which sampling starts.
         shift: multiplies the odds t / (1 - t) of the times that flows are trained and sampled at (arXiv 2403.03206,
             eq. 23). The smoother what is learnt, the longer noise leaves it visible, and the more above 1 it has to be.
     """
 
-    kind: Literal["clean", "flow", "ddpm"] = "clean"
+    kind: Literal["skip", "clean", "flow", "ddpm"] = "skip"
+    detail: Annotated[float, Field(gt=0, le=10)] = 0.25
     ddpm_steps: Annotated[int, Field(ge=1000, le=4000)] = 1000
     shift: Annotated[float, Field(ge=0.1, le=100)] = 1.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 
@@ -13,6 +14,8 @@ TIME_SCALE = 1000.0
 """Networks see flow times 0..1 as 0..1000, the range their sinusoidal embedding is made for."""
 
 
+SHORTEST_SKIP = 1e-3
+"""Flow times of `SkippedPrediction` stay so far away from 0 and 1 where it divides by them."""
 SHORTEST_TIME = 0.1
 """Flow times below count as this one in the error of `CleanPrediction`; a few samples would else outweigh the rest."""
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -54,12 +57,16 @@ class RectifiedFlow(Objective):
 
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy latents and velocities."""
-        t = (times / TIME_SCALE).view(-1, *[1] * (clean.ndim - 1))
+        t = _flow_times(times, clean)
         return (1 - t) * clean + t * noise, noise - clean
 
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Where the velocity comes from."""
-        return noisy - (times / TIME_SCALE).view(-1, *[1] * (noisy.ndim - 1)) * prediction
+        return noisy - _flow_times(times, noisy) * prediction
+
+    def velocity(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The velocity that a prediction at times above 0 amounts to."""
+        return (noisy - self.clean(prediction, noisy, times)) / _flow_times(times, noisy)
 
 
 class CleanPrediction(RectifiedFlow):
@@ -79,8 +86,46 @@ class CleanPrediction(RectifiedFlow):
 
     def error(self, prediction: torch.Tensor, target: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Squared error of the velocity; bounded, since it is infinite at t = 0."""
-        t = (times / TIME_SCALE).clamp(min=SHORTEST_TIME).view(-1, *[1] * (target.ndim - 1))
-        return ((prediction - target) / t) ** 2
+        return ((prediction - target) / _flow_times(times, target).clamp(min=SHORTEST_TIME)) ** 2
+
+
+class SkippedPrediction(CleanPrediction):
+    """The same, through a skip connection for faint detail (preconditioning, arXiv 2206.00364).
+
+    Most of a latent's variance lies in few of its directions, and a network as narrow as the latent does not pass the
+    others on even where hardly any noise is left: images come out blurred. So what is clean is taken for
+
+        c x_t / (1 - t) + (1 - c) F,    c = d^2 / (d^2 + s^2),    s = t / (1 - t),
+
+    with the network's output F: the noisy latent itself where the noise s is fainter than the detail d.
+
+    Args:
+        shift: see `RectifiedFlow`.
+        detail: d, in standard deviations of the latent.
+    """
+
+    def __init__(self, shift: float, detail: float) -> None:
+        super().__init__(shift)
+        self.detail = detail
+
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
+        """Noisy latents, and the F that would give the clean ones."""
+        t = _flow_times(times, clean).clamp(SHORTEST_SKIP, 1 - SHORTEST_SKIP)
+        return super().corrupt(clean, noise, times)[0], clean - self.detail**2 * (1 - t) / t * noise
+
+    def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The noisy latent and the prediction, each for its share."""
+        t = _flow_times(times, noisy)
+        ours = self._share(t)
+        return (1 - ours) / (1 - t).clamp(min=SHORTEST_SKIP) * noisy + ours * prediction
+
+    def error(self, prediction: torch.Tensor, target: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Squared error of the velocity, bounded as without the skip connection."""
+        return self._share(_flow_times(times, target)) ** 2 * super().error(prediction, target, times)
+
+    def _share(self, t: torch.Tensor) -> torch.Tensor:
+        """1 - c."""
+        return t**2 / (t**2 + (self.detail * (1 - t)) ** 2)
 
 
 class NoisePrediction(Objective):
@@ -111,7 +156,21 @@ class NoisePrediction(Objective):
 BETA_RANGE = (0.0015, 0.0195)
 
 
+def make_flow(settings: ObjectiveSettings) -> RectifiedFlow | None:
+    """The flow that the settings name; None if it is none."""
+    make: dict[str, Callable[[], RectifiedFlow]] = {
+        "skip": lambda: SkippedPrediction(settings.shift, settings.detail),
+        "clean": lambda: CleanPrediction(settings.shift),
+        "flow": lambda: RectifiedFlow(settings.shift),
+    }
+    return make[settings.kind]() if settings.kind in make else None
+
+
 def make_objective(settings: ObjectiveSettings) -> Objective:
     """The objective that the settings name."""
-    flows: dict[str, type[RectifiedFlow]] = {"clean": CleanPrediction, "flow": RectifiedFlow}
-    return flows[settings.kind](settings.shift) if settings.kind in flows else NoisePrediction(settings.ddpm_steps)
+    return make_flow(settings) or NoisePrediction(settings.ddpm_steps)
+
+
+def _flow_times(times: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Network times (B,) as 0..1, in a shape that goes with (B, ...)."""
+    return (times / TIME_SCALE).view(-1, *[1] * (like.ndim - 1))

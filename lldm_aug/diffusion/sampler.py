@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from lldm_aug.config.schema import ObjectiveSettings, SamplingSettings
-from lldm_aug.diffusion.objective import BETA_RANGE, TIME_SCALE
+from lldm_aug.diffusion.objective import BETA_RANGE, TIME_SCALE, make_flow
 
 Prediction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Maps (noisy latents (B, ...), network times (B,)) to what the objective predicts."""
@@ -60,14 +60,15 @@ def sample(
         sampling: solver and steps.
         generator: fresh noise of the ``ddpm`` solver (on the CPU).
     """
-    scheduler = make_scheduler(objective, sampling)
+    scheduler, flow = make_scheduler(objective, sampling), make_flow(objective)
     latent = noise
     for i, timestep in enumerate(scheduler.timesteps):
         # Schedulers round flow times to whole numbers; the network gets the exact one.
-        time = float(timestep) if objective.kind == "ddpm" else float(scheduler.sigmas[i]) * TIME_SCALE
-        prediction = predict(latent, torch.full((len(latent),), time, device=latent.device))
-        if objective.kind == "clean":
-            prediction = (latent - prediction) / (time / TIME_SCALE)
+        time = float(timestep) if flow is None else float(scheduler.sigmas[i]) * TIME_SCALE
+        times = torch.full((len(latent),), time, device=latent.device)
+        prediction = predict(latent, times)
+        if flow is not None:
+            prediction = flow.velocity(prediction, latent, times)
         extra = {"generator": generator} if sampling.solver == "ddpm" else {}
         latent = scheduler.step(prediction, timestep, latent, return_dict=False, **extra)[0]
     return latent

@@ -41,7 +41,7 @@ LATENT: dict[str, Any] = {"autoencoder": True, "denoiser": True, "objective": Tr
 """Sections of the settings that decide a model of latents."""
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
-_EARLIER = {"objective.shift": 1.0}
+_EARLIER = {"objective.shift": 1.0, "objective.detail": 0.25, "masks.objective.detail": 0.25}
 """Settings that runs of earlier versions do not name, and what these versions did."""
 
 
