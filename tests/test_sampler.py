@@ -1,5 +1,6 @@
 """Samplers against a closed form: for data N(m, s^2) the optimal prediction and the solution are known."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,7 +66,7 @@ def test_what_is_clean_and_the_velocity_tell_the_same(kind: str) -> None:
     assert spread_error("unipc", 8, kind) == pytest.approx(spread_error("unipc", 8, "flow"), abs=1e-4)
 
 
-FROM_CLEAN = [CleanPrediction(), SkippedPrediction(1.0, 0.25)]
+FROM_CLEAN = [CleanPrediction(), SkippedPrediction()]
 
 
 @pytest.mark.parametrize("objective", FROM_CLEAN)
@@ -95,7 +96,7 @@ def test_the_error_is_bounded_where_hardly_any_noise_is(objective: CleanPredicti
 
 def test_faint_detail_needs_no_network_where_noise_is_fainter_still() -> None:
     """Detail of deviation d under noise of the same: half the noisy latent is the best guess, without any output."""
-    skip = SkippedPrediction(1.0, 0.25)
+    skip = SkippedPrediction(detail=0.25)
     generator = torch.Generator().manual_seed(0)
     clean, noise = 0.25 * torch.randn(1, 50_000, generator=generator), torch.randn(1, 50_000, generator=generator)
     times = torch.tensor([200.0])  # t / (1 - t) is 0.25
@@ -147,9 +148,19 @@ def test_a_shift_multiplies_the_odds_of_times() -> None:
     torch.testing.assert_close(shifted / (1 - shifted), 5 * plain / (1 - plain), rtol=1e-3, atol=1e-3)
 
 
-def test_only_flows_are_shifted() -> None:
+def test_a_spread_widens_the_odds_of_times() -> None:
+    generators = [torch.Generator().manual_seed(3) for _ in range(2)]
+    narrow, wide = (
+        torch.logit(RectifiedFlow(3.0, s).draw_times(g, 9).double() / 1000)
+        for s, g in zip((1, 2), generators, strict=True)
+    )
+    torch.testing.assert_close(wide - np.log(3), 2 * (narrow - np.log(3)), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("change", [{"shift": 2}, {"spread": 2}])
+def test_only_flows_are_shifted(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="ddpm has a schedule of its own"):
-        ObjectiveSettings(kind="ddpm", shift=2)
+        ObjectiveSettings(kind="ddpm", **change)
 
 
 def test_ddpm_with_a_thousand_steps_reaches_the_data() -> None:

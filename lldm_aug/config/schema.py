@@ -171,17 +171,20 @@ class ObjectiveSettings(Section):
         ddpm_steps: length of the DDPM schedule. A shorter one would not end in pure noise, from which sampling starts.
         shift: multiplies the odds t / (1 - t) of the times that flows are trained and sampled at (arXiv 2403.03206,
             eq. 23). The smoother what is learnt, the longer noise leaves it visible, and the more above 1 it has to be.
+        spread: of the times that flows are trained at: standard deviation of the logarithm of their odds. The more
+            unlike in strength the directions of a latent are, the wider.
     """
 
     kind: Literal["skip", "clean", "flow", "ddpm"] = "skip"
     detail: Annotated[float, Field(gt=0, le=10)] = 0.25
     ddpm_steps: Annotated[int, Field(ge=1000, le=4000)] = 1000
     shift: Annotated[float, Field(ge=0.1, le=100)] = 1.0
+    spread: Annotated[float, Field(gt=0, le=5)] = 1.0
 
     @model_validator(mode="after")
     def _only_flows(self) -> ObjectiveSettings:
-        if self.kind == "ddpm" and self.shift != 1:
-            raise ValueError("objective.shift is for flows: objective.kind ddpm has a schedule of its own")
+        if self.kind == "ddpm" and (self.shift, self.spread) != (1, 1):
+            raise ValueError("objective.shift and spread are for flows: objective.kind ddpm has a schedule of its own")
         return self
 
 
@@ -221,7 +224,8 @@ class MaskSettings(Section):
     Args:
         autoencoder: sizes of the autoencoder.
         denoiser: sizes of the U-Net.
-        objective: what it learns. Distance fields are smooth: in 95 parts of noise to 5 of field a liver is still seen.
+        objective: what it learns. Distance fields are smooth: in 95 parts of noise to 5 of field a liver is still seen,
+            while a thin vessel is lost in one part of noise to one of field.
         sampling: how masks are sampled.
         reach_mm: distances to a structure's surface are cut off here.
         examples: deformed copies that the training masks are multiplied to, about; at least one of each.
@@ -230,7 +234,7 @@ class MaskSettings(Section):
 
     autoencoder: MaskAutoencoderSettings = MaskAutoencoderSettings()
     denoiser: DenoiserSettings = DenoiserSettings()
-    objective: ObjectiveSettings = ObjectiveSettings(shift=6.0)
+    objective: ObjectiveSettings = ObjectiveSettings(shift=3.0, spread=1.5)
     sampling: SamplingSettings = SamplingSettings(steps=16)
     reach_mm: Annotated[float, Field(ge=2, le=100)] = 6.0
     examples: Annotated[int, Field(ge=1, le=100000)] = 1000

@@ -46,14 +46,16 @@ class RectifiedFlow(Objective):
 
     Args:
         shift: multiplies the odds of the times.
+        spread: standard deviation of the logarithm of these odds.
     """
 
-    def __init__(self, shift: float = 1.0) -> None:
-        self.shift = shift
+    def __init__(self, shift: float = 1.0, spread: float = 1.0) -> None:
+        self.shift, self.spread = shift, spread
 
     def draw_times(self, generator: torch.Generator, count: int) -> torch.Tensor:
         """(count,) times in (0, 1000), densest where the odds t : (1 - t) are the shift."""
-        return torch.sigmoid(torch.randn(count, generator=generator) + math.log(self.shift)) * TIME_SCALE
+        odds = self.spread * torch.randn(count, generator=generator) + math.log(self.shift)
+        return torch.sigmoid(odds) * TIME_SCALE
 
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy latents and velocities."""
@@ -101,11 +103,12 @@ class SkippedPrediction(CleanPrediction):
 
     Args:
         shift: see `RectifiedFlow`.
+        spread: likewise.
         detail: d, in standard deviations of the latent.
     """
 
-    def __init__(self, shift: float, detail: float) -> None:
-        super().__init__(shift)
+    def __init__(self, shift: float = 1.0, spread: float = 1.0, detail: float = 0.25) -> None:
+        super().__init__(shift, spread)
         self.detail = detail
 
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
@@ -159,9 +162,9 @@ BETA_RANGE = (0.0015, 0.0195)
 def make_flow(settings: ObjectiveSettings) -> RectifiedFlow | None:
     """The flow that the settings name; None if it is none."""
     make: dict[str, Callable[[], RectifiedFlow]] = {
-        "skip": lambda: SkippedPrediction(settings.shift, settings.detail),
-        "clean": lambda: CleanPrediction(settings.shift),
-        "flow": lambda: RectifiedFlow(settings.shift),
+        "skip": lambda: SkippedPrediction(settings.shift, settings.spread, settings.detail),
+        "clean": lambda: CleanPrediction(settings.shift, settings.spread),
+        "flow": lambda: RectifiedFlow(settings.shift, settings.spread),
     }
     return make[settings.kind]() if settings.kind in make else None
 

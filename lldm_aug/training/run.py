@@ -41,7 +41,11 @@ LATENT: dict[str, Any] = {"autoencoder": True, "denoiser": True, "objective": Tr
 """Sections of the settings that decide a model of latents."""
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
-_EARLIER = {"objective.shift": 1.0, "objective.detail": 0.25, "masks.objective.detail": 0.25}
+_EARLIER = {"objective.shift": 1.0} | {
+    f"{section}{key}": value
+    for section in ("objective.", "masks.objective.")
+    for key, value in {"spread": 1.0, "detail": 0.25}.items()
+}
 """Settings that runs of earlier versions do not name, and what these versions did."""
 
 
@@ -237,7 +241,7 @@ def _binding(name: str, config: Config) -> dict[str, Any]:
     own: dict[str, dict[str, Any]] = {
         "autoencoder": {"autoencoder": True},
         "segmenter": {"segmenter": True},
-        "masks_autoencoder": {"masks": True},
+        "masks_autoencoder": {"masks": {"autoencoder", "reach_mm", "examples", "deformation"}},
         "masks_diffusion": {"masks": True},
         "baseline_gan": {"baselines": {"gan", "texture"}},
         "baseline_pixel": {"baselines": {"pixel", "texture"}, "objective": True},
