@@ -299,6 +299,17 @@ def test_the_gate_belongs_to_the_settings_of_a_pool(rejecting: Path, run: Path, 
     assert "begun with other settings: gate" in result.stderr
 
 
+def test_a_dry_run_names_the_referee_and_refuses_one_that_is_missing(
+    run: Path, dataset: RawDataset, tmp_path: Path
+) -> None:
+    line = arguments(run, dataset, tmp_path / "p", 2, "--dry-run")
+    assert f"of {run / 'generator'}" in CliRunner().invoke(main, line).output
+    refused = CliRunner().invoke(main, [*line, "--referee", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "no segmenter" in refused.stderr
+    assert not (tmp_path / "p").exists()
+
+
 def test_what_the_referee_saw_can_leak(rejecting: Path, dataset: RawDataset) -> None:
     provenance = read_info(rejecting).generator
     seen = load_split(dataset, 0).train[0]

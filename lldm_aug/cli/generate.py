@@ -107,8 +107,9 @@ def generate(
         description, kind, data, fold, model=start, left_out=unknown, labelled=labelled, write_split=not dry_run
     )
     sampling = choose_sampling(description, steps, guidance)
+    referee = referee or (folder if gate else None)
     if dry_run:
-        _show(folder, description, request, sampling)
+        _show(folder, description, request, sampling, referee)
         click.echo(f"cases      {n} into {out}")
         return
     from accelerate import PartialState
@@ -123,7 +124,7 @@ def generate(
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
     generator = Generator.load(folder).to(state.device)
     source = request.source(description, state.device)
-    judge = make_gate(description, request, referee or folder, state.device) if gate or referee else None
+    judge = None if referee is None else make_gate(description, request, referee, state.device)
     open_pool(out, describe_pool(description, generator.hash, request, seed, sampling, judge))
     parts, part = num_parts * state.num_processes, part_id * state.num_processes + state.process_index
     if follow:
@@ -139,15 +140,21 @@ def generate(
         _finish(out, kept)
 
 
-def _show(folder: Path, description: Description, request: MaskRequest, sampling: SamplingSettings) -> None:
-    """Prints what would be drawn from, and how."""
+def _show(
+    folder: Path, description: Description, request: MaskRequest, sampling: SamplingSettings, referee: Path | None
+) -> None:
+    """Prints what would be drawn from, how, and who would judge it; a referee that does not fit is refused here too."""
     from lldm_aug.masks.relabelling import Relabelling
+    from lldm_aug.synthesis.plan import make_gate
 
     schema = request.schema(description)
     hidden = Relabelling(schema, description.labels).unknown
     click.echo(f"generator  {folder}\nmasks      {request.kind} {_origin(request)}")
     click.echo(f"structures {', '.join(schema.names)}; unknown: {', '.join(hidden) or 'none'}")
     click.echo(f"sampling   {sampling.model_dump()}")
+    judge = None if referee is None else make_gate(description, request, referee)
+    told = "none" if judge is None else f"referee {judge.referee.hash[:12]} of {referee}"
+    click.echo(f"gate       {told}")
 
 
 def _origin(request: MaskRequest) -> str:
