@@ -229,6 +229,8 @@ def test_a_skip_connection_may_be_added(run: Path) -> None:
     assert clean.sized(Config()).objective == learnt.objective
     wanted = ObjectiveSettings(kind="skip", detail=0.5)
     assert clean.sized(Config(objective=wanted)).objective == ObjectiveSettings(kind="skip", detail=0.5, shift=2)
+    later = clean.sized(Config(objective=ObjectiveSettings(shift=3, spread=2))).objective
+    assert later == ObjectiveSettings(kind="clean", shift=3, spread=2)
     with pytest.raises(ConfigError, match="kind is flow, but clean"):
         clean.sized(Config(objective=ObjectiveSettings(kind="flow")))
 

@@ -25,9 +25,11 @@ EMBEDDED = "pretrained"
 SECTIONS = ("autoencoder", "denoiser", "objective")
 OWN = ("compression",)
 """Of these sections, what the new data decide for themselves."""
+ASKED = ("shift", "spread")
+"""Of these sections, what may be asked for: at which times a network is trained says nothing of its outputs."""
 GROWN = ("kind", "detail")
-"""What an objective of kind ``skip``, if asked for, may set when it starts from ``clean`` weights: where there is much
-noise both ask the same of the network."""
+"""The same where an objective of kind ``skip`` is to start from ``clean`` weights: under much noise they agree on what
+a network has to say."""
 
 log = logging.getLogger(__name__)
 
@@ -79,15 +81,16 @@ class Initial:
     def _sized(self, name: str, wanted: BaseModel) -> BaseModel:
         here: BaseModel = getattr(self.generator.description, name)
         grown = (getattr(here, "kind", None), getattr(wanted, "kind", None)) == ("clean", "skip")
-        own = (*OWN, *GROWN) if grown and "kind" in wanted.model_fields_set else OWN
-        for key in sorted(wanted.model_fields_set - {*own}):
+        asked = {*ASKED, *GROWN} if grown else {*ASKED}
+        own = {*OWN} & type(wanted).model_fields.keys() | asked & wanted.model_fields_set
+        for key in sorted(wanted.model_fields_set - own):
             if getattr(wanted, key) != getattr(here, key):
                 raise ConfigError(
                     f"{name}.{key} is {getattr(wanted, key)}, but {getattr(here, key)} in the initial generator",
                     where="--init",
                     fix="leave it out (--config finetune sets no sizes): sizes are the initial generator's",
                 )
-        return here.model_copy(update={key: getattr(wanted, key) for key in own if key in type(wanted).model_fields})
+        return here.model_copy(update={key: getattr(wanted, key) for key in own})
 
     def fill_autoencoder(self, module: Autoencoder, cases: CaseSet) -> None:
         """Starts a new data set's autoencoder from this one's weights."""
