@@ -176,7 +176,7 @@ class ObjectiveSettings(Section):
     """
 
     kind: Literal["skip", "clean", "flow", "ddpm"] = "skip"
-    detail: Annotated[float, Field(gt=0, le=10)] = 0.25
+    detail: Annotated[float, Field(gt=0, le=10)] = 0.15
     ddpm_steps: Annotated[int, Field(ge=1000, le=4000)] = 1000
     shift: Annotated[float, Field(ge=0.1, le=100)] = 1.0
     spread: Annotated[float, Field(gt=0, le=5)] = 1.0

@@ -107,7 +107,7 @@ class SkippedPrediction(CleanPrediction):
         detail: d, in standard deviations of the latent.
     """
 
-    def __init__(self, shift: float = 1.0, spread: float = 1.0, detail: float = 0.25) -> None:
+    def __init__(self, shift: float = 1.0, spread: float = 1.0, detail: float = 0.15) -> None:
         super().__init__(shift, spread)
         self.detail = detail
 

@@ -44,7 +44,7 @@ FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 _EARLIER = {"objective.shift": 1.0} | {
     f"{section}{key}": value
     for section in ("objective.", "masks.objective.")
-    for key, value in {"spread": 1.0, "detail": 0.25}.items()
+    for key, value in {"spread": 1.0, "detail": 0.15}.items()
 }
 """Settings that runs of earlier versions do not name, and what these versions did."""
 
