@@ -12,8 +12,10 @@ from lldm_aug.masks.validity import ANY_NEIGHBOUR, LIVER, SPECK_VOXELS, VESSELS
 
 LEAST_PIECE = 0.1
 """Pieces of a structure with less than this share of its largest are dropped: they are noise, not anatomy."""
-SOFTNESS_MM = 1.0
-"""How uncertain the depth of a surface is, about."""
+LEAST_LIMB = 0.2
+"""The same of a vessel's pieces that no way leads to."""
+SOFTNESS_MM = 2.0
+"""How uncertain the depth of a surface is, about. Fields are cut off at some 6 mm: vessels may lead through that."""
 
 
 def assemble(depth_mm: np.ndarray, schema: LabelSchema) -> np.ndarray:
@@ -86,4 +88,4 @@ def _uncontested(owner: np.ndarray, depth_mm: np.ndarray, value: int, trees: lis
 def _tree(structure: np.ndarray, depth_mm: np.ndarray, free: np.ndarray) -> np.ndarray:
     """A vessel's larger pieces after joining, through voxels that are free, what came apart."""
     share = np.where(free, 1 / (1 + np.exp(np.clip(-depth_mm / SOFTNESS_MM, -30, 30))), 0)
-    return _pieces(reconnect(structure, share), LEAST_PIECE)
+    return _pieces(reconnect(structure, share), LEAST_LIMB)
