@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,10 @@ from lldm_aug.processes import PATIENCE
 if TYPE_CHECKING:
     from lldm_aug.config.schema import SamplingSettings
     from lldm_aug.models.description import Description
+    from lldm_aug.pool.manifest import PoolCase
     from lldm_aug.synthesis.plan import MaskRequest
+
+    Make = Callable[[Iterable[int]], Iterator[PoolCase]]
 
 
 @click.command(no_args_is_help=True)
@@ -118,26 +123,39 @@ def generate(
     from lldm_aug.models.generator import Generator
     from lldm_aug.pool.rejected import RejectedCase
     from lldm_aug.pool.writer import open_pool
-    from lldm_aug.synthesis import generate as synthesis
-    from lldm_aug.synthesis.renew import renewed, until_stopped
+    from lldm_aug.synthesis.generate import generate as make_cases
 
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
     generator = Generator.load(folder).to(state.device)
     source = request.source(description, state.device)
     judge = None if referee is None else make_gate(description, request, referee, state.device)
     open_pool(out, describe_pool(description, generator.hash, request, seed, sampling, judge))
-    parts, part = num_parts * state.num_processes, part_id * state.num_processes + state.process_index
-    if follow:
-        unmade = synthesis.unmade_indices(out, seed, parts, part)
-        made = synthesis.generate(generator, source, out, seed, unmade, sampling, judge)
-        done = until_stopped(renewed(made, out, n, seed, parts, part), pause)
-    else:
-        todo = synthesis.missing_indices(out, n, seed, parts, part)
-        done = track(synthesis.generate(generator, source, out, seed, todo, sampling, judge), "generate", len(todo))
+    share_of_work = num_parts * state.num_processes, part_id * state.num_processes + state.process_index
+    make = partial(make_cases, generator, source, out, seed, sampling=sampling, gate=judge)
+    done = _followed(make, out, n, seed, share_of_work, pause) if follow else _filled(make, out, n, seed, share_of_work)
     kept = sum(not isinstance(case, RejectedCase) for case in done)
     state.wait_for_everyone()
     if state.is_main_process and part_id == 0:
         _finish(out, kept)
+
+
+def _filled(make: Make, out: Path, n: int, seed: int, share_of_work: tuple[int, int]) -> Iterable[PoolCase]:
+    """Makes what a pool lacks of n cases."""
+    from lldm_aug.synthesis.generate import missing_indices
+
+    todo = missing_indices(out, n, seed, *share_of_work)
+    return track(make(todo), "generate", len(todo))
+
+
+def _followed(
+    make: Make, out: Path, n: int, seed: int, share_of_work: tuple[int, int], pause: float
+) -> Iterable[PoolCase]:
+    """Makes new cases without end, the oldest beyond n leaving."""
+    from lldm_aug.synthesis.generate import unmade_indices
+    from lldm_aug.synthesis.renew import renewed, until_stopped
+
+    made = make(unmade_indices(out, seed, *share_of_work))
+    return until_stopped(renewed(made, out, n, seed, *share_of_work), pause)
 
 
 def _show(
