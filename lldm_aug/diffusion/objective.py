@@ -15,7 +15,7 @@ TIME_SCALE = 1000.0
 
 
 SHORTEST_SKIP = 1e-3
-"""Flow times of `SkippedPrediction` stay so far away from 0 and 1 where it divides by them."""
+"""Flow times below count as this one in the target of `SkippedPrediction`, which is infinite at 0."""
 SHORTEST_TIME = 0.1
 """Flow times below count as this one in the error of `CleanPrediction`; a few samples would else outweigh the rest."""
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -113,14 +113,14 @@ class SkippedPrediction(CleanPrediction):
 
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
         """Noisy latents, and the F that would give the clean ones."""
-        t = _flow_times(times, clean).clamp(SHORTEST_SKIP, 1 - SHORTEST_SKIP)
+        t = _flow_times(times, clean).clamp(min=SHORTEST_SKIP)
         return super().corrupt(clean, noise, times)[0], clean - self.detail**2 * (1 - t) / t * noise
 
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """The noisy latent and the prediction, each for its share."""
         t = _flow_times(times, noisy)
-        ours = self._share(t)
-        return (1 - ours) / (1 - t).clamp(min=SHORTEST_SKIP) * noisy + ours * prediction
+        passed = self.detail**2 * (1 - t) / (t**2 + (self.detail * (1 - t)) ** 2)
+        return passed * noisy + self._share(t) * prediction
 
     def error(self, prediction: torch.Tensor, target: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Squared error of the velocity, bounded as without the skip connection."""
