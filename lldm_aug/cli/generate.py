@@ -92,7 +92,7 @@ def generate(
     Examples:
       lldm-aug generate --n 500 --out pools/x
       lldm-aug generate --n 100 --out pools/y --model runs/x --masks deformed --data 801 --fold 0
-      lldm-aug generate --n 100 --out pools/f --data 801 --fold 0 --share 0.1 --unknown hcc
+      lldm-aug generate --n 100 --out pools/f --data 700 --fold 0 --share 0.1
       lldm-aug generate --n 100 --out pools/z --model runs/x --gate
       lldm-aug generate --n 100 --out pools/u --unknown hcc
       lldm-aug generate --n 200 --out pools/fresh --model runs/x --follow
