@@ -185,8 +185,10 @@ def test_a_perfect_prediction_gives_back_what_is_clean(kind: str) -> None:
     objective = make_objective(ObjectiveSettings(kind=kind))
     clean, noise = torch.randn(2, 3, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     times = torch.tensor([100.0, 500.0, 900.0])
-    noisy, target = objective.corrupt(clean, noise, times)
-    assert torch.allclose(objective.clean(target, noisy, times), clean, atol=1e-4)
+    noised = objective.noised(clean, noise, times)
+    told = {"clean": clean, "flow": noise - clean, "ddpm": noise}[kind]
+    assert torch.allclose(objective.clean(told, noised.noisy, times), clean, atol=1e-4)
+    assert objective.error(told, noised).max() == 0
 
 
 @pytest.mark.parametrize("name", BASELINE_STAGES)

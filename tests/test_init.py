@@ -17,9 +17,9 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import write_nifti
-from lldm_aug.models.adapt import Layout, adapt_autoencoder, adapt_control, adapt_shortcut, regroup
+from lldm_aug.models.adapt import Layout, adapt_autoencoder, adapt_control, adapt_shortcut, grow_outputs, regroup
 from lldm_aug.models.autoencoder import Autoencoder
-from lldm_aug.models.denoiser import MaskControl
+from lldm_aug.models.denoiser import MaskControl, build_denoiser
 from lldm_aug.models.generator import Generator
 from lldm_aug.training.initial import Initial, carry_over
 from lldm_aug.training.run import STAGES, train
@@ -134,6 +134,18 @@ def test_regrouping_there_and_back_is_the_identity_when_nothing_is_merged() -> N
     torch.testing.assert_close(regroup(there, 1, (4, 2, 2), (1, 2, 1), "read"), weight)
 
 
+def test_further_outputs_start_at_zero() -> None:
+    """A denoiser with a skip connection says at first what the one without said, and nothing of its detail."""
+    sizes = tiny_config().denoiser
+    known, grown = (build_denoiser(4, sizes, ObjectiveSettings(kind=kind)) for kind in ("clean", "skip"))
+    torch.nn.init.normal_(known.out[2].conv.weight)
+    carry_over("denoiser", grown, grow_outputs(known.state_dict(), grown.state_dict()))
+    x, times = torch.randn(1, 4, 8, 8, 4), torch.tensor([400.0])
+    own, strength = grown(x, times).chunk(2, dim=1)
+    torch.testing.assert_close(own, known(x, times))
+    assert own.abs().max() > 0 == strength.abs().max()
+
+
 def test_what_does_not_fit_starts_anew_and_is_named(caplog: pytest.LogCaptureFixture) -> None:
     module = torch.nn.Linear(2, 3)
     before = module.weight.clone()
@@ -222,6 +234,18 @@ def test_a_solver_that_cannot_sample_the_old_objective_is_refused(run: Path) -> 
         noise.sized(Config(sampling=SamplingSettings(solver="euler")))
 
 
+def test_sampling_is_the_old_one_but_for_what_is_set(run: Path) -> None:
+    initial = Initial.load(str(run))
+    old = SamplingSettings(solver="dpmpp", steps=6, guidance=1.4)
+    strong = Initial(
+        replace(initial.generator, description=initial.generator.description.model_copy(update={"sampling": old}))
+    )
+    assert strong.sized(Config()).sampling == old
+    later = strong.sized(Config(sampling=SamplingSettings(steps=20)))
+    assert later.sampling == SamplingSettings(solver="dpmpp", steps=20, guidance=1.4)
+    assert strong.sized(later).sampling == later.sampling
+
+
 def test_a_skip_connection_may_be_added(run: Path) -> None:
     initial = Initial.load(str(run))
     learnt = initial.generator.description.model_copy(update={"objective": ObjectiveSettings(kind="clean", shift=2)})
@@ -233,6 +257,16 @@ def test_a_skip_connection_may_be_added(run: Path) -> None:
     assert later == ObjectiveSettings(kind="clean", shift=3, spread=2)
     with pytest.raises(ConfigError, match="kind is flow, but clean"):
         clean.sized(Config(objective=ObjectiveSettings(kind="flow")))
+
+
+def test_a_skip_connection_may_pass_other_detail(run: Path) -> None:
+    initial = Initial.load(str(run))
+    learnt = initial.generator.description.model_copy(update={"objective": ObjectiveSettings(kind="skip", detail=0.5)})
+    skip = Initial(replace(initial.generator, description=learnt))
+    assert skip.sized(Config()).objective.detail == 0.5
+    assert skip.sized(Config(objective=ObjectiveSettings(detail=0.1))).objective.detail == 0.1
+    with pytest.raises(ConfigError, match="kind is clean, but skip"):
+        skip.sized(Config(objective=ObjectiveSettings(kind="clean")))
 
 
 def test_all_stages_start_from_the_same(tuned: Path, run: Path, other: RawDataset) -> None:

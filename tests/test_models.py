@@ -98,7 +98,7 @@ def test_autoencoder_shapes(compression: tuple[int, int, int], shape: tuple[int,
 
 
 def test_control_changes_nothing_before_training() -> None:
-    denoiser, control = build_denoiser(4, SMALL), MaskControl(4, 3, (4, 4, 4), SMALL)
+    denoiser, control = build_denoiser(4, SMALL, ObjectiveSettings()), MaskControl(4, 3, (4, 4, 4), SMALL)
     copy_encoder(denoiser, control)
     x, t, mask = torch.randn(2, 4, 4, 4, 4), torch.tensor([10.0, 900.0]), torch.randn(2, 3, 16, 16, 16)
     assert torch.equal(ControlledDenoiser(denoiser, control)(x, t, mask), denoiser(x, t))
@@ -111,6 +111,14 @@ def test_mask_embedding_sees_a_single_voxel() -> None:
     thin[0, 1, 5, 6, 7] = 1
     changed = (control.embed(thin) - control.embed(empty)).abs().sum(1)[0]
     assert changed[1, 1, 1] > 0
+
+
+@pytest.mark.parametrize(("channel", "shared"), [("CT", True), ("HBP", False)])
+def test_one_scale_is_common_to_all_cases_only_where_scales_are(channel: str, shared: bool) -> None:
+    """An MR generator of one training case has one scale too, and it is that case's."""
+    told = description()
+    told = told.model_copy(update={"dataset_json": {**told.dataset_json, "channel_names": {"0": channel}}})
+    assert (told.common_scale is not None) == shared
 
 
 def test_generator_folder_round_trip(folder: Path) -> None:

@@ -22,13 +22,22 @@ from lldm_aug.models.layers import Factors
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 PRESETS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 COMMAND = re.compile(r"^#   (\S.*)$", re.MULTILINE)
-CHAIN = ["train segmenter", "train autoencoder", "train diffusion", "train controlnet", "generate", "nnunet prepare"]
+CHAIN = [
+    *("train segmenter", "train autoencoder", "train diffusion", "train controlnet", "generate"),
+    *("nnUNetv2_plan_and_preprocess", "nnunet prepare", "nnUNetv2_train"),
+]
+
+
+def header(preset: str) -> list[list[str]]:
+    """All commands in a preset's header: those of nnU-Net, and the words after ``lldm-aug`` of ours."""
+    lines = [shlex.split(line) for line in COMMAND.findall((CONFIGS / f"{preset}.yaml").read_text(encoding="utf-8"))]
+    start = {"accelerate": "lldm_aug", "lldm-aug": "lldm-aug"}
+    return [words[words.index(start[words[0]]) + 1 :] if words[0] in start else words for words in lines]
 
 
 def commands(preset: str) -> list[list[str]]:
-    """The commands in a preset's header, as words after ``lldm-aug``."""
-    lines = [shlex.split(line) for line in COMMAND.findall((CONFIGS / f"{preset}.yaml").read_text(encoding="utf-8"))]
-    return [words[words.index("lldm_aug") + 1 :] if words[0] == "accelerate" else words[1:] for words in lines]
+    """Our commands in a preset's header, as words after ``lldm-aug``."""
+    return [words for words in header(preset) if not words[0].startswith("nnUNetv2_")]
 
 
 def networks(config: Config, compression: Factors) -> tuple[Autoencoder, ControlledDenoiser]:
@@ -37,7 +46,7 @@ def networks(config: Config, compression: Factors) -> tuple[Autoencoder, Control
         latent = config.autoencoder.resolved(compression, 1).latents
         control = MaskControl(latent, len(HBP.names), compression, config.denoiser)
         autoencoder = Autoencoder(1, len(HBP.names), compression, config.autoencoder)
-        return autoencoder, ControlledDenoiser(build_denoiser(latent, config.denoiser), control)
+        return autoencoder, ControlledDenoiser(build_denoiser(latent, config.denoiser, config.objective), control)
 
 
 def millions(module: torch.nn.Module) -> float:
@@ -54,7 +63,8 @@ def test_networks_run_on_the_presets_grid(preset: str, spacing: tuple[float, flo
     latent = torch.empty(1, config.autoencoder.resolved(compression, 1).latents, *sides, device="meta")
     condition = torch.empty(1, len(HBP.names), *config.grid.shape, device="meta")
     with torch.no_grad():
-        assert denoiser(latent, torch.empty(1, device="meta"), condition).shape == latent.shape
+        told = denoiser(latent, torch.empty(1, device="meta"), condition)
+        assert told.shape == (1, latent.shape[1] * config.objective.outputs, *sides)
         assert autoencoder.decode(latent, condition)[0].shape[2:] == config.grid.shape
 
 
@@ -82,14 +92,14 @@ def test_commands_in_the_header_parse(preset: str, tmp_path: Path, monkeypatch: 
         assert given.get("config") in (None, preset)
 
 
-@pytest.mark.parametrize("preset", ["small", "paper", "finetune"])
+@pytest.mark.parametrize("preset", ["tiny", "small", "paper", "finetune"])
 def test_the_header_holds_the_whole_chain(preset: str) -> None:
-    lines = [" ".join(words) for words in commands(preset)]
+    lines = [" ".join(words) for words in header(preset)]
     places = [next(i for i, line in enumerate(lines) if line.startswith(start)) for start in CHAIN]
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("preset", ["small", "paper", "finetune"])
+@pytest.mark.parametrize("preset", ["tiny", "small", "paper", "finetune"])
 def test_stages_work_in_one_folder_on_one_fold(preset: str) -> None:
     trained = [words for words in commands(preset) if words[0] == "train"]
     for option in ("--out", "--data", "--fold"):

@@ -42,7 +42,8 @@ def skipped_prediction(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     t, d = times.view(-1, 1) / 1000, ObjectiveSettings().detail
     c = d**2 * (1 - t) ** 2 / (d**2 * (1 - t) ** 2 + t**2)
     passed = d**2 * (1 - t) / (d**2 * (1 - t) ** 2 + t**2) * x
-    return (clean_prediction(x, times) - passed) / (1 - c)
+    own = (clean_prediction(x, times) - passed) / (1 - c)
+    return torch.cat([own, torch.zeros_like(own)], 1)
 
 
 OPTIMAL = {"skip": skipped_prediction, "clean": clean_prediction, "flow": velocity, "ddpm": noise_prediction}
@@ -73,25 +74,53 @@ FROM_CLEAN = [CleanPrediction(), SkippedPrediction()]
 def test_errors_of_what_is_clean_count_as_those_of_the_velocity(objective: CleanPrediction) -> None:
     clean, noise, wrong = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0))
     times = torch.tensor([150.0, 400.0, 800.0, 1000.0])
-    noisy, target = objective.corrupt(clean, noise, times)
-    velocities = objective.velocity(wrong, noisy, times)
-    flow = RectifiedFlow()
-    expected = flow.error(velocities, flow.corrupt(clean, noise, times)[1], times)
-    torch.testing.assert_close(objective.error(wrong, target, times), expected)
-
-
-@pytest.mark.parametrize("objective", FROM_CLEAN)
-def test_the_target_gives_what_is_clean(objective: CleanPrediction) -> None:
-    clean, noise = torch.randn(2, 4, 6)
-    times = torch.tensor([1.0, 150.0, 800.0, 999.0])
-    noisy, target = objective.corrupt(clean, noise, times)
-    torch.testing.assert_close(objective.clean(target, noisy, times), clean, rtol=1e-3, atol=1e-3)
+    noised = objective.noised(clean, noise, times)
+    told = torch.cat([wrong, clean], 1) if isinstance(objective, SkippedPrediction) else wrong
+    velocities = objective.velocity(told, noised.noisy, times)
+    torch.testing.assert_close(objective.error(told, noised), RectifiedFlow().error(velocities, noised))
 
 
 @pytest.mark.parametrize("objective", FROM_CLEAN)
 def test_the_error_is_bounded_where_hardly_any_noise_is(objective: CleanPrediction) -> None:
     times = torch.tensor([0.0, 1e-3])
-    assert objective.error(torch.ones(2, 3), torch.zeros(2, 3), times).max() <= 100
+    noised = objective.noised(torch.zeros(2, 4), torch.ones(2, 4), times)
+    assert (
+        objective.error(torch.ones(2, 8)[:, : 8 if isinstance(objective, SkippedPrediction) else 4], noised).max()
+        <= 100
+    )
+
+
+@pytest.mark.parametrize("times", [0.0, 300.0, 1000.0])
+def test_where_no_detail_is_told_the_networks_own_guess_counts(times: float) -> None:
+    skip, own, noisy = SkippedPrediction(), torch.randn(1, 4), torch.randn(1, 4)
+    moment = torch.tensor([times])
+    nowhere, everywhere = torch.full((1, 4), -100.0), torch.full((1, 4), 100.0)
+    if times:
+        torch.testing.assert_close(skip.clean(torch.cat([own, nowhere], 1), noisy, moment), own, rtol=1e-3, atol=1e-3)
+    if times < 1000:
+        told = skip.clean(torch.cat([own, everywhere], 1), noisy, moment)
+        torch.testing.assert_close(told, noisy / (1 - times / 1000), rtol=1e-3, atol=1e-3)
+
+
+def test_strong_detail_passes_more_of_the_noisy_latent() -> None:
+    """The best guess under noise s for detail of deviation d is its share d^2 / (d^2 + s^2)."""
+    skip, noisy = SkippedPrediction(detail=0.1), torch.ones(1, 3)
+    strength = torch.tensor([[0.0, 1.0, 2.0]])
+    share = skip.clean(torch.cat([torch.zeros(1, 3), strength], 1), noisy, torch.tensor([500.0])) / 2
+    detail = (0.1 * (strength / 2).exp()) ** 2
+    torch.testing.assert_close(share, detail / (detail + 1))
+
+
+def test_samples_of_less_detail_are_smoother() -> None:
+    """Told to take noise for detail of deviation 0.3 about 0, the samples have that deviation, or a share of it."""
+
+    def spread(share: float) -> float:
+        nothing = torch.zeros(len(NOISE), 2)
+        settings = SamplingSettings(steps=200, detail=share)
+        return sample(lambda x, t: nothing, NOISE, ObjectiveSettings(detail=0.3), settings).std().item()
+
+    assert spread(1) == pytest.approx(0.3, rel=0.02)
+    assert spread(0.5) == pytest.approx(0.15, rel=0.03)
 
 
 def test_faint_detail_needs_no_network_where_noise_is_fainter_still() -> None:
@@ -100,8 +129,8 @@ def test_faint_detail_needs_no_network_where_noise_is_fainter_still() -> None:
     generator = torch.Generator().manual_seed(0)
     clean, noise = 0.25 * torch.randn(1, 50_000, generator=generator), torch.randn(1, 50_000, generator=generator)
     times = torch.tensor([200.0])  # t / (1 - t) is 0.25
-    noisy, _ = skip.corrupt(clean, noise, times)
-    error = skip.clean(torch.zeros_like(noisy), noisy, times) - clean
+    noisy = skip.corrupt(clean, noise, times)
+    error = skip.clean(torch.zeros(1, 100_000), noisy, times) - clean
     assert error.var().item() / 0.25**2 == pytest.approx(0.5, abs=0.02)
     alone = CleanPrediction().clean(torch.zeros_like(noisy), noisy, times) - clean
     assert alone.var().item() / 0.25**2 == pytest.approx(1, abs=0.02)
@@ -172,16 +201,16 @@ def test_ddpm_with_a_thousand_steps_reaches_the_data() -> None:
 
 def test_flow_paths_end_in_data_and_noise() -> None:
     clean, noise = torch.randn(2, 3), torch.randn(2, 3)
-    noisy, target = RectifiedFlow().corrupt(clean, noise, torch.tensor([0.0, 1000.0]))
-    torch.testing.assert_close(noisy, torch.stack([clean[0], noise[1]]))
-    torch.testing.assert_close(target, noise - clean)
+    noised = RectifiedFlow().noised(clean, noise, torch.tensor([0.0, 1000.0]))
+    torch.testing.assert_close(noised.noisy, torch.stack([clean[0], noise[1]]))
+    assert RectifiedFlow().error(noise - clean, noised).max() == 0
 
 
 def test_ddpm_keeps_unit_variance() -> None:
     generator = torch.Generator().manual_seed(0)
     objective = make_objective(ObjectiveSettings(kind="ddpm"))
     times = objective.draw_times(generator, 5000)
-    noisy, _ = objective.corrupt(
+    noisy = objective.corrupt(
         torch.randn(5000, 8, generator=generator), torch.randn(5000, 8, generator=generator), times
     )
     assert noisy.std().item() == pytest.approx(1, abs=0.02)

@@ -19,8 +19,9 @@ from lldm_aug.config.load import resolved_yaml
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
-from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, IncompatibleResume, LldmAugError
+from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, FolderInUse, IncompatibleResume, LldmAugError
 from lldm_aug.io.atomic import write_json
+from lldm_aug.io.lock import locked
 from lldm_aug.io.nifti import read_label, write_nifti
 from lldm_aug.models.generator import Generator
 from lldm_aug.training.cases import prepare_cases
@@ -96,6 +97,14 @@ def test_finished_stage_is_left_alone(run: Path, dataset: RawDataset, stage: str
     before = (result / "SHA256SUMS").stat().st_mtime_ns
     assert train(stage, tiny_config(), dataset, 0, run) == result
     assert (result / "SHA256SUMS").stat().st_mtime_ns == before
+
+
+def test_two_trainings_of_one_stage_are_refused(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    with locked(tmp_path / "autoencoder"), pytest.raises(FolderInUse, match="is at work in it"):
+        train("autoencoder", tiny_config(), dataset, 0, tmp_path)
+    assert not (tmp_path / "autoencoder" / "run.json").exists()
+    with locked(run / "controlnet"):  # another stage may be trained beside it
+        train("autoencoder", tiny_config(), dataset, 0, run)
 
 
 def test_other_settings_are_refused_by_name(run: Path, dataset: RawDataset) -> None:

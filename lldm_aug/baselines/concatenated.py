@@ -44,11 +44,11 @@ class ConcatenatedBaseline(BaselineStage):
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> Loss:
         """See `Stage.loss`."""
-        noisy, times, target = noised_latents(self.clean, self.objective, rows, self.config.seed, self.name, device)
+        noised = noised_latents(self.clean, self.objective, rows, self.config.seed, self.name, device)
         labels = torch.stack([self.cases.load_label(row.case_id) for row in rows]).to(device)
         condition = self.cases.condition([row.case_id for row in rows], labels)
         kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
-        prediction = model(noisy, times, drop_structures(condition, kept.to(device)))
-        error = self.objective.error(prediction, target, times)
+        prediction = model(noised.noisy, noised.times, drop_structures(condition, kept.to(device)))
+        error = self.objective.error(prediction, noised)
         weights = structure_weights(self.occupancy(condition), self.settings.structure_weight)
         return (weights * error).mean(), {"unweighted": error.mean().item()}

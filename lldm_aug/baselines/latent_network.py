@@ -26,7 +26,9 @@ class LatentDenoiser(nn.Module):
     def __init__(self, structures: int, compression: Factors, config: Config) -> None:
         super().__init__()
         self.pool = nn.AvgPool3d(compression)
-        self.net = build_denoiser(config.autoencoder.latents, config.denoiser, concatenated=structures)
+        self.net = build_denoiser(
+            config.autoencoder.latents, config.denoiser, config.objective, concatenated=structures
+        )
 
     def forward(self, noisy: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Prediction for (B, L, x, y, z) noisy latents at network times (B,) under (B, S, X, Y, Z) conditions."""

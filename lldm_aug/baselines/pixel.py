@@ -44,7 +44,7 @@ class PixelBaseline(ConcatenatedBaseline):
         device = next(self.module.parameters()).device
         picture, time = picture_of(case)[None].to(device), torch.full((1,), SLIGHT_TIME, device=device)
         noise = torch.randn(picture.shape, generator=torch_rng(self.config.seed, self.name, "reconstruct", case_id))
-        noisy, _ = self.objective.corrupt(picture, noise.to(device), time)
+        noisy = self.objective.corrupt(picture, noise.to(device), time)
         condition = self.cases.condition([case_id], case.label[None].to(device))
         return image_of(self.objective.clean(self.module(noisy, time, condition), noisy, time))[0][0]
 

@@ -32,7 +32,7 @@ class PixelDenoiser(Painter):
         super().__init__()
         self.stem, self.objective = stem, objective
         unfolded = stem[0] * stem[1] * stem[2]
-        self.net = build_denoiser(channels * unfolded, settings.denoiser, concatenated=structures * unfolded)
+        self.net = build_denoiser(channels * unfolded, settings.denoiser, objective, concatenated=structures * unfolded)
 
     def forward(self, noisy: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Prediction for (B, C + 1, X, Y, Z) noisy pictures at network times (B,) under (B, S, X, Y, Z) conditions."""

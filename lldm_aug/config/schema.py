@@ -167,7 +167,8 @@ class ObjectiveSettings(Section):
         kind: ``skip``, ``clean`` and ``flow`` are rectified flow (arXiv 2209.03003) told by the clean latent, with or
             without a skip connection for faint detail, or by the velocity; ``ddpm`` predicts the noise (arXiv
             2006.11239).
-        detail: how faint what the skip connection passes is, in standard deviations of the latent; for ``skip``.
+        detail: how strong the detail that the skip connection passes is at first, in standard deviations of the latent;
+            for ``skip``.
         ddpm_steps: length of the DDPM schedule. A shorter one would not end in pure noise, from which sampling starts.
         shift: multiplies the odds t / (1 - t) of the times that flows are trained and sampled at (arXiv 2403.03206,
             eq. 23). The smoother what is learnt, the longer noise leaves it visible, and the more above 1 it has to be.
@@ -187,6 +188,11 @@ class ObjectiveSettings(Section):
             raise ValueError("objective.shift and spread are for flows: objective.kind ddpm has a schedule of its own")
         return self
 
+    @property
+    def outputs(self) -> int:
+        """Numbers that the network gives for each one of the latent; ``skip`` also learns where detail is strong."""
+        return 2 if self.kind == "skip" else 1
+
 
 class SamplingSettings(Section):
     """How the denoiser is sampled.
@@ -196,11 +202,13 @@ class SamplingSettings(Section):
             ancestral.
         steps: evaluations of the denoiser.
         guidance: classifier-free guidance on the mask; 1 is none and costs half.
+        detail: for ``skip``, multiplies the strength of the detail that noise is taken for; below 1 is smoother.
     """
 
     solver: Literal["unipc", "dpmpp", "euler", "ddpm"] = "unipc"
     steps: Annotated[int, Field(ge=1, le=10000)] = 8
     guidance: Annotated[float, Field(ge=0, le=20)] = 1.0
+    detail: Annotated[float, Field(gt=0, le=10)] = 1.0
 
 
 def check_sampling(objective: ObjectiveSettings, sampling: SamplingSettings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -14,11 +15,27 @@ TIME_SCALE = 1000.0
 """Networks see flow times 0..1 as 0..1000, the range their sinusoidal embedding is made for."""
 
 
-SHORTEST_SKIP = 1e-3
-"""Flow times below count as this one in the target of `SkippedPrediction`, which is infinite at 0."""
 SHORTEST_TIME = 0.1
 """Flow times below count as this one in the error of `CleanPrediction`; a few samples would else outweigh the rest."""
-Pair = tuple[torch.Tensor, torch.Tensor]
+STRONGEST = 20.0
+"""Bound of the second output of `SkippedPrediction`, far beyond use, lest its exponential be infinite or nothing."""
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Latents made noisy.
+
+    Args:
+        noisy: (B, ...) what the network sees.
+        times: (B,) network times.
+        clean: (B, ...) what it is made of.
+        noise: likewise.
+    """
+
+    noisy: torch.Tensor
+    times: torch.Tensor
+    clean: torch.Tensor
+    noise: torch.Tensor
 
 
 class Objective(ABC):
@@ -29,16 +46,20 @@ class Objective(ABC):
         """(count,) network times."""
 
     @abstractmethod
-    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
-        """Noisy latents and the targets at these network times."""
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Noisy latents (B, ...) at these network times."""
 
     @abstractmethod
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """What a prediction takes the clean latents (B, ...) for."""
 
-    def error(self, prediction: torch.Tensor, target: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    @abstractmethod
+    def error(self, prediction: torch.Tensor, noised: Noised) -> torch.Tensor:
         """Squared error of each number in (B, ...)."""
-        return (prediction - target) ** 2
+
+    def noised(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Noised:
+        """What `error` needs to know."""
+        return Noised(self.corrupt(clean, noise, times), times, clean, noise)
 
 
 class RectifiedFlow(Objective):
@@ -57,14 +78,18 @@ class RectifiedFlow(Objective):
         odds = self.spread * torch.randn(count, generator=generator) + math.log(self.shift)
         return torch.sigmoid(odds) * TIME_SCALE
 
-    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
-        """Noisy latents and velocities."""
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Part of the straight way from what is clean to noise."""
         t = _flow_times(times, clean)
-        return (1 - t) * clean + t * noise, noise - clean
+        return (1 - t) * clean + t * noise
 
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Where the velocity comes from."""
         return noisy - _flow_times(times, noisy) * prediction
+
+    def error(self, prediction: torch.Tensor, noised: Noised) -> torch.Tensor:
+        """Squared error of the velocity."""
+        return (prediction - (noised.noise - noised.clean)) ** 2
 
     def velocity(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """The velocity that a prediction at times above 0 amounts to."""
@@ -72,23 +97,20 @@ class RectifiedFlow(Objective):
 
 
 class CleanPrediction(RectifiedFlow):
-    """The same paths, target x_0: latents with many channels are learnt in a fraction of the steps (arXiv 2511.13720).
+    """The same paths, told by x_0: latents with many channels are learnt in a fraction of the steps (arXiv 2511.13720).
 
     A velocity has the noise in it, which a network that is narrower than the latent cannot carry through; what is
     clean is far simpler. Errors count as much as those of the velocity that follows, (x_t - x_0) / t.
     """
 
-    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
-        """Noisy and clean latents."""
-        return super().corrupt(clean, noise, times)[0], clean
-
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """The prediction itself."""
         return prediction
 
-    def error(self, prediction: torch.Tensor, target: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    def error(self, prediction: torch.Tensor, noised: Noised) -> torch.Tensor:
         """Squared error of the velocity; bounded, since it is infinite at t = 0."""
-        return ((prediction - target) / _flow_times(times, target).clamp(min=SHORTEST_TIME)) ** 2
+        missed = self.clean(prediction, noised.noisy, noised.times) - noised.clean
+        return (missed / _flow_times(noised.times, missed).clamp(min=SHORTEST_TIME)) ** 2
 
 
 class SkippedPrediction(CleanPrediction):
@@ -97,38 +119,29 @@ class SkippedPrediction(CleanPrediction):
     Most of a latent's variance lies in few of its directions, and a network as narrow as the latent does not pass the
     others on even where hardly any noise is left: images come out blurred. So what is clean is taken for
 
-        c x_t / (1 - t) + (1 - c) F,    c = d^2 / (d^2 + s^2),    s = t / (1 - t),
+        F + c (x_t / (1 - t) - F),    c = d^2 / (d^2 + s^2),    s = t / (1 - t),    d = detail exp(G / 2),
 
-    with the network's output F: the noisy latent itself where the noise s is fainter than the detail d.
+    with two outputs F and G of the network for each number of the latent. What F misses is detail and noise s, and c is
+    the share of detail if its deviation is d: G tells where it is strong, as along an edge, and where there is none,
+    as in the air, which would else be left noisy.
 
     Args:
         shift: see `RectifiedFlow`.
         spread: likewise.
-        detail: d, in standard deviations of the latent.
+        detail: d where G is 0, in standard deviations of the latent.
     """
 
     def __init__(self, shift: float = 1.0, spread: float = 1.0, detail: float = 0.15) -> None:
         super().__init__(shift, spread)
         self.detail = detail
 
-    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
-        """Noisy latents, and the F that would give the clean ones."""
-        t = _flow_times(times, clean).clamp(min=SHORTEST_SKIP)
-        return super().corrupt(clean, noise, times)[0], clean - self.detail**2 * (1 - t) / t * noise
-
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """The noisy latent and the prediction, each for its share."""
+        """The network's own guess, and its share of what that misses."""
         t = _flow_times(times, noisy)
-        passed = self.detail**2 * (1 - t) / (t**2 + (self.detail * (1 - t)) ** 2)
-        return passed * noisy + self._share(t) * prediction
-
-    def error(self, prediction: torch.Tensor, target: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """Squared error of the velocity, bounded as without the skip connection."""
-        return self._share(_flow_times(times, target)) ** 2 * super().error(prediction, target, times)
-
-    def _share(self, t: torch.Tensor) -> torch.Tensor:
-        """1 - c."""
-        return t**2 / (t**2 + (self.detail * (1 - t)) ** 2)
+        own, strength = prediction.float().chunk(2, dim=1)
+        detail = self.detail**2 * strength.clamp(-STRONGEST, STRONGEST).exp()
+        whole = detail * (1 - t) ** 2 + t**2
+        return detail * (1 - t) / whole * noisy + t**2 / whole * own
 
 
 class NoisePrediction(Objective):
@@ -142,15 +155,19 @@ class NoisePrediction(Objective):
         """(count,) whole numbers, uniform over the schedule."""
         return torch.randint(len(self.alphas_cumprod), (count,), generator=generator).float()
 
-    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> Pair:
-        """Noisy latents and their noise."""
+    def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Both, so that unit variance stays."""
         alpha = self._alpha(clean, times)
-        return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, noise
+        return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
 
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Without the predicted noise."""
         alpha = self._alpha(noisy, times)
         return (noisy - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
+
+    def error(self, prediction: torch.Tensor, noised: Noised) -> torch.Tensor:
+        """Squared error of the noise."""
+        return (prediction - noised.noise) ** 2
 
     def _alpha(self, like: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         return self.alphas_cumprod.to(like)[times.long()].view(-1, *[1] * (like.ndim - 1))

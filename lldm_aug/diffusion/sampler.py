@@ -60,7 +60,8 @@ def sample(
         sampling: solver and steps.
         generator: fresh noise of the ``ddpm`` solver (on the CPU).
     """
-    scheduler, flow = make_scheduler(objective, sampling), make_flow(objective)
+    scheduler = make_scheduler(objective, sampling)
+    flow = make_flow(objective.model_copy(update={"detail": objective.detail * sampling.detail}))
     latent = noise
     for i, timestep in enumerate(scheduler.timesteps):
         # Schedulers round flow times to whole numbers; the network gets the exact one.

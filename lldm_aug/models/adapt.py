@@ -29,6 +29,7 @@ ENCODER_INPUT = "core.encoder.blocks.0.conv.weight"
 HEAD_INPUT = "head.0.weight"
 HEAD_OUTPUT = ("head.4.weight", "head.4.bias")
 MASK_INPUT = "embedding.layers.0.weight"
+DENOISER_OUTPUT = ("out.2.conv.weight", "out.2.conv.bias")
 SHORTCUT: tuple[tuple[str, int, Direction], ...] = (
     ("shortcut.read.weight", 1, "read"),
     ("shortcut.write.weight", 0, "written"),
@@ -128,3 +129,18 @@ def _mask(weight: torch.Tensor, old: Layout, new: Layout) -> torch.Tensor:
     by_structure = torch.split(regroup(weight, 1, old.factors, new.factors, "read"), new.voxels, dim=1)
     known = dict(zip(old.structures, by_structure, strict=True))
     return torch.cat([known.get(name, torch.zeros_like(by_structure[0])) for name in new.structures], dim=1)
+
+
+def grow_outputs(weights: Weights, wanted: Weights) -> Weights:
+    """A denoiser's weights for one with more outputs: the further ones are zero, and learn.
+
+    Args:
+        weights: known.
+        wanted: those of the new denoiser; only their shapes are looked at.
+    """
+    grown = dict(weights)
+    for name in DENOISER_OUTPUT:
+        known = weights[name]
+        if known.shape[1:] == wanted[name].shape[1:] and len(known) < len(wanted[name]):
+            grown[name] = torch.cat([known, known.new_zeros(len(wanted[name]) - len(known), *known.shape[1:])])
+    return grown

@@ -7,7 +7,7 @@ from monai.networks.nets.controlnet import ControlNet
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from torch import nn
 
-from lldm_aug.config.schema import DenoiserSettings
+from lldm_aug.config.schema import DenoiserSettings, ObjectiveSettings
 from lldm_aug.models.layers import Factors, space_to_depth
 
 Residuals = tuple[list[torch.Tensor], torch.Tensor]
@@ -58,10 +58,12 @@ class MaskControl(nn.Module):
         return down, middle
 
 
-def build_denoiser(latent_channels: int, settings: DenoiserSettings, concatenated: int = 0) -> DiffusionModelUNet:
+def build_denoiser(
+    latent_channels: int, settings: DenoiserSettings, objective: ObjectiveSettings, concatenated: int = 0
+) -> DiffusionModelUNet:
     """MONAI's 3D diffusion U-Net, unconditional but for what a ControlNet adds, or for channels concatenated."""
-    inside = latent_channels + concatenated
-    return DiffusionModelUNet(in_channels=inside, out_channels=latent_channels, **_shared(settings))
+    outside = latent_channels * objective.outputs
+    return DiffusionModelUNet(in_channels=latent_channels + concatenated, out_channels=outside, **_shared(settings))
 
 
 def copy_encoder(denoiser: DiffusionModelUNet, control: MaskControl) -> None:

@@ -51,9 +51,8 @@ class Generator:
         )
         channels = description.autoencoder.latents
         control = MaskControl(channels, structures, description.compression, description.denoiser)
-        return cls(
-            description, autoencoder, ControlledDenoiser(build_denoiser(channels, description.denoiser), control)
-        )
+        denoiser = build_denoiser(channels, description.denoiser, description.objective)
+        return cls(description, autoencoder, ControlledDenoiser(denoiser, control))
 
     @classmethod
     def load(cls, folder: Path) -> Generator:

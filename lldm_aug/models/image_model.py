@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 from pydantic import Field
 
 from lldm_aug.config.schema import IntensitySettings, SamplingSettings
-from lldm_aug.data.intensity import IntensityModel
+from lldm_aug.data.intensity import IntensityModel, Scale
 from lldm_aug.models.latent_description import LatentDescription
 from lldm_aug.models.texture import Grain
 from lldm_aug.pool.provenance import StageProvenance
@@ -38,6 +38,11 @@ class ImageDescription(LatentDescription):
     def num_channels(self) -> int:
         """Image channels."""
         return len(self.dataset_json["channel_names"])
+
+    @property
+    def common_scale(self) -> Scale | None:
+        """See `IntensityModel.common_scale`."""
+        return self.intensity.common_scale(self.scaling, tuple(self.dataset_json["channel_names"].values()))
 
     @property
     @abstractmethod

@@ -41,7 +41,7 @@ class MaskModel:
         """Networks of the right sizes, weights as initialised."""
         d = description
         autoencoder = MaskAutoencoder(len(d.labels.names), d.compression, d.autoencoder)
-        return cls(d, autoencoder, build_denoiser(d.autoencoder.latents, d.denoiser))
+        return cls(d, autoencoder, build_denoiser(d.autoencoder.latents, d.denoiser, d.objective))
 
     @classmethod
     def load(cls, folder: Path) -> MaskModel:

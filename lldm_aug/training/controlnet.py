@@ -71,7 +71,7 @@ class ControlNetStage:
         second.require("initial", initial_hash(initial))
         self.settings: Settings = config.train.controlnet
         self.objective = make_objective(config.objective)
-        denoiser = build_denoiser(config.autoencoder.latents, config.denoiser)
+        denoiser = build_denoiser(config.autoencoder.latents, config.denoiser, config.objective)
         second.fill("denoiser", denoiser)
         control = MaskControl(
             config.autoencoder.latents, len(cases.schema.names), cases.record.compression, config.denoiser
@@ -85,12 +85,12 @@ class ControlNetStage:
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
         labels = torch.stack([self.cases.load_label(row.case_id) for row in rows])
         condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
         kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
         seen = drop_structures(condition, kept.to(device))
-        error = self.objective.error(model(noisy, times, seen), target, times)
+        error = self.objective.error(model(noised.noisy, noised.times, seen), noised)
         occupancy = latent_occupancy(condition, self.cases.record.compression)
         weights = structure_weights(occupancy, self.settings.structure_weight)
         return (weights * error).mean(), {"unweighted": error.mean().item()}

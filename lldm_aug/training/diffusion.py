@@ -10,7 +10,7 @@ from torch import nn
 
 from lldm_aug.config.schema import Config
 from lldm_aug.config.schema import DiffusionStage as Settings
-from lldm_aug.diffusion.objective import Objective, make_objective
+from lldm_aug.diffusion.objective import Noised, Objective, make_objective
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet
@@ -40,15 +40,15 @@ class DiffusionStage:
         self.cases, self.config, self.first, self.latents = cases, config, first, latents
         self.settings: Settings = config.train.diffusion
         self.objective = make_objective(config.objective)
-        self.module = build_denoiser(config.autoencoder.latents, config.denoiser)
+        self.module = build_denoiser(config.autoencoder.latents, config.denoiser, config.objective)
         if initial is not None:
             initial.fill_denoiser(self.module)
         self.case_ids = cases.case_ids
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
-        return self.objective.error(model(noisy, times), target, times).mean(), {}
+        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        return self.objective.error(model(noised.noisy, noised.times), noised).mean(), {}
 
     def preview(self, path: Path) -> None:
         """Samples without a mask's control, decoded under real masks."""
@@ -88,14 +88,12 @@ class Clean(Protocol):
 
 def noised_latents(
     latents: Clean, objective: Objective, rows: list[Row], seed: int, stage: str, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noisy latents, network times and targets of some rows; each row has random numbers of its own."""
+) -> Noised:
+    """Noisy latents of some rows; each row has random numbers of its own."""
     clean, noise, times = [], [], []
     for row in rows:
         generator = torch_rng(seed, stage, "noise", row.step, row.number)
         clean.append(latents.draw(row.case_id, generator))
         noise.append(torch.randn(clean[-1].shape, generator=generator))
         times.append(objective.draw_times(generator, 1))
-    moment = torch.cat(times).to(device)
-    noisy, target = objective.corrupt(torch.stack(clean).to(device), torch.stack(noise).to(device), moment)
-    return noisy, moment, target
+    return objective.noised(torch.stack(clean).to(device), torch.stack(noise).to(device), torch.cat(times).to(device))

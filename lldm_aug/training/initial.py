@@ -12,7 +12,7 @@ from torch import nn
 
 from lldm_aug.config.schema import Config, check_sampling
 from lldm_aug.errors import ConfigError
-from lldm_aug.models.adapt import Layout, Weights, adapt_autoencoder, adapt_control, adapt_shortcut
+from lldm_aug.models.adapt import Layout, Weights, adapt_autoencoder, adapt_control, adapt_shortcut, grow_outputs
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.denoiser import MaskControl
 from lldm_aug.models.generator import Generator
@@ -28,8 +28,8 @@ OWN = ("compression",)
 ASKED = ("shift", "spread")
 """Of these sections, what may be asked for: at which times a network is trained says nothing of its outputs."""
 GROWN = ("kind", "detail")
-"""The same where an objective of kind ``skip`` is to start from ``clean`` weights: under much noise they agree on what
-a network has to say."""
+"""The same where an objective of kind ``skip`` is to start from ``clean`` weights, or from ``skip`` with other detail:
+under much noise they agree on what a network has to say."""
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,14 @@ class Initial:
         return self.generator.description.stages
 
     def sized(self, config: Config) -> Config:
-        """Settings with the networks' sizes and the objective of this generator.
+        """Settings with this generator's sizes of networks and objective, and of its sampling what they don't set.
 
         Raises:
             ConfigError: when the settings ask for others, or for a solver that cannot sample this objective.
         """
         sections = {name: self._sized(name, getattr(config, name)) for name in SECTIONS}
+        set_here = {key: getattr(config.sampling, key) for key in config.sampling.model_fields_set}
+        sections["sampling"] = self.generator.description.sampling.model_copy(update=set_here)
         sized = config.model_copy(update=sections)
         try:
             check_sampling(sized.objective, sized.sampling)
@@ -80,7 +82,7 @@ class Initial:
 
     def _sized(self, name: str, wanted: BaseModel) -> BaseModel:
         here: BaseModel = getattr(self.generator.description, name)
-        grown = (getattr(here, "kind", None), getattr(wanted, "kind", None)) == ("clean", "skip")
+        grown = getattr(here, "kind", None) in ("clean", "skip") and getattr(wanted, "kind", None) == "skip"
         asked = {*ASKED, *GROWN} if grown else {*ASKED}
         own = {*OWN} & type(wanted).model_fields.keys() | asked & wanted.model_fields_set
         for key in sorted(wanted.model_fields_set - own):
@@ -101,7 +103,8 @@ class Initial:
 
     def fill_denoiser(self, module: nn.Module) -> None:
         """Starts the denoiser from this one's; it depends on no data set."""
-        carry_over("denoiser", module, self.generator.network.denoiser.state_dict())
+        weights = self.generator.network.denoiser.state_dict()
+        carry_over("denoiser", module, grow_outputs(weights, module.state_dict()))
 
     def fill_control(self, module: MaskControl, cases: CaseSet) -> None:
         """Starts a new data set's mask control from this one's weights."""

@@ -43,14 +43,15 @@ class MasksDiffusionStage:
         self.cases, self.config, self.first, self.latents = cases, config, first, latents
         self.compression = compression
         self.settings: Settings = config.train.masks_diffusion
-        self.objective = make_objective(config.masks.objective)
-        self.module = build_denoiser(config.masks.autoencoder.latents, config.masks.denoiser)
+        masks = config.masks
+        self.objective = make_objective(masks.objective)
+        self.module = build_denoiser(masks.autoencoder.latents, masks.denoiser, masks.objective)
         self.case_ids = copy_names(cases, config)
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        noisy, times, target = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
-        return self.objective.error(model(noisy, times), target, times).mean(), {}
+        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        return self.objective.error(model(noised.noisy, noised.times), noised).mean(), {}
 
     @cached_property
     def _limits(self) -> Limits:

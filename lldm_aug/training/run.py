@@ -18,7 +18,7 @@ from lldm_aug.data.splits import Fold
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.weights import check_sums
-from lldm_aug.processes import PATIENCE
+from lldm_aug.processes import PATIENCE, held_by_main
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.export import Export, read_export
 
@@ -83,6 +83,7 @@ def train(
         The folder that the finished stage left.
 
     Raises:
+        FolderInUse: when another process trains this stage in this folder.
         LldmAugError: see `prepare_cases`, `read_export` and `train_stage`.
     """
     if initial is not None:
@@ -132,18 +133,19 @@ def _train(
 
     folder = _folder(name, out)
     accelerator = _accelerator(config, log_with, folder)
-    with accelerator.main_process_first():
-        cases = prepare_cases(dataset, fold, config, out / "cases", labelled)
-        config = _resolved(config, cases)
-        _begin(name, config, cases, folder, accelerator.num_processes, initial)
-    if (folder / "export").is_dir() and _result(name, out).is_dir():
-        return
-    if log_with:
-        accelerator.init_trackers("lldm_aug")
-    stage = _make_stage(name, config, dataset, cases, out, accelerator, initial)
-    train_stage(stage, accelerator, folder, config.seed, on_step)
-    for tracker in accelerator.trackers:  # not end_training, which would part the processes before the next pass
-        tracker.finish()
+    with held_by_main(folder, accelerator):
+        with accelerator.main_process_first():
+            cases = prepare_cases(dataset, fold, config, out / "cases", labelled)
+            config = _resolved(config, cases)
+            _begin(name, config, cases, folder, accelerator.num_processes, initial)
+        if (folder / "export").is_dir() and _result(name, out).is_dir():
+            return
+        if log_with:
+            accelerator.init_trackers("lldm_aug")
+        stage = _make_stage(name, config, dataset, cases, out, accelerator, initial)
+        train_stage(stage, accelerator, folder, config.seed, on_step)
+        for tracker in accelerator.trackers:  # not end_training, which would part the processes before the next pass
+            tracker.finish()
 
 
 def _resolved(config: Config, cases: CaseSet) -> Config:

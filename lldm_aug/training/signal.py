@@ -7,10 +7,15 @@ from lldm_aug.training.cases import CaseSet
 
 
 def measure_cases(cases: CaseSet) -> RealSignal:
-    """The range of signal over all cases of a run."""
+    """The range of signal over the cases of a run that have all structures; over all if none has.
+
+    A vessel that was not annotated would count as liver, and make the gate let more pass.
+    """
+    whole = any(case_id not in cases.record.unknown for case_id in cases.case_ids)
+    chosen = cases.fully_annotated() if whole else cases
     found = []
-    for case_id in cases.case_ids:
-        case = cases.load(case_id)
+    for case_id in chosen.case_ids:
+        case = chosen.load(case_id)
         zeros = 1 - case.foreground.numpy()
         found.append(case_signal(case.image.numpy(), case.label.numpy(), zeros, cases.schema))
     return real_signal(found)
