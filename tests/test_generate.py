@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,27 @@ import pytest
 import torch
 from click.testing import CliRunner
 from tiny import tiny_config, tiny_generator
+from volumes import write_dataset
 
 from lldm_aug.cli import main
+from lldm_aug.data.conform import Frame
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError
-from lldm_aug.io.nifti import read_image, read_label
+from lldm_aug.geometry import Grid
+from lldm_aug.io.nifti import read_image, read_label, write_nifti
+from lldm_aug.masks import make_mask_source
+from lldm_aug.masks.fitting import moved
+from lldm_aug.masks.measures import piece_sizes
+from lldm_aug.masks.validity import mask_problems
+from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.manifest import read_cases, read_info
 from lldm_aug.pool.verify import verify_pool
 from lldm_aug.synthesis.case import make_case
 from lldm_aug.synthesis.plan import request_masks
+from lldm_aug.volume import Volume
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +149,39 @@ def test_image_that_is_not_finite_is_refused(run: Path, dataset: RawDataset) -> 
     source = request_masks(generator.description, "real", str(dataset.folder), 0).source(generator.description)
     with pytest.raises(CheckpointError, match="NaN"):
         make_case(generator, source, 0, 0, generator.description.sampling)
+
+
+def test_an_image_is_made_for_the_mask_that_is_written(run: Path, tmp_path: Path) -> None:
+    """On a grid finer than the generator's the mask that is written is what that grid shows of the one drawn: whole."""
+    folder = write_dataset(tmp_path / "Dataset996_Fine", ("a",), labels={"background": 0, "liver": 1, "portal_vein": 2})
+    mask = np.zeros((80, 70, 60), np.uint8)
+    mask[10:70, 18:56, 20:56] = 1
+    for x in range(14, 66):  # a thin vein
+        mask[x, 20 + x // 2 : 24 + x // 2, 15 + x // 2 : 19 + x // 2] = 2
+    write_nifti(folder / "labelsTr" / "a.nii.gz", Volume(mask, Grid.regular(mask.shape, (0.8, 0.8, 1.2))))
+    generator = Generator.load(run / "generator")
+    labels = {"background": 0, "liver": 1, "portal_vein": 2}
+    description = generator.description.model_copy(
+        update={"dataset_json": {**generator.description.dataset_json, "labels": labels}}
+    )
+    seen: list[np.ndarray] = []
+
+    @dataclass(frozen=True)
+    class Spy:
+        description: Description
+        hash: str = generator.hash
+
+        def image(self, label: torch.Tensor, *args: object) -> tuple[torch.Tensor, torch.Tensor]:
+            seen.append(label[0].numpy())
+            return generator.image(label, *args)
+
+    dataset = RawDataset(folder)
+    source = make_mask_source("real", dataset.schema, dataset=dataset, cases=("a",), grid=description.grid)
+    case = make_case(Spy(description), source, 0, 0, description.sampling)
+    frame = Frame.around(Volume(mask, case.grid), description.shape, description.spacing_mm)
+    assert np.array_equal(case.label, moved(seen[0], frame.grid, case.grid))
+    assert [len(piece_sizes(case.label == value)) for value in (1, 2)] == [1, 1]
+    assert mask_problems(case.label, dataset.schema, mask) == []
 
 
 def test_dry_run_writes_nothing(run: Path, dataset: RawDataset, tmp_path: Path) -> None:

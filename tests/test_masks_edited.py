@@ -107,6 +107,18 @@ def test_all_but_tumours_stays_as_it_was(draws: list[DrawnMask], dataset: RawDat
         assert mask_problems(after, HBP, before.data, made=frozenset({"hcc"})) == []
 
 
+def test_stray_voxels_of_a_real_mask_are_not_held_against_new_tumours(tmp_path) -> None:
+    folder = write_dataset(tmp_path / "Dataset703_Stray", ("a",))
+    stray = _liver().data.astype(np.uint8)
+    stray[35, 30, 10] = 4
+    write_nifti(folder / "labelsTr" / "a.nii.gz", Volume(stray, PLAIN))
+    source = _source(RawDataset(folder))
+    for index in range(3):
+        drawn = source.draw(index, index)
+        assert drawn.label.data[35, 30, 10] == 4
+        assert drawn.origin.edits
+
+
 def test_the_record_says_how_large_the_tumours_are(draws: list[DrawnMask]) -> None:
     for drawn in draws:
         pieces, _ = label(drawn.label.data == 4, ANY_NEIGHBOUR)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from volumes import shared_data
+from phantoms import labels
+from volumes import shared_data, write_dataset
 
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, DatasetError, LabelError
@@ -14,6 +15,7 @@ from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks import make_mask_source
 from lldm_aug.masks.measures import piece_sizes
+from lldm_aug.masks.real import RealCases
 from lldm_aug.masks.source import MAX_DRAWS, MaskSource, first_valid
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.phantom import DEFAULT_GRID, write_phantom_dataset
@@ -125,6 +127,23 @@ def test_an_invalid_real_mask_is_passed_over_and_counted(kind: str, tmp_path: Pa
     drawn = [_source(kind, damaged).draw(index, 0).origin for index in range(3)]
     assert all(origin.source_case != CASES[1] for origin in drawn)
     assert sum(origin.rejected for origin in drawn) >= 1
+
+
+@pytest.mark.parametrize("kind", ["real", "deformed", "edited"])
+def test_faulty_real_masks_are_passed_over_at_once(kind: str, tmp_path: Path) -> None:
+    """Each costs one rejection, and many in a row none of the draws that the sound case has."""
+    cases = tuple(f"case_{number}" for number in range(MAX_DRAWS))
+    dataset = RawDataset(write_dataset(tmp_path / "Dataset702_Faulty", cases))
+    order = [RealCases(dataset, cases).at(index) for index in range(MAX_DRAWS)]
+    sound = labels(0).astype(np.uint8)
+    swollen = np.where(sound == 1, 3, sound).astype(np.uint8)
+    swollen[tuple(np.argwhere(sound == 1)[0])] = 1  # a liver that is vessels but for a voxel
+    for case in cases:
+        mask = sound if case == order[-1] else np.zeros_like(sound) if case == order[0] else swollen
+        write_nifti(dataset.label_path(case), Volume(mask, DEFAULT_GRID))
+    for index in (0, 4):
+        origin = _source(kind, dataset, cases).draw(index, 0).origin
+        assert (origin.source_case, origin.rejected) == (order[-1], MAX_DRAWS - 1 - index)
 
 
 def test_the_search_stops_at_the_first_valid_draw() -> None:

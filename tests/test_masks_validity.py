@@ -169,3 +169,18 @@ def test_tumours_made_for_a_real_mask_are_judged_by_themselves() -> None:
     assert mask_problems(mask, HBP, _mask(), made=frozenset({"hcc"})) == []
     mask[8, 18, 18] = 4
     assert mask_problems(mask, HBP, _mask(), made=frozenset({"hcc"})) == ["hcc has specks"]
+
+
+def test_lesions_that_a_real_mask_has_are_not_held_to_the_limits() -> None:
+    source, hcc = _mask(), frozenset({"hcc"})
+    source[8, 18, 18] = 4  # a stray voxel
+    source[22:26, 10:14, 10:14] = 4  # a tumour that hangs on the liver from outside
+    mask = source.copy()
+    mask[10:13, 16:19, 4:7] = 4
+    assert mask_problems(mask, HBP, source, made=hcc) == []
+    mask[15, 18, 10] = 4
+    assert mask_problems(mask, HBP, source, made=hcc) == ["hcc has specks"]
+    mask[15, 18, 10] = 1
+    mask[26, 10:14, 10:14] = 4  # it is another tumour now
+    (problem,) = mask_problems(mask, HBP, source, made=hcc)
+    assert problem.endswith("% of the surface of hcc lies outside the liver")

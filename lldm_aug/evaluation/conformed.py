@@ -58,9 +58,8 @@ class View:
     @classmethod
     def of(cls, description: ImageDescription) -> View:
         """That of a generator."""
-        intensity = description.intensity
-        scale = intensity.scales[0] if len(intensity.scales) == 1 else None
-        return cls(description.shape, description.spacing_mm, description.scaling, scale, intensity.limit)
+        scale, limit = description.common_scale, description.intensity.limit
+        return cls(description.shape, description.spacing_mm, description.scaling, scale, limit)
 
     def conform(self, case: Case) -> ConformedCase:
         """A case in a field of view of its own, as training lays it over real cases."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lldm_aug.masks.diffeomorphism import Lattice, draw_velocity, flow, jacobian
+from lldm_aug.masks.fitting import Fit, Fitted, as_drawn, fit_valid
 from lldm_aug.masks.real import RealCases
-from lldm_aug.masks.source import DrawnMask, first_valid
+from lldm_aug.masks.source import DrawnMask
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.masks.warp import warp_labels
 from lldm_aug.seeds import numpy_rng
@@ -30,22 +31,20 @@ class DeformedMasks:
         self.cases = cases
         self.schema = cases.dataset.schema
 
-    def draw(self, index: int, seed: int) -> DrawnMask:
-        """A deformed mask of the real case that is due; a case that no deformation suits is passed over for the next.
+    def draw(self, index: int, seed: int, fit: Fit = as_drawn) -> DrawnMask:
+        """A deformed mask of the real case that is due; one that is faulty or that no deformation suits is passed over.
 
         Raises:
             LabelError: when no draw was valid.
         """
 
-        def attempt(number: int) -> tuple[tuple[str, Volume], list[str]]:
-            passed, again = divmod(number, TRIES_PER_CASE)
-            case_id = self.cases.at(index + passed)
-            rng = numpy_rng(seed, "deformed mask", index, number)
+        def attempt(case_id: str, rejected: int, again: int) -> tuple[Fitted, list[str]]:
+            rng = numpy_rng(seed, "deformed mask", index, rejected)
             mask, problems = deform(rng, self.cases.load(case_id), self.cases, CALMER**again)
-            return (case_id, mask), problems
+            return fit_valid(mask, problems, fit, self.schema)
 
-        (case_id, mask), rejected = first_valid(attempt, self.cases.dataset.folder)
-        return DrawnMask(mask, self.cases.origin(self.kind, case_id, rejected))
+        case_id, mask, rejected = self.cases.search(index, attempt, TRIES_PER_CASE)
+        return DrawnMask.of(mask, self.cases.origin(self.kind, case_id, rejected))
 
 
 def deform(rng: np.random.Generator, source: Volume, cases: RealCases, strength: float) -> tuple[Volume, list[str]]:

@@ -8,10 +8,11 @@ import numpy as np
 
 from lldm_aug.errors import LabelError
 from lldm_aug.masks.edits import make_edits, plan_edits
+from lldm_aug.masks.fitting import Fit, Fitted, as_drawn, fit_valid
 from lldm_aug.masks.limits import LESIONS, LIVER
 from lldm_aug.masks.real import CACHED_MASKS, RealCases
 from lldm_aug.masks.site import Site
-from lldm_aug.masks.source import DrawnMask, first_valid
+from lldm_aug.masks.source import DrawnMask
 from lldm_aug.masks.tumour_sizes import HCC_SIZES, TumourSizes
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.pool.manifest import TumourEdit
@@ -21,7 +22,8 @@ from lldm_aug.volume import Volume
 TRIES_PER_CASE = 4
 """Attempts at one case before the next one's turn."""
 
-Edited = tuple[Volume, tuple[TumourEdit, ...]]
+Edits = tuple[TumourEdit, ...]
+Edited = tuple[Fitted, Edits]
 
 
 class EditedMasks:
@@ -51,33 +53,35 @@ class EditedMasks:
         self.sizes = sizes
         self._site = lru_cache(maxsize=CACHED_MASKS)(self._load_site)
 
-    def draw(self, index: int, seed: int) -> DrawnMask:
-        """An edited mask of the real case that is due; one in which no edits succeed is passed over for the next.
+    def draw(self, index: int, seed: int, fit: Fit = as_drawn) -> DrawnMask:
+        """An edited mask of the real case that is due; one that is faulty or in which no edits succeed is passed over.
 
         Raises:
             LabelError: when no draw was valid.
         """
 
-        def attempt(number: int) -> tuple[tuple[str, Edited], list[str]]:
-            case_id = self.cases.at(index + number // TRIES_PER_CASE)
-            edited, problems = self._edit(numpy_rng(seed, "edited mask", index, number), case_id)
-            return (case_id, edited), problems
+        def attempt(case_id: str, rejected: int, _again: int) -> tuple[Edited, list[str]]:
+            mask, edits, problems = self._edit(numpy_rng(seed, "edited mask", index, rejected), case_id)
+            fitted, problems = fit_valid(mask, problems, fit, self.schema)
+            return (fitted, edits), problems
 
-        (case_id, (mask, edits)), rejected = first_valid(attempt, self.cases.dataset.folder)
-        return DrawnMask(mask, self.cases.origin(self.kind, case_id, rejected).model_copy(update={"edits": edits}))
+        case_id, (mask, edits), rejected = self.cases.search(index, attempt, TRIES_PER_CASE, self._faults)
+        return DrawnMask.of(mask, self.cases.origin(self.kind, case_id, rejected).model_copy(update={"edits": edits}))
 
-    def _edit(self, rng: np.random.Generator, case_id: str) -> tuple[Edited, list[str]]:
-        """A mask with other tumours, and what is wrong with it."""
+    def _faults(self, case_id: str) -> list[str]:
+        """Why a case cannot be edited."""
+        no_liver = [] if (self.cases.load(case_id).data == self.schema.value(LIVER)).any() else [f"no {LIVER}"]
+        return no_liver or self.cases.faults(case_id)
+
+    def _edit(self, rng: np.random.Generator, case_id: str) -> tuple[Volume, Edits, list[str]]:
+        """A mask with other tumours, the edits, and what is wrong with it."""
         source, site = self.cases.load(case_id), self._site(case_id)
-        if site is None:
-            return (source, ()), [f"no {LIVER} in {case_id}"]
         labels, edits, problems = make_edits(rng, site, plan_edits(rng, site, self.sizes))
         data = source.data.copy()
         data[site.box] = labels
-        return (Volume(data, source.grid), edits), problems or mask_problems(
-            data, self.schema, source.data, made=LESIONS & {*self.schema.names}
-        )
+        made = LESIONS & {*self.schema.names}
+        problems = problems or mask_problems(data, self.schema, source.data, made=made)
+        return Volume(data, source.grid), edits, problems
 
-    def _load_site(self, case_id: str) -> Site | None:
-        mask = self.cases.load(case_id)
-        return Site(mask, self.schema) if (mask.data == self.schema.value(LIVER)).any() else None
+    def _load_site(self, case_id: str) -> Site:
+        return Site(self.cases.load(case_id), self.schema)

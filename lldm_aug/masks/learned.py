@@ -7,6 +7,7 @@ import torch
 from lldm_aug.errors import CheckpointError, LabelError
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.assemble import assemble
+from lldm_aug.masks.fitting import Fit, Fitted, as_drawn, fit_valid
 from lldm_aug.masks.source import DrawnMask, first_valid
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.mask_model import MaskModel
@@ -41,7 +42,7 @@ class LearnedMasks:
         self.model = model
         self.schema = schema
 
-    def draw(self, index: int, seed: int) -> DrawnMask:
+    def draw(self, index: int, seed: int, fit: Fit = as_drawn) -> DrawnMask:
         """A new mask.
 
         Raises:
@@ -49,12 +50,13 @@ class LearnedMasks:
             CheckpointError: when the model gives no finite numbers.
         """
 
-        def attempt(number: int) -> tuple[Volume, list[str]]:
+        def attempt(number: int) -> tuple[Fitted, list[str]]:
             mask = self._mask(torch_rng(seed, "learned mask", index, number))
-            return mask, mask_problems(mask.data, self.schema, limits=self.model.description.limits)
+            limits = self.model.description.limits
+            return fit_valid(mask, mask_problems(mask.data, self.schema, limits=limits), fit, self.schema, limits)
 
         mask, rejected = first_valid(attempt, "masks of kind 'learned'", DRAWS)
-        return DrawnMask(mask, MaskOrigin(kind=self.kind, rejected=rejected))
+        return DrawnMask.of(mask, MaskOrigin(kind=self.kind, rejected=rejected))
 
     def _mask(self, rng: torch.Generator) -> Volume:
         description = self.model.description

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import binary_dilation, find_objects, label
 
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.limits import DEFAULT_LIMITS, LESIONS, LIVER, VESSELS, Limits
@@ -32,6 +32,7 @@ def mask_problems(
     liver, which must be whole, and vessels must fill 0.3-12 % of it. A mask without liver (a partial label) is not
     judged by that. Structures that come from a real mask may not vanish, break up or shed specks; all others must keep
     within limits: no specks, vessels in one piece, apart from each other, lesions and vessels not outside the liver.
+    Pieces of them that the real mask has too, voxel for voxel, are not held to that.
 
     Args:
         mask: (X, Y, Z) integers.
@@ -53,7 +54,8 @@ def mask_problems(
         problems += _changes(mask, kept, source)
     if in_liver:
         problems += _liver_problems(mask, schema)
-    return problems + limits.problems(mask, schema, made, in_liver=in_liver)
+    new = mask if source is None else _without_kept(mask, schema, made, source)
+    return problems + limits.problems(new, schema, made, in_liver=in_liver)
 
 
 def is_liver_schema(schema: LabelSchema) -> bool:
@@ -81,6 +83,16 @@ def _changes(mask: np.ndarray, values: dict[str, int], source: np.ndarray) -> li
         elif np.sum(after < SPECK_VOXELS) > np.sum(before < SPECK_VOXELS):
             problems.append(f"{name} has new specks of fewer than {SPECK_VOXELS} voxels")
     return problems
+
+
+def _without_kept(mask: np.ndarray, schema: LabelSchema, made: frozenset[str], source: np.ndarray) -> np.ndarray:
+    """The mask with those pieces of structures that the source has just so under a label that no structure has."""
+    new = mask.copy()
+    for value in (schema.value(name) for name in made):
+        pieces, count = label(mask == value, ANY_NEIGHBOUR)
+        touched = pieces[binary_dilation((mask == value) != (source == value), ANY_NEIGHBOUR)]
+        new[np.isin(pieces, np.setdiff1d(np.arange(1, count + 1), touched))] = len(schema.names) + 1
+    return new
 
 
 def _liver_problems(mask: np.ndarray, schema: LabelSchema) -> list[str]:

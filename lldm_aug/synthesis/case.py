@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import likely_foreground
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
+from lldm_aug.masks.fitting import fit_to
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.image_model import ImageDescription, ImageModel
@@ -54,18 +56,17 @@ def make_case(
         LabelError, InvalidVolume: when there is no mask to be had (see `MaskSource.draw`).
     """
     seed = derive_seed(run_seed, "case", index)
-    mask = source.draw(index, seed)
     description = generator.description
-    frame = Frame.around(mask.label, description.shape, description.spacing_mm)
-    label = frame.label_in(mask.label.data)
+    mask = source.draw(index, seed, partial(fit_to, shape=description.shape, spacing_mm=description.spacing_mm))
+    frame = Frame(mask.label.grid, mask.shown.grid)
     known = Relabelling(source.schema, description.labels)
-    condition = known.apply(label)
+    condition = known.apply(mask.shown.data)
     scaled, logit = _generate(generator, condition, known.unknown, seed, sampling)
     scaled += _grain(description, condition, seed)
     intensity = description.intensity
     scale = intensity.scales[int(numpy_rng(seed, "intensity").integers(len(intensity.scales)))]
     image = intensity.restore(frame.image_out(scaled), likely_foreground(frame.image_out(logit)[0]), scale)
-    return SyntheticCase(index, seed, image, frame.label_out(label), frame.native_view(), mask.origin)
+    return SyntheticCase(index, seed, image, mask.label.data, mask.label.grid, mask.origin)
 
 
 def _generate(

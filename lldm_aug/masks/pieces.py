@@ -1,0 +1,94 @@
+"""Label maps from how much of each voxel each connected piece of a structure fills: what was one piece stays one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import label
+
+from lldm_aug.geometry import Box
+from lldm_aug.masks.measures import ANY_NEIGHBOUR
+from lldm_aug.masks.reconnect import reconnect
+
+KEPT_VOLUME = 0.95
+"""A piece that keeps less of its volume when each voxel takes its likeliest label counts as thin."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One connected piece of a structure.
+
+    Args:
+        value: its label.
+        box: where it can be.
+        share: how much of each voxel of the box it fills.
+    """
+
+    value: int
+    box: Box
+    share: np.ndarray
+
+
+def settle(pieces: list[Piece], shape: tuple[int, int, int]) -> np.ndarray:
+    """(X, Y, Z) int16 labels: each voxel takes the likeliest.
+
+    A thin piece (a vessel of a voxel or two) then takes the voxels that it fills most, until it has its volume; what
+    came apart is joined, and crumbs that others have cut off go to those.
+
+    Args:
+        pieces: all of them.
+        shape: of the label map.
+    """
+    owner = _likeliest(pieces, shape)
+    by_size = sorted(range(len(pieces)), key=lambda i: -float(pieces[i].share.sum()))
+    for i in by_size:  # the smallest last: they are the easiest to lose
+        _restore(owner[pieces[i].box], i + 1, pieces[i])
+    for i in by_size:
+        _drop_crumbs(owner, i + 1, pieces)
+    values = np.array([0, *(p.value for p in pieces)], dtype=np.int16)
+    settled: np.ndarray = values[owner]
+    return settled
+
+
+def _likeliest(pieces: list[Piece], shape: tuple[int, int, int]) -> np.ndarray:
+    """(X, Y, Z) number (from 1) of the piece that fills most of each voxel; 0 where the background does."""
+    owner = np.zeros(shape, dtype=np.int32)
+    best = np.zeros(shape, dtype=np.float32)
+    filled = np.zeros(shape, dtype=np.float32)
+    for number, piece in enumerate(pieces, start=1):
+        larger = piece.share > best[piece.box]
+        best[piece.box][larger] = piece.share[larger]
+        owner[piece.box][larger] = number
+        filled[piece.box] += piece.share
+    owner[1 - filled > best] = 0
+    return owner
+
+
+def _restore(part: np.ndarray, number: int, piece: Piece) -> None:
+    """Gives a thin piece its volume back, and joins what came apart."""
+    structure = part == number
+    wanted = max(1, round(float(piece.share.sum())))
+    if np.count_nonzero(structure) < KEPT_VOLUME * wanted:
+        structure.ravel()[np.argsort(-piece.share, axis=None, kind="stable")[:wanted]] = True
+    part[reconnect(structure, piece.share)] = number
+
+
+def _drop_crumbs(owner: np.ndarray, number: int, pieces: list[Piece]) -> None:
+    """What others have cut off from a piece goes to those that fill it next most."""
+    piece = pieces[number - 1]
+    parts, count = label(owner[piece.box] == number, ANY_NEIGHBOUR)
+    if count < 2:
+        return
+    largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    start = np.array([s.start for s in piece.box])
+    for voxel in np.argwhere((parts > 0) & (parts != largest)) + start:
+        shares = [_share_at(p, voxel) for p in pieces]
+        shares[number - 1] = 0
+        owner[tuple(voxel)] = 1 + int(np.argmax(shares)) if max(shares) > 0 else 0
+
+
+def _share_at(piece: Piece, voxel: np.ndarray) -> float:
+    if not all(s.start <= i < s.stop for s, i in zip(piece.box, voxel, strict=True)):
+        return 0.0
+    return float(piece.share[tuple(int(i) - s.start for s, i in zip(piece.box, voxel, strict=True))])
