@@ -150,6 +150,26 @@ def test_too_smooth_a_texture_is_rejected(gate: Gate) -> None:
     assert not found & {"mean liver", "background"}
 
 
+@dataclass(frozen=True)
+class Shortsighted(Threshold):
+    """It has overlooked tumours in some of the real cases."""
+
+    @property
+    def heldout_dice(self) -> Mapping[str, HeldoutDice]:
+        return {**super().heldout_dice, "hcc": HeldoutDice(mean=0.5, low=0.0, cases=10)}
+
+
+def test_a_large_tumour_that_the_image_lacks_is_rejected(description: Description) -> None:
+    """The 5th percentile asks for nothing; of a tumour of two voxels nothing else is asked either."""
+    shortsighted, case = Gate.of(description, Shortsighted()), pair()
+    assert shortsighted.judge(case) == ()
+    image, small = case.image.copy(), np.minimum(case.label, 1)
+    image[0, case.label == 2] += 110  # as bright as the liver
+    small[tuple(np.argwhere(case.label == 2)[:2].T)] = 2
+    assert "dice hcc" in reasons(shortsighted, replace(case, image=image))
+    assert "dice hcc" not in reasons(shortsighted, replace(case, image=image, label=small))
+
+
 def test_an_invented_tumour_is_rejected(gate: Gate) -> None:
     case = pair()
     without = np.where(case.label == 2, 1, case.label).astype(np.int16)

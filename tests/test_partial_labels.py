@@ -14,9 +14,10 @@ from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import read_label, write_nifti
 from lldm_aug.synthesis.plan import MaskRequest
 from lldm_aug.training.autoencoder import AutoencoderStage
-from lldm_aug.training.cases import prepare_cases
+from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.losses import structure_weights
 from lldm_aug.training.order import Row
+from lldm_aug.training.signal import measure_cases
 from lldm_aug.volume import Volume
 
 
@@ -93,3 +94,11 @@ def test_a_later_declaration_is_other_data(dataset: RawDataset, tmp_path: Path) 
     (dataset.folder / PARTIAL_FILE).unlink()
     with pytest.raises(IncompatibleResume):
         prepare_cases(dataset, 0, tiny_config(), tmp_path / "cases")
+
+
+def test_the_gates_ranges_are_of_complete_cases(dataset: RawDataset, tmp_path: Path) -> None:
+    """Where tumours were not annotated they would count as liver."""
+    cases = prepare_cases(dataset, 0, tiny_config(), tmp_path / "cases")
+    assert measure_cases(cases) == measure_cases(cases.fully_annotated())
+    record = cases.record.model_copy(update={"unknown": dict.fromkeys(cases.case_ids, ("hcc",))})
+    assert measure_cases(CaseSet(cases.folder, record)).cases == len(cases.case_ids)

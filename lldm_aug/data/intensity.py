@@ -59,6 +59,10 @@ class IntensityModel(Record):
     integer: bool
     zero_background: bool
 
+    def common_scale(self, settings: IntensitySettings, channel_names: Sequence[str]) -> Scale | None:
+        """The scale that all cases share; None if each has its own, even where there is but one."""
+        return self.scales[0] if scales_by_dataset(settings, channel_names) else None
+
     def restore(self, scaled: np.ndarray, foreground: np.ndarray, scale: Scale) -> np.ndarray:
         """Intensities in the real data's range: (C, X, Y, Z), exactly zero just where no ``foreground`` (X, Y, Z) is.
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lldm_aug.data.conform import Frame
-from lldm_aug.data.intensity import measure_scale, scales_by_dataset
+from lldm_aug.data.intensity import measure_scale
 from lldm_aug.data.resample import canonical_grid, from_canonical, resample_labels
 from lldm_aug.errors import CheckpointError, LabelError
 from lldm_aug.geometry import Grid
@@ -92,8 +92,8 @@ class SegmenterReferee:
         description = self.segmenter.description
         frame = self._frame(grid)
         names = list(description.dataset_json["channel_names"].values())
-        by_dataset = scales_by_dataset(description.scaling, names)
-        scale = description.intensity.scales[0] if by_dataset else measure_scale(image, description.scaling)
+        common = description.intensity.common_scale(description.scaling, names)
+        scale = common or measure_scale(image, description.scaling)
         scaled = scale.apply(frame.image_in(image), description.intensity.limit)
         found = self.segmenter.segment(torch.from_numpy(scaled)[None])[0].cpu().numpy()
         return from_canonical(resample_labels(found, frame.grid, canonical_grid(grid)), grid)
