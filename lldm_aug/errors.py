@@ -56,6 +56,10 @@ class IncompatibleResume(LldmAugError):
     """An output folder that was begun with other inputs or settings."""
 
 
+class FolderInUse(LldmAugError):
+    """An output folder that another process is writing to."""
+
+
 class PoolError(LldmAugError):
     """A pool of synthetic cases that is damaged or inconsistent."""
 

@@ -19,9 +19,11 @@ from lldm_aug.evaluation.utility.arms import AUTOENCODED, REAL_AUG, Arm
 from lldm_aug.evaluation.utility.cell import Cell, CellScores, write_scores
 from lldm_aug.evaluation.utility.scoring import score_found
 from lldm_aug.io.atomic import append_json_line
+from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.nifti import read_label
 from nnunet_integration.architectures import NETWORKS, add_networks
 from nnunet_integration.prepare import plan_preparation, run_preparation
+from nnunet_integration.settings import VARIABLES
 from nnunet_integration.target import Target
 
 if TYPE_CHECKING:
@@ -52,6 +54,22 @@ def check_study(dataset: RawDataset, settings: StudySettings, networks: Sequence
     add_networks(Target.find(dataset.name, settings.configuration, settings.plans), networks)
 
 
+def plans_hash(plan: StudyPlan, cell: Cell) -> str:
+    """SHA-256 of what the plans say of a cell's network; configurations of other networks may come and go.
+
+    Raises:
+        DatasetError: as `Target.find`.
+    """
+    target = _target(plan, cell)
+    common = {key: value for key, value in target.plans.plans.items() if key != "configurations"}
+    return sha256_json({**common, "configuration": target.configuration.configuration})
+
+
+def _target(plan: StudyPlan, cell: Cell) -> Target:
+    settings = plan.settings
+    return Target.find(plan.dataset.name, f"{settings.configuration}_{cell.network}", settings.plans)
+
+
 def run_nnunet_cell(plan: StudyPlan, cell: Cell, device: str) -> None:
     """Trains and scores a cell; a training that was interrupted goes on.
 
@@ -65,8 +83,8 @@ def run_nnunet_cell(plan: StudyPlan, cell: Cell, device: str) -> None:
     environment = {**_environment(plan, cell, folder), **_prepared(plan, cell)}
     settings = plan.settings
     chosen = ["-tr", TRAINER.get(cell.arm.kind, "nnUNetTrainerLLDMAug"), "-p", settings.plans, "-device", device]
-    configuration = f"{settings.configuration}_{cell.network}"
-    target = Target.find(plan.dataset.name, configuration, settings.plans)
+    target = _target(plan, cell)
+    configuration = target.configuration_name
     results = folder / "nnunet" / target.name / f"{chosen[1]}__{settings.plans}__{configuration}"
     fold_folder = results / f"fold_{cell.fold}"
     resume = ["--c"] if any(fold_folder.glob("checkpoint_*.pth")) else []
@@ -88,8 +106,9 @@ def run_nnunet_cell(plan: StudyPlan, cell: Cell, device: str) -> None:
 def _environment(plan: StudyPlan, cell: Cell, folder: Path) -> dict[str, str]:
     discover = str(Path(__file__).parent / "discover")  # also where the package is not installed
     steps = plan.settings.steps
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}  # not the caller's blend
     return {
-        **os.environ,
+        **inherited,
         "nnUNet_results": str(folder / "nnunet"),
         "nnUNet_extTrainer": os.pathsep.join(filter(None, (os.environ.get("nnUNet_extTrainer"), discover))),
         "LLDM_AUG_RATIO": str(cell.arm.ratio),
@@ -128,7 +147,14 @@ def _run(entry: str, arguments: list[str], environment: dict[str, str], folder: 
     log = folder / "nnunet.log"
     with log.open("a", encoding="utf-8") as stream:
         command = [sys.executable, "-c", entry, *arguments]
-        done = subprocess.run(command, env=environment, stdout=stream, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            check=False,
+            close_fds=False,  # it inherits the lock of the cell's folder, and keeps others out if its caller is killed
+        )
     if done.returncode:
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         raise TrainingError(f"nnU-Net failed: {' '.join(last)}", where=log, fix="read there what it said")

@@ -13,7 +13,7 @@ from pools import write_dataset
 from test_segmenter import segmenter_config
 from tiny import STAGE, copy_without, tiny_config
 
-from lldm_aug.baselines.bench.budget import open_budget, settle, with_steps
+from lldm_aug.baselines.bench.budget import missed, open_budget, settle, with_steps
 from lldm_aug.baselines.bench.distances import Distances
 from lldm_aug.baselines.bench.methods import METHODS
 from lldm_aug.baselines.bench.tables import COLUMNS
@@ -197,6 +197,12 @@ def test_a_short_training_has_a_short_warm_up() -> None:
 def features(shift: float, seed: int) -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(seed)
     return [{plane: rng.normal(shift, 1, (30, 6)) for plane in ("axial", "coronal")} for _ in range(8)]
+
+
+def test_unequal_compute_is_told() -> None:
+    assert missed(180, {"ours": 166, "gan": 190}) == missed(None, {"ours": 1}) == []
+    (told,) = missed(180, {"ours": 166, "pixel": 208, "latent": 154})
+    assert "pixel 208 s, latent 154 s of 180 s" in told
 
 
 def test_distances_grow_with_the_shift_and_lie_in_their_intervals() -> None:

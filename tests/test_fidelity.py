@@ -18,10 +18,11 @@ from lldm_aug.errors import CheckpointError, DatasetError, LabelError, LeakageEr
 from lldm_aug.evaluation.feature_cache import FeatureCache
 from lldm_aug.evaluation.fidelity.contents import faithfulness, signal
 from lldm_aug.evaluation.fidelity.copies import COPIES, MASK, NONE
+from lldm_aug.evaluation.fidelity.distances import distances
 from lldm_aug.evaluation.fidelity.diversity import ms_ssim, scales_for
 from lldm_aug.evaluation.fidelity.plan import FidelityPlan, plan_fidelity
 from lldm_aug.evaluation.fidelity.report import write_report
-from lldm_aug.evaluation.fidelity.run import Measured, Reader, count_steps, run_fidelity
+from lldm_aug.evaluation.fidelity.run import Measured, MeasuredCase, Reader, count_steps, run_fidelity
 from lldm_aug.evaluation.fidelity.trees import trees
 from lldm_aug.evaluation.fidelity.view import common_field, common_view
 from lldm_aug.evaluation.machine import describe_machine
@@ -329,3 +330,16 @@ def test_weights_are_asked_for(pool, real, tmp_path):
     done = CliRunner().invoke(main, ["evaluate", "fidelity", *options])
     assert done.exit_code == 2
     assert "--weights" in done.output
+
+
+@pytest.mark.parametrize(("slices", "said"), [(6, False), (9, True)])
+def test_unequal_numbers_of_slices_are_said(slices: int, said: bool) -> None:
+    """FID depends on them: a pool of smaller livers has fewer slices, and would look worse than its floor."""
+    rng = np.random.default_rng(0)
+
+    def cases(count: int, each: int) -> list[MeasuredCase]:
+        features = ({"axial": rng.normal(size=(each, 4))} for _ in range(count))
+        return [MeasuredCase(None, (found,), None, {}, None) for found in features]  # distances look at features alone
+
+    table = distances(cases(4, 6), cases(8, slices), ["net"], 0)
+    assert ("Slices differ in number (axial: 24 of pairs, 36 and 36 of real cases)" in table.note) == said

@@ -92,6 +92,27 @@ def test_a_vessel_beside_its_course_is_missed() -> None:
     assert math.isnan(cl_dice(empty(), empty()))
 
 
+@pytest.mark.parametrize("sides", [(2, 2, 2), (2, 2, 20), (4, 4, 20), (6, 6, 20), (2, 3, 9), (1, 1, 1)])
+def test_tubes_of_even_thickness_have_a_course_too(sides: tuple[int, int, int]) -> None:
+    """Of some of these thinning leaves nothing; a short one of them finds part of a long one's course."""
+    whole = np.zeros((10, 10, 40), bool)
+    whole[2 : 2 + sides[0], 2 : 2 + sides[1], 5 : 5 + sides[2]] = True
+    assert cl_dice(whole, whole) == 1
+    longer = whole.copy()
+    longer[2 : 2 + sides[0], 2 : 2 + sides[1], 5 : 5 + 2 * sides[2]] |= sides[2] > 2
+    if sides[2] > 2:
+        assert 0.5 < cl_dice(whole, longer) < 0.85
+
+
+def test_a_piece_that_thinning_loses_counts_beside_one_that_it_keeps() -> None:
+    truth = np.zeros((20, 20, 30), bool)
+    truth[2:5, 2:5, 5:25] = True
+    truth[12:14, 12:14, 5:25] = True
+    kept = truth.copy()
+    kept[12:14] = False
+    assert cl_dice(kept, truth) < 0.9
+
+
 def test_lesions_are_counted_by_their_own_size() -> None:
     truth = ball(8, (10, 10, 10)) | ball(2, (21, 21, 21))
     prediction = ball(7, (10, 10, 10)) | ball(3, (2, 21, 21))

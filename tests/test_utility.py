@@ -1,8 +1,10 @@
 """A whole study, tiny: its cells, what it refuses, and that it goes on where it stopped."""
 
 import csv
+import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,17 @@ from lldm_aug.config.schema import SegmenterStage
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
+from lldm_aug.errors import ConfigError
 from lldm_aug.evaluation.dice import dice
+from lldm_aug.evaluation.utility.arms import parse_arms
 from lldm_aug.evaluation.utility.augment import strongly_augmented
+from lldm_aug.evaluation.utility.basis import describe_masks
 from lldm_aug.evaluation.utility.cases import StudyGrid, crop_to, pad_to
 from lldm_aug.evaluation.utility.networks import NETWORKS, Sizes, build_network
-from lldm_aug.pool.manifest import MaskOrigin
+from lldm_aug.evaluation.utility.plan import StudyPlan
+from lldm_aug.io.atomic import write_json
+from lldm_aug.io.lock import LOCK_FILE, locked
+from lldm_aug.pool.manifest import MaskOrigin, read_info
 
 SMALL = ["--steps", "2", "--batch-size", "2", "--patch", "16", "16", "16", "--spacing", "4", "4", "6", "--width", "8"]
 SMALL += ["--networks", "unet", "--folds", "0", "--seeds", "0"]
@@ -89,6 +97,26 @@ def test_results_hold_the_tables_and_what_each_arm_rests_on(finished: Path, blob
     assert not list(finished.rglob("checkpoints"))
 
 
+def test_arms_say_what_their_masks_are_of_and_by_what_to_check_them(finished: Path, pool: Path) -> None:
+    rows = {row["arm"]: row for row in table(finished, "arms") if row["share"] == "0.5"}
+    assert list(rows["real"])[-3:] == ["masks", "pool", "generator"]
+    assert not any(rows["real"][name] for name in ("masks", "pool", "generator"))
+    (request,) = (finished / "cells" / "unet" / "syn@0.5").glob("share_0.5_*/request.json")
+    assert rows["syn@0.5"]["pool"] == json.loads(request.read_text())["trained_on"]["pool"][:12]
+    assert rows["syn@0.5"]["masks"] == "procedural"
+    assert rows["syn-only"]["generator"] == read_info(pool).generator.hash[:12]
+
+
+def test_masks_are_described_by_kind_and_source() -> None:
+    origins = [
+        MaskOrigin(kind=kind, source_dataset="Dataset700_Study", source_case=f"case_{index % 3}", source_sha256="0")
+        for index, kind in enumerate(("edited", "deformed") * 3)
+    ]
+    assert describe_masks(origins) == "deformed and edited from 3 cases of Dataset700_Study"
+    origins = [MaskOrigin(kind="learned"), *origins[:1]]
+    assert describe_masks(origins) == "learned; edited from 1 case of Dataset700_Study"
+
+
 def test_a_page_draws_the_gains_and_curves_of_a_study(blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
     held_out = RawDataset(write_dataset(tmp_path / "Dataset996_Many", cases=6, seed=9))
     more = ("--held-out", held_out.folder, "--folds", "all", "--pool", pool, "--ratios", "0.5")
@@ -116,15 +144,89 @@ def test_the_same_command_trains_nothing_again(finished: Path, blobs: RawDataset
 
 
 def test_parts_make_the_same_study(finished: Path, blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
-    more = ("--pool", pool, "--arms", "syn", "--ratios", "0.5", "--shares", "0.5", "--num-parts", "2", "--part-id")
-    assert "1 of 2 cells" in study(blobs, tmp_path, *more, 1)
-    assert "unfinished: 1 of 2" in (tmp_path / "report.md").read_text()
-    assert "2 of 2 cells" in study(blobs, tmp_path, *more, 0)
+    more = ("--pool", pool, "--arms", "syn", "--ratios", "0.5", "--shares", "0.5,1", "--num-parts", "2", "--part-id")
+    assert "2 of 4 cells" in study(blobs, tmp_path, *more, 1)
+    assert "unfinished: 2 of 4" in (tmp_path / "report.md").read_text()
+    assert {row["arm"] for row in table(tmp_path, "cells")} == {"real", "syn@0.5"}
+    assert table(tmp_path, "gains")
+    assert "4 of 4 cells" in study(blobs, tmp_path, *more, 0)
 
     def figures(out: Path) -> list[dict[str, str]]:
-        return [r for r in table(out, "cells") if r["arm"] in ("real", "syn@0.5") and r["share"] == "0.5"]
+        return [row for row in table(out, "cells") if row["arm"] in ("real", "syn@0.5")]
 
     assert figures(tmp_path) == figures(finished)
+
+
+@pytest.mark.parametrize("num_parts", [1, 2, 3, 5, 7, 40])
+def test_parts_hold_whole_groups_and_as_much_of_each_network(num_parts: int, tmp_path: Path) -> None:
+    networks, arms = ("unet", "resunet", "attunet", "unetpp", "segresnet"), parse_arms(("syn", "real-aug"), (0.5,))
+    plan = StudyPlan(tmp_path, None, None, None, networks, arms, (0.1, 1.0), ("all",), (0, 1, 2), {}, ())
+    parts = [plan.part(num_parts, part_id) for part_id in range(num_parts)]
+    assert sorted(map(str, itertools.chain(*parts))) == sorted(map(str, plan.cells()))
+    for part in parts:
+        assert list(part) == [cell for cell in plan.cells() if cell in part]  # seed by seed
+        assert {cell.arm for cell in part} in ({*arms}, set())
+        for cell in part:
+            assert {replace(cell, arm=arm) for arm in arms} <= {*part}
+    for network in networks:
+        counts = [sum(cell.network == network for cell in part) // len(arms) for part in parts]
+        assert max(counts) - min(counts) <= 1
+    with pytest.raises(ConfigError, match="is not in"):
+        plan.part(num_parts, num_parts)
+
+
+def test_tables_never_mix_cells_of_other_settings_or_data(blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
+    more = ("--pool", pool, "--arms", "real", "--shares", "0.5,1", "--num-parts", "2", "--part-id")
+    study(blobs, tmp_path, *more, 0, "--steps", "3")
+    report = (tmp_path / "report.md").read_text()
+    begun = ["evaluate", "utility", "--data", str(blobs.folder), "--out", str(tmp_path), *SMALL, *map(str, more), "1"]
+    result = CliRunner().invoke(main, begun)
+    assert result.exit_code == 1
+    said = " ".join(result.output.split())
+    assert "cell unet real, share 0.5, fold 0, seed 0 was begun with another settings (steps)" in said
+    assert len(list(tmp_path.rglob("request.json"))) == 1  # refused before anything was trained
+    assert (tmp_path / "report.md").read_text() == report
+    study(blobs, tmp_path, *more, 1, "--steps", "3")
+    other = RawDataset(shutil.copytree(blobs.folder, tmp_path / blobs.name))
+    write_dataset(other.folder, cases=6, seed=1)
+    more = ("--pool", pool, "--arms", "real", "--shares", "1,0.5,0.25", "--num-parts", "3", "--part-id", 2)
+    begun = ["evaluate", "utility", "--data", str(other.folder), "--out", str(tmp_path), *SMALL, *map(str, more)]
+    result = CliRunner().invoke(main, [*begun, "--steps", "3"])
+    assert "cell unet real, share 1, fold 0, seed 0 was begun with another scored_on, trained_on (real)" in " ".join(
+        result.output.split()
+    )
+
+
+def test_a_cell_that_another_process_is_at_is_left_to_it(blobs: RawDataset, tmp_path: Path) -> None:
+    more = ("--arms", "real", "--shares", "0.5,1")
+    held = tmp_path / "cells" / "unet" / "real" / "share_0.5_fold_0_seed_0"
+    with locked(held):
+        said = study(blobs, tmp_path, *more)
+        assert not [path for path in held.iterdir() if path.name != LOCK_FILE]
+    assert "1 of 2 cells" in said
+    assert "left to another process, which was at work on it: unet real, share 0.5, fold 0, seed 0" in said
+    said = study(blobs, tmp_path, *more)
+    assert "2 of 2 cells" in said
+    assert "left to another" not in said
+
+
+def test_a_cell_that_another_process_has_finished_meanwhile_is_not_trained_again(
+    blobs: RawDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study(blobs, tmp_path, "--arms", "real")
+    monkeypatch.setattr("lldm_aug.evaluation.utility.study.finished", lambda plan, data: {})  # as it was when we began
+    monkeypatch.delattr("lldm_aug.evaluation.utility.study.train_stage")
+    assert "1 of 1 cells" in study(blobs, tmp_path, "--arms", "real")
+
+
+def test_scores_without_their_request_are_refused(blobs: RawDataset, tmp_path: Path) -> None:
+    study(blobs, tmp_path, "--arms", "real")
+    (request,) = tmp_path.rglob("request.json")
+    request.unlink()
+    arguments = ["evaluate", "utility", "--data", str(blobs.folder), "--out", str(tmp_path), *SMALL, "--arms", "real"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert "was begun with another arm, fold" in " ".join(result.output.split())
 
 
 def seen_by(blobs: RawDataset, cases: list[str]) -> object:
@@ -167,6 +269,38 @@ def test_a_held_out_set_is_scored_on_and_guarded(blobs: RawDataset, pool: Path, 
     leaky = write_pool(tmp_path / "leaky", 1, generator=generator)
     assert "validation cases have leaked" in refused(blobs, tmp_path / "b", *more, "--pool", leaky)
     assert "has no validation cases" in refused(blobs, tmp_path / "b", "--folds", "all")
+
+
+@pytest.fixture
+def copied(blobs: RawDataset, tmp_path: Path) -> RawDataset:
+    """Two of the cases under other names, in another data set."""
+    folder = write_dataset(tmp_path / "Dataset995_Copied", cases=2)
+    for path in folder.rglob("case_*"):
+        path.rename(path.with_name(path.name.replace("case_", "renamed_")))
+    return RawDataset(folder)
+
+
+HELD_OUT = ("--arms", "real", "--folds", "all", "--dry-run", "--held-out")
+
+
+def test_scoring_on_the_training_cases_is_refused(blobs: RawDataset, copied: RawDataset, tmp_path: Path) -> None:
+    assert "training saw case_00, case_01" in refused(blobs, tmp_path / "a", *HELD_OUT, blobs.folder)
+    found = refused(blobs, tmp_path / "b", *HELD_OUT, copied.folder)
+    assert "training saw renamed_00 (as Dataset998_Blobs/case_00)" in found
+
+
+def test_scoring_on_the_training_patients_is_refused(tmp_path: Path) -> None:
+    data, other = (
+        RawDataset(write_dataset(tmp_path / name, cases=6, seed=seed))
+        for name, seed in (("Dataset993_Seen", 3), ("Dataset994_Scored", 4))
+    )
+    study(data, tmp_path / "out", *HELD_OUT, other.folder)
+    for named, beside in ((other, data), (data, other)):
+        patients = {case: f"patient of {case}" for case in named.case_ids}
+        write_json(named.folder / "patients.json", {**patients, f"{beside.name}/case_02": "patient of case_05"})
+        found = refused(data, tmp_path / "out", *HELD_OUT, other.folder)
+        assert "(same patient as case_05)" in found
+        (named.folder / "patients.json").unlink()
 
 
 def test_arms_need_what_they_are_made_of(blobs: RawDataset, pool: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The few-label protocol from end to end: a generator of a share, its pool, and the arms that are made of both."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.utility.autoencoded import autoencoded
+from lldm_aug.io.weights import check_sums
 from lldm_aug.models.description import read_description
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.dataset import PoolDataset
@@ -61,9 +63,13 @@ def test_arms_of_a_generator(dataset: RawDataset, run: Path, tmp_path: Path) -> 
     assert len(pool) == 2
     assert {case.mask.source_case for case in pool.cases} <= {*HALF.labelled(load_split(dataset, 0).train)}
     with (tmp_path / "arms.csv").open() as stream:
-        rows = {row["arm"]: row["its generator saw"] for row in csv.DictReader(stream)}
+        arms = {row["arm"]: row for row in csv.DictReader(stream)}
+    rows = {name: row["its generator saw"] for name, row in arms.items()}
     assert rows["autoencoded"] == "autoencoder: 2 labelled training cases, images of 2 more"
     assert "controlnet: 2 labelled training cases" in rows["syn@0.5"]
+    assert re.fullmatch(rf"deformed from [12] cases? of {dataset.name}", arms["syn@0.5"]["masks"])
+    identity = check_sums(run / "generator")[:12]
+    assert arms["syn@0.5"]["generator"] == arms["autoencoded"]["generator"] == identity
     few = CliRunner().invoke(main, [*arguments, "--shares", "0.2"])
     assert "outside of the labelled share of 0.2" in " ".join(few.output.split())
 

@@ -2,14 +2,24 @@
 
 import csv
 import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from nnunet_project import NAME, Project, make
+from nnunet_project import CONFIGURATION, NAME, Project, make
 
 from lldm_aug.cli import main
+from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
+from lldm_aug.errors import IncompatibleResume, TrainingError
+from lldm_aug.evaluation.utility.arms import parse_arms
+from lldm_aug.evaluation.utility.cell import begin
+from lldm_aug.evaluation.utility.data import StudyData
+from lldm_aug.evaluation.utility.plan import StudyPlan, plan_study
+from lldm_aug.evaluation.utility.settings import StudySettings
+from nnunet_integration.utility import check_study, run_nnunet_cell
 
 
 @pytest.mark.parametrize("share", ["0.5", ""])
@@ -37,6 +47,74 @@ def test_what_nnunet_cannot_do_is_refused(project: Project, tmp_path: Path) -> N
         result = CliRunner().invoke(main, arguments(project, tmp_path, *more))
         assert result.exit_code == 2
         assert message in result.output
+
+
+@pytest.mark.parametrize(
+    ("engine", "given"),
+    [
+        ("nnunet", ("--width", "32")),
+        ("nnunet", ("--patch", "96", "96", "64")),
+        ("nnunet", ("--spacing", "1", "1", "1")),
+        ("nnunet", ("--precision", "bf16")),
+        ("monai", ("--configuration", "3d_fullres")),
+    ],
+)
+def test_options_of_the_other_engine_are_refused(
+    project: Project, tmp_path: Path, engine: str, given: tuple[str, ...]
+) -> None:
+    result = CliRunner().invoke(main, arguments(project, tmp_path, *given, "--engine", engine, "--dry-run"))
+    assert result.exit_code == 2
+    assert f"{given[0]}: of no effect with --engine {engine}" in result.output
+
+
+@pytest.fixture
+def plan(project: Project, tmp_path: Path) -> Iterator[StudyPlan]:
+    """A study of two networks; the plans are given back as they were."""
+    dataset = RawDataset(project.root / "nnUNet_raw" / NAME)
+    settings = StudySettings(engine="nnunet", steps=2, spacing_mm=(2, 2, 3), tolerance_mm=2)
+    path = project.preprocessed / "nnUNetPlans.json"
+    before = path.read_text()
+    arms, networks = parse_arms((), ()), ("unet", "resunet")
+    check_study(dataset, settings, networks, arms)
+    folders = {"out": tmp_path, "dataset": dataset, "held_out": None, "pool": None, "generator": None}
+    yield plan_study(settings=settings, networks=networks, arms=arms, shares=(1.0,), folds=(0,), seeds=(0,), **folders)
+    path.write_text(before)
+
+
+def test_cells_of_other_plans_are_not_mixed(plan: StudyPlan, project: Project) -> None:
+    unet, resunet = plan.cells()
+    path = project.preprocessed / "nnUNetPlans.json"
+    begin(unet, plan.out, StudyData(plan, "cpu").request(unet))
+    check_study(plan.dataset, plan.settings, ("attunet",), plan.arms)  # another network changes nothing of this one
+    begin(unet, plan.out, StudyData(plan, "cpu").request(unet))
+    plans = json.loads(path.read_text())
+    plans["configurations"][CONFIGURATION]["batch_size"] += 1
+    path.write_text(json.dumps(plans))
+    with pytest.raises(IncompatibleResume, match="begun with another plans"):
+        begin(unet, plan.out, StudyData(plan, "cpu").request(unet))
+    assert StudyData(plan, "cpu").request(unet)["plans"] != StudyData(plan, "cpu").request(resunet)["plans"]
+
+
+def test_the_callers_blend_is_not_inherited(plan: StudyPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SET", "RATIO", "ALLOW_LEAKAGE", "PREVIOUS_TRAINER"):
+        monkeypatch.setenv(f"LLDM_AUG_{name}", "1")
+    seen: list[dict[str, str]] = []
+
+    def run(command: list[str], *, env: dict[str, str], **options: object) -> subprocess.CompletedProcess[str]:
+        seen.append(env)
+        return subprocess.CompletedProcess(command, returncode=1)
+
+    monkeypatch.setattr("nnunet_integration.utility.subprocess.run", run)
+    cell = next(plan.cells())
+    cell.folder(plan.out).mkdir(parents=True)
+    with pytest.raises(TrainingError):
+        run_nnunet_cell(plan, cell, "cpu")
+    ours = {name: value for name, value in seen[0].items() if name.startswith("LLDM_AUG_")}
+    assert ours.pop("LLDM_AUG_RATIO") == "0.0"
+    assert {*ours} == {
+        f"LLDM_AUG_{n}" for n in ("SEED", "SHARE", "SHARE_SEED", "EPOCHS", "ITERATIONS", "VAL_ITERATIONS")
+    }
+    assert seen[0]["nnUNet_raw"]
 
 
 @pytest.mark.slow

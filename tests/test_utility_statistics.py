@@ -93,6 +93,25 @@ def test_a_false_alarm_costs_where_there_is_nothing_to_find() -> None:
     assert counts["syn@0.5"] == {"in both": 0, "false alarms": 1, "missed": 0, "in neither": 1, "not annotated": 0}
 
 
+def test_one_stray_voxel_does_not_hide_what_is_gained_where_there_is_something() -> None:
+    nothing, alarm = score(None, "both"), score(0.0, "truth")
+    missed, there = score(0.0, "prediction"), score(0.4)
+    found = {
+        cell(Arm("real"), 0): scores(nothing, there, missed, there),
+        cell(SYN, 0): scores(alarm, score(0.6), score(0.3), there),
+        cell(Arm("real"), 1): scores(nothing, there, missed, there),
+        cell(SYN, 1): scores(nothing, there, missed, there),
+    }
+    row = only(compare(found), "dice")
+    assert row.gain.mean == pytest.approx((-0.5 + 0.1 + 0.15 + 0) / 4)
+    assert row.present == pytest.approx((0.1 + 0.15 + 0) / 3)
+    assert (row.n_present, row.flipped) == (3, 2)
+    table = gains_table([row])
+    assert table.rows[0][-3:] == (row.present, 3, 2)
+    empty = only(compare({key: scores(value.cases["case_0"][0]) for key, value in found.items()}), "dice")
+    assert (empty.present, empty.n_present, empty.flipped) == (None, 0, 1)
+
+
 def test_what_is_not_annotated_is_not_compared() -> None:
     unknown = score(None, "not annotated")
     found = {cell(Arm("real")): scores(unknown, score(0.5)), cell(SYN): scores(unknown, score(0.75))}
@@ -110,24 +129,50 @@ def row(network: str, structure: str, mean: float, low: float, high: float, arm:
     return GainRow(network=network, structure=structure, share=0.1, arm=arm, metric="dice", gain=gain)
 
 
+FIVE = tuple(f"net{n}" for n in range(5))
+
+
+def asked(*networks: str, seeds: int = 2) -> list[Cell]:
+    return [cell(arm, seed, network) for network in networks for arm in (Arm("real"), SYN) for seed in range(seeds)]
+
+
 def test_goals_report_gain_and_harm() -> None:
     rows = [row(f"net{n}", "hcc", 0.05 + 0.02 * n, 0.01 if n else -0.01, 0.2) for n in range(5)]
-    table = goals_table([*rows, row("net0", "liver", -0.01, -0.02, -0.005), row("net0", "hcc", 1, 1, 1, "real-aug")])
+    rows += [row("net0", "liver", -0.01, -0.02, -0.005), row("net0", "hcc", 1, 1, 1, "real-aug")]
+    table = goals_table(rows, asked(*FIVE), asked(*FIVE))
     best, sure, harm = ((line[3], line[5]) for line in table.rows)
     assert best == (pytest.approx(0.13), "yes")
     assert sure == ("4 of 5", "yes")
     assert harm == ("1 of 6", "no")
+    assert [line[-2:] for line in table.rows] == [(5, 2)] * 3
+    assert table.columns[-2:] == ("networks", "seeds")
+    assert "uncorrected" in table.note
+
+
+def test_goals_are_not_judged_before_all_is_there() -> None:
+    found = [row(name, "hcc", 0.3, 0.2, 0.4) for name in FIVE]
+    four = goals_table(found[:4], asked(*FIVE[:4]), asked(*FIVE[:4]))
+    assert [(line[5], line[-2]) for line in four.rows] == [("not judged", 4)] * 3
+    for missing in (cell(Arm("real"), 1, "net4"), cell(SYN, 1, "net4")):
+        there = [one for one in asked(*FIVE) if one != missing]
+        assert {line[5] for line in goals_table(found, asked(*FIVE), there).rows} == {"not judged"}
+    other = cell(Arm("syn", 0.25))  # another arm's cells, and those of another share, may be unfinished
+    elsewhere = Cell("net0", SYN, 1.0, 0, 0)
+    whole = goals_table(found, [*asked(*FIVE), other, elsewhere], asked(*FIVE))
+    assert {line[5] for line in whole.rows} == {"yes"}
 
 
 def test_goals_of_too_few_cases_are_neither_met_nor_missed() -> None:
     gain = Gain(mean=0.3, low=None, high=None, p=None, n=3)
-    table = goals_table([row("unet", "hcc", 0, 0, 0).model_copy(update={"gain": gain})])
+    rows = [row("unet", "hcc", 0, 0, 0).model_copy(update={"gain": gain})]
+    table = goals_table(rows, asked("unet"), asked("unet"))
     assert [line[5] for line in table.rows] == ["too few cases"] * 3
 
 
 def test_gains_table_has_the_agreed_columns() -> None:
     table = gains_table([row("unet", "hcc", 0.1, 0.0, 0.2)])
-    assert ",".join(table.columns) == "network,structure,share,arm,metric,gain,low,high,p,p_holm,n"
+    agreed = "network,structure,share,arm,metric,gain,low,high,p,p_holm,n,gain_present,n_present,flipped"
+    assert ",".join(table.columns) == agreed
     assert len(table.rows[0]) == len(table.columns)
 
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from lldm_aug.evaluation.utility.settings import StudySettings
 
 FIVE = "unet,resunet,attunet,unetpp,segresnet"
+IDLE = {
+    "monai": ("configuration", "plans"),
+    "nnunet": ("batch_size", "patch", "window", "spacing", "width", "learning_rate", "precision"),
+}
+"""Options that are of no effect with an engine."""
 
 
 class Words(click.ParamType[Any]):
@@ -112,6 +117,7 @@ def utility(
     from lldm_aug.evaluation.utility.engine import check_engine
     from lldm_aug.evaluation.utility.plan import plan_study
 
+    _refuse_idle(training["engine"])
     dataset = RawDataset.find(data)
     settings, parsed = _settings(dataset, **training), parse_arms(arms, ratios)
     check_engine(dataset, settings, networks, parsed)
@@ -132,6 +138,24 @@ def utility(
         _announce(plan)
     else:
         _run(plan, num_parts, part_id)
+
+
+def _refuse_idle(engine: str) -> None:
+    """Raises ConfigError for options that were given and would be passed over."""
+    from click.core import ParameterSource
+
+    from lldm_aug.errors import ConfigError
+
+    context = click.get_current_context()
+    given = [
+        max(option.opts, key=len)
+        for option in context.command.params
+        if option.name in IDLE[engine] and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise ConfigError(
+            f"of no effect with --engine {engine}", where=", ".join(given), fix="leave out what it ignores"
+        )
 
 
 def _settings(
@@ -181,6 +205,7 @@ def _run(plan: StudyPlan, num_parts: int, part_id: int) -> None:
 
     from lldm_aug.cli.progress import progress_bar
     from lldm_aug.evaluation.machine import describe_machine
+    from lldm_aug.evaluation.utility.data import StudyData
     from lldm_aug.evaluation.utility.report import REPORT_FILE, compile_results, write_report
     from lldm_aug.evaluation.utility.study import run_study
     from lldm_aug.processes import PATIENCE
@@ -189,12 +214,14 @@ def _run(plan: StudyPlan, num_parts: int, part_id: int) -> None:
     accelerator = Accelerator(mixed_precision=plan.settings.precision, kwargs_handlers=[patience])
     if accelerator.is_main_process:
         _announce(plan)
-    mine = len(list(plan.cells())[part_id::num_parts])
+    data = StudyData(plan, str(accelerator.device))
+    mine = len(plan.part(num_parts, part_id))
     with progress_bar("cells", total=mine) as update:
-        run_study(plan, accelerator, num_parts, part_id, update)
+        left = run_study(plan, data, accelerator, num_parts, part_id, update)
     if accelerator.is_main_process:
-        results = compile_results(plan, describe_machine(str(accelerator.device)))
+        results = compile_results(plan, data, describe_machine(str(accelerator.device)))
         write_report(plan, results)
+        echo_notes(f"left to another process, which was at work on it: {cell}" for cell in left)
         click.echo(f"{results.cells[0]} of {results.cells[1]} cells: {plan.out / REPORT_FILE}")
     accelerator.wait_for_everyone()
     accelerator.end_training()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import mean
 
@@ -17,6 +17,8 @@ BUDGET_FILE = "budget.json"
 TIMED_STEPS = 6
 SLOW_STEPS = 2
 """The first ones, which are not counted: caches and memory pools fill."""
+TOLERANCE = 0.1
+"""Of a method's time; more is told."""
 
 
 class Budget(Record):
@@ -85,6 +87,21 @@ def with_steps(config: Config, stage: str, steps: int) -> Config:
     settings = getattr(config.train, stage)
     settings = settings.model_copy(update={"steps": steps, "warmup_steps": min(settings.warmup_steps, steps // 10)})
     return config.model_copy(update={"train": config.train.model_copy(update={stage: settings})})
+
+
+def missed(given: float | None, taken: Mapping[str, float]) -> list[str]:
+    """A note on methods whose training took over a tenth more, or less, time than it was given: compute was not equal.
+
+    Args:
+        given: seconds for each method; None if steps were given.
+        taken: seconds by method.
+    """
+    if given is None:
+        return []
+    off = {name: seconds for name, seconds in taken.items() if abs(seconds / given - 1) > TOLERANCE}
+    listed = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in off.items())
+    note = f"compute was not equal, since the machine's speed changed after the first steps: {listed} of {given:.0f} s"
+    return [note] if off else []
 
 
 def _told(budget: Budget) -> str:

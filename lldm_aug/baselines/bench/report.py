@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from lldm_aug import __version__
+from lldm_aug.baselines.bench.budget import missed
 from lldm_aug.baselines.bench.plan import FidelityBench
 from lldm_aug.baselines.bench.run import PAIRS, Compared, source_of
-from lldm_aug.baselines.bench.tables import make_tables
+from lldm_aug.baselines.bench.tables import make_tables, training_seconds
 from lldm_aug.evaluation.features import FeatureNetwork
 from lldm_aug.evaluation.machine import Machine
 from lldm_aug.io.atomic import write_json, write_text
@@ -80,6 +81,7 @@ def _compile(
     plan: FidelityBench, compared: Compared, network: FeatureNetwork, machine: Machine, run: Path
 ) -> FidelityBenchResults:
     heldout = plan.heldout
+    taken = {row.method.name: training_seconds(row.method, run) for row in compared.rows}
     return FidelityBenchResults(
         lldm_aug_version=__version__,
         machine=machine,
@@ -98,7 +100,7 @@ def _compile(
         seed=plan.seed,
         config=plan.config.model_dump(mode="json"),
         tables=make_tables(plan, compared, run),
-        notes=(*plan.notes, plan.terms, PAPERS_RATIOS),
+        notes=(*plan.notes, plan.terms, *missed(plan.seconds, taken), PAPERS_RATIOS),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from lldm_aug.baselines.bench.distances import Distances
+from lldm_aug.baselines.bench.methods import Method
 from lldm_aug.baselines.bench.plan import FidelityBench
 from lldm_aug.baselines.bench.run import Compared, MeasuredSet, Row
 from lldm_aug.evaluation.faithfulness import StructureScore, structure_score
@@ -82,10 +83,14 @@ def _over_real(images: MeasuredSet, real: MeasuredSet, schema: LabelSchema) -> C
     return fmean(known) if known else None
 
 
+def training_seconds(method: Method, run: Path) -> float:
+    """Seconds of all optimiser steps of a method's stages."""
+    return sum(trained_seconds(run / stage) for stage in method.stages)
+
+
 def _costs(row: Row, run: Path) -> tuple[Cell, ...]:
-    seconds = sum(trained_seconds(run / stage) for stage in row.method.stages)
     steps = trained_steps(run / row.method.stages[-1])
-    return seconds, steps, median(row.seconds) if row.seconds else None, row.weights / 1e6
+    return training_seconds(row.method, run), steps, median(row.seconds) if row.seconds else None, row.weights / 1e6
 
 
 def _distances(distances: Distances) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ from lldm_aug.report.table import Cell, Table
 from lldm_aug.seeds import numpy_rng
 
 TWO_AND_A_HALF_D = "2.5D"
+UNEVEN = 1.1
+"""From this ratio of their slices on, two sets are said to differ."""
 COLUMNS = (
     "network",
     "plane",
@@ -69,6 +71,11 @@ class ThreeSets:
         a, b, c = ([case[plane] for case in cases] for cases in (self.synthetic, self.floor, self.reference))
         return a, b, c
 
+    def uneven(self, plane: str) -> str:
+        """The slices of the three sets, if one has many more than another; else nothing."""
+        counts = [sum(map(len, cases)) for cases in self.of(plane)]
+        return "{} of pairs, {} and {} of real cases".format(*counts) if max(counts) > UNEVEN * min(counts) else ""
+
 
 def distances(
     synthetic: Sequence[MeasuredCase], real: Sequence[MeasuredCase], networks: Sequence[str], seed: int
@@ -78,6 +85,7 @@ def distances(
     pairs = numpy_rng("fidelity pairs", seed).permutation(len(synthetic))[:n]
     order = numpy_rng("fidelity halves", seed).permutation(len(real))
     rows: list[tuple[Cell, ...]] = []
+    uneven: dict[str, str] = {}
     for number, network in enumerate(networks):
         sets = ThreeSets(
             [synthetic[i].features[number] for i in pairs],
@@ -85,8 +93,9 @@ def distances(
             [real[i].features[number] for i in order[n : 2 * n]],
         )
         rows += _rows(network, sets, seed)
+        uneven |= {plane: counts for plane in sets.planes if (counts := sets.uneven(plane))}
     title = f"Distance of {n} pairs to {n} held-out real cases, and of {n} other real cases to the same (the floor)"
-    return Table(name="distances", title=title, columns=COLUMNS, rows=tuple(rows), note=_note(rows))
+    return Table(name="distances", title=title, columns=COLUMNS, rows=tuple(rows), note=_note(rows, uneven))
 
 
 def _rows(network: str, sets: ThreeSets, seed: int) -> list[tuple[Cell, ...]]:
@@ -118,7 +127,7 @@ def _figures(found: np.ndarray) -> list[Cell]:
     return [cell for values in (distance, floor, over(distance, floor)) for cell in spread(values).cells]
 
 
-def _note(rows: Sequence[tuple[Cell, ...]]) -> str:
+def _note(rows: Sequence[tuple[Cell, ...]], uneven: Mapping[str, str]) -> str:
     slices, features = COLUMNS.index("slices"), COLUMNS.index("features")
     short = [row for row in rows if int(row[slices] or 0) <= int(row[features] or 0)]
     told = (
@@ -126,6 +135,9 @@ def _note(rows: Sequence[tuple[Cell, ...]]) -> str:
         "dimensions. Intervals: 95 %, bootstrap over cases, spread around the figure; no upper end where the floor "
         "may be 0 or less."
     )
+    if uneven:
+        counts = "; ".join(f"{plane}: {count}" for plane, count in uneven.items())
+        told = f"Slices differ in number ({counts}). FID grows as slices get fewer, so read KID, which does not. {told}"
     if not short:
         return told
     return (

@@ -23,7 +23,7 @@ def autoencoded(generator: Generator, case: Case) -> Case:
     description = generator.description
     frame = Frame.around(Volume(case.label, case.grid), description.shape, description.spacing_mm)
     intensity = description.intensity
-    scale = intensity.scales[0] if len(intensity.scales) == 1 else measure_scale(case.image, description.scaling)
+    scale = description.common_scale or measure_scale(case.image, description.scaling)
     scaled = torch.from_numpy(scale.apply(frame.image_in(case.image), intensity.limit))[None].to(generator.device)
     label = frame.label_in(case.label)
     condition = encode_mask(torch.from_numpy(label)[None].to(generator.device), description.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,32 +59,58 @@ class CellScores(Record):
 
 
 def begin(cell: Cell, out: Path, request: dict[str, object]) -> CellScores | None:
-    """Opens a cell's folder; returns its scores if it is finished.
+    """Opens a cell's folder; returns its scores if it is finished. Arguments and errors as `scores_of`."""
+    folder = cell.folder(out)
+    if not (folder / REQUEST_FILE).is_file() and not (folder / SCORES_FILE).is_file():
+        write_json(folder / REQUEST_FILE, request)
+    return scores_of(cell, out, request)
+
+
+def scores_of(cell: Cell, out: Path, request: dict[str, object]) -> CellScores | None:
+    """The scores of a cell if it is finished.
 
     Args:
-        cell: which.
+        cell: which; it was begun.
         out: the study's folder.
         request: all that decides its figures, as JSON would give it back.
 
     Raises:
-        IncompatibleResume: when it was begun with other data or settings.
-        CheckpointError: when its scores cannot be read.
+        IncompatibleResume: when it was begun with other data or settings; says which.
+        CheckpointError: when its files cannot be read.
     """
     folder = cell.folder(out)
     before = _read(folder / REQUEST_FILE)
-    if before is None:
-        write_json(folder / REQUEST_FILE, request)
-    elif before != request:
-        changed = sorted(key for key in {*before, *request} if before.get(key) != request.get(key))
+    changed = _differences(before, request)
+    if changed:
         raise IncompatibleResume(
-            f"the cell was begun with another {', '.join(changed)}", where=folder, fix="choose another --out"
+            f"cell {cell} was begun with another {', '.join(changed)}",
+            where=folder,
+            fix="repeat the command that began it, or choose another --out",
         )
-    return read_scores(cell, out)
+    return _read_scores(folder / SCORES_FILE)
 
 
-def _read(path: Path) -> dict[str, object] | None:
+def is_finished(cell: Cell, out: Path) -> bool:
+    """Whether a cell has scores."""
+    return (cell.folder(out) / SCORES_FILE).is_file()
+
+
+def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """Names of what differs; of a group such as the settings, with those within it in brackets."""
+    names = []
+    for key in sorted({*before, *now}):
+        one, other = before.get(key), now.get(key)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            key += f" ({', '.join(_differences(one, other))})"
+        names.append(key)
+    return names
+
+
+def _read(path: Path) -> dict[str, object]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     except (ValueError, TypeError) as error:
         raise CheckpointError("cannot be read", where=path, fix="delete the cell's folder") from error
 
@@ -93,13 +120,7 @@ def write_scores(cell: Cell, out: Path, scores: CellScores) -> None:
     write_text(cell.folder(out) / SCORES_FILE, scores.model_dump_json() + "\n")
 
 
-def read_scores(cell: Cell, out: Path) -> CellScores | None:
-    """The scores of a finished cell.
-
-    Raises:
-        CheckpointError: when they cannot be read.
-    """
-    path = cell.folder(out) / SCORES_FILE
+def _read_scores(path: Path) -> CellScores | None:
     if not path.is_file():
         return None
     try:

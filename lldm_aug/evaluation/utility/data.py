@@ -15,7 +15,9 @@ from lldm_aug.evaluation.utility.arms import AUTOENCODED
 from lldm_aug.evaluation.utility.cases import Pair, PreparedCases, RealPairs, StudyGrid, study_grid
 from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.plan import Source, StudyPlan
+from lldm_aug.evaluation.utility.settings import MONAI
 from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.io.weights import check_sums
 from lldm_aug.pool.dataset import PoolDataset
 
 if TYPE_CHECKING:
@@ -41,19 +43,40 @@ class StudyData:
         """Of all of them."""
         return study_grid(self.plan.dataset, self.plan.settings.spacing_mm)
 
-    def identity(self, cell: Cell) -> dict[str, object]:
-        """Hashes of what a cell is trained and scored on."""
-        source, (judged, case_ids) = self._source(cell), self.plan.judged(cell.fold)
+    def request(self, cell: Cell) -> dict[str, object]:
+        """All that decides a cell's figures, as JSON would give it back."""
+        return {
+            "settings": self.plan.settings.model_dump(mode="json"),
+            "network": cell.network,
+            "arm": str(cell.arm),
+            "share": cell.share,
+            "fold": cell.fold,
+            "seed": cell.seed,
+            "saw": self._source(cell).seen_by(cell.arm),
+            "trained_on": self.trained_on(cell),
+            "scored_on": sha256_json(self._files(*self.plan.judged(cell.fold))),
+            **self._planned(cell),
+        }
+
+    def trained_on(self, cell: Cell) -> dict[str, str]:
+        """SHA-256 over the real cases of a cell, and its pool or autoencoder if it has one."""
+        source = self._source(cell)
         shown: dict[str, object] = {"real": self._files(self.plan.dataset, source.labelled)}
         if cell.arm.synthetic:
             assert source.pool is not None
             shown["pool"] = _pool_identity(source.pool)
         if cell.arm.kind == AUTOENCODED:
-            shown["autoencoder"] = self._generator(source).hash
-        return {
-            "trained_on": {name: sha256_json(value) for name, value in shown.items()},
-            "scored_on": sha256_json(self._files(judged, case_ids)),
-        }
+            assert source.generator is not None
+            shown["autoencoder"] = generator_hash(source.generator)
+        return {name: sha256_json(value) for name, value in shown.items()}
+
+    def _planned(self, cell: Cell) -> dict[str, object]:
+        """Where nnU-Net trains, the hash of its plans, which decide what the settings leave open."""
+        if self.plan.settings.engine == MONAI:
+            return {}
+        from nnunet_integration.utility import plans_hash
+
+        return {"plans": plans_hash(self.plan, cell)}
 
     def training(self, cell: Cell) -> MapStyle[Pair]:
         """What a cell's network is trained on."""
@@ -121,6 +144,12 @@ def _load(folder: Path, device: str) -> Generator:
     from lldm_aug.models.generator import Generator
 
     return Generator.load(folder).to(device)
+
+
+@cache
+def generator_hash(folder: Path) -> str:
+    """A generator's identity; errors as `check_sums`."""
+    return check_sums(folder)
 
 
 def _pool_identity(folder: Path) -> str:

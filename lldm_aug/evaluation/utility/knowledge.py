@@ -1,4 +1,4 @@
-"""What a generator knows of a data set, said for each arm; and the refusal of what it must not know."""
+"""What networks and generators know of a data set, said for each arm; and the refusal of what they must not know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lldm_aug.data.patients import relatives
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Split, patients_of
 from lldm_aug.errors import LeakageError
-from lldm_aug.evaluation.heldout import hashed
+from lldm_aug.evaluation.heldout import hashed, leaks_of
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 
@@ -35,6 +35,32 @@ class Situation:
     labelled: tuple[str, ...]
     held_out: RawDataset | None
     hashes: Mapping[str, str] = field(repr=False)
+
+    def check_training(self) -> None:
+        """Makes sure that networks are not scored on what they are trained on; a fold's own cases are kept apart as is.
+
+        Raises:
+            LeakageError: when a held-out case, under any name, or another one of its patient is a training case.
+        """
+        if self.held_out is None:
+            return
+        trained = self._real("training", self.dataset, self.split.train)
+        judged = self._real("scoring", self.held_out, self.held_out.case_ids)
+        # Either data set's patients.json may name cases of the other.
+        leaks = leaks_of(self.held_out, self.held_out.case_ids, (trained,))
+        leaks = leaks or leaks_of(self.dataset, self.split.train, (judged,))
+        if leaks:
+            raise LeakageError(
+                f"networks would be scored on their training cases, or the same patients: {'; '.join(map(str, leaks))}",
+                where=self.held_out.folder,
+                fix="give --held-out other patients, or score on validation cases with --folds 0-4",
+            )
+
+    def _real(self, stage: str, dataset: RawDataset, cases: tuple[str, ...]) -> StageProvenance:
+        known = {case: dataset.label_hash(case) for case in cases}
+        return StageProvenance(
+            stage=stage, dataset=dataset.name, fold=self.split.fold, split_hash=self.split.hash, cases=known
+        )
 
     def check(self, generator: GeneratorProvenance, origins: Iterable[MaskOrigin]) -> str:
         """Says what a generator, and the masks of its cases, have seen.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from lldm_aug.data.splits import Fold
 from lldm_aug.evaluation.metrics.score import LESS_IS_BETTER, UNKNOWN, StructureScore
@@ -15,6 +16,8 @@ from lldm_aug.record import Record
 
 AGREED = {"dice": 1.0, "nsd": 1.0, "hd95_mm": 0.0, "cl_dice": 1.0, "lesion_f1": 1.0}
 """Metrics of a structure that neither truth nor prediction has: they agree, or a false alarm would cost nothing."""
+HAVING = ("", "prediction")
+"""What a score says is empty where the truth has the structure."""
 COMPARED = ("dice", "nsd", "hd95_mm", "cl_dice", "lesion_recall", "lesion_f1")
 """Metrics that gains are given for. Precision has no value where nothing is found, and so no pairs."""
 
@@ -30,6 +33,9 @@ class GainRow(Record):
         metric: in its own unit; positive is better, also of distances.
         gain: mean, interval and p-value.
         p_holm: p-value corrected for all rows of its share and metric.
+        present: mean gain over the cases whose truth has the structure; None if there are none.
+        n_present: their number.
+        flipped: cases in which, with any seed, one of the arms found some of the structure and the other nothing.
     """
 
     network: str
@@ -39,6 +45,22 @@ class GainRow(Record):
     metric: str
     gain: Gain
     p_holm: float | None = None
+    present: float | None = None
+    n_present: int = 0
+    flipped: int = 0
+
+
+@dataclass
+class _Case:
+    """The differences of one case in one metric, a value for each seed."""
+
+    present: bool
+    flipped: bool = False
+    differences: list[float] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float:
+        return sum(self.differences) / len(self.differences)
 
 
 def value(score: StructureScore, metric: str) -> float | None:
@@ -55,7 +77,7 @@ def compare(scores: Mapping[Cell, CellScores]) -> tuple[GainRow, ...]:
 
     Cells are paired by network, share, fold and seed; the differences of a case are averaged over seeds.
     """
-    differences: dict[tuple[str, str, float, Arm, str], dict[tuple[Fold, str], list[float]]] = defaultdict(dict)
+    paired: dict[tuple[str, str, float, Arm, str], dict[tuple[Fold, str], _Case]] = defaultdict(dict)
     for cell, result in scores.items():
         base = scores.get(Cell(cell.network, Arm(REAL), cell.share, cell.fold, cell.seed))
         if base is None or cell.arm.kind == REAL:
@@ -66,8 +88,10 @@ def compare(scores: Mapping[Cell, CellScores]) -> tuple[GainRow, ...]:
                     found = _difference(mine, theirs, metric)
                     if found is not None:
                         key = (cell.network, mine.structure, cell.share, cell.arm, metric)
-                        differences[key].setdefault((cell.fold, case_id), []).append(found)
-    rows = [_row(key, by_case) for key, by_case in differences.items()]
+                        case = paired[key].setdefault((cell.fold, case_id), _Case(mine.empty in HAVING))
+                        case.differences.append(found)
+                        case.flipped |= mine.empty != theirs.empty
+    rows = [_row(key, tuple(by_case.values())) for key, by_case in paired.items()]
     return _corrected(rows)
 
 
@@ -80,11 +104,20 @@ def _difference(mine: StructureScore, theirs: StructureScore, metric: str) -> fl
     return other - one if metric in LESS_IS_BETTER else one - other
 
 
-def _row(key: tuple[str, str, float, Arm, str], by_case: dict[tuple[Fold, str], list[float]]) -> GainRow:
+def _row(key: tuple[str, str, float, Arm, str], cases: Sequence[_Case]) -> GainRow:
     network, structure, share, arm, metric = key
-    means = [sum(found) / len(found) for found in by_case.values()]
-    gain = paired_gain(means, network, structure, share, str(arm), metric)
-    return GainRow(network=network, structure=structure, share=share, arm=str(arm), metric=metric, gain=gain)
+    present = [case.mean for case in cases if case.present]
+    return GainRow(
+        network=network,
+        structure=structure,
+        share=share,
+        arm=str(arm),
+        metric=metric,
+        gain=paired_gain([case.mean for case in cases], network, structure, share, str(arm), metric),
+        present=sum(present) / len(present) if present else None,
+        n_present=len(present),
+        flipped=sum(case.flipped for case in cases),
+    )
 
 
 def _corrected(rows: list[GainRow]) -> tuple[GainRow, ...]:

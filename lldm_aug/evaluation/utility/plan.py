@@ -86,6 +86,21 @@ class StudyPlan:
         for seed, fold, share, network, arm in product(self.seeds, self.folds, self.shares, self.networks, self.arms):
             yield Cell(network, arm, share, fold, seed)
 
+    def part(self, num_parts: int, part_id: int) -> tuple[Cell, ...]:
+        """The cells of one of several parts, in the order of `cells`.
+
+        Arms that are compared stay together, so that no machine has one arm alone, and the cells of each network, whose
+        costs differ most, are dealt out evenly.
+
+        Raises:
+            ConfigError: for a part that is not in 0..num_parts - 1.
+        """
+        if not 0 <= part_id < num_parts:
+            raise ConfigError(f"part {part_id} is not in 0..{num_parts - 1}", where="--part-id")
+        groups = list(product(self.networks, self.seeds, self.folds, self.shares))
+        mine = {*groups[part_id::num_parts]}
+        return tuple(cell for cell in self.cells() if (cell.network, cell.seed, cell.fold, cell.share) in mine)
+
     def judged(self, fold: Fold) -> tuple[RawDataset, tuple[str, ...]]:
         """The data set and cases that the networks of a fold are scored on."""
         if self.held_out is not None:
@@ -125,7 +140,7 @@ def plan_study(
     Raises:
         ConfigError: for an arm without the generator or pool that it needs.
         DatasetError, LabelError: when data are missing or do not fit each other.
-        LeakageError: see `Situation.check`.
+        LeakageError: see `Situation.check_training` and `Situation.check`.
     """
     if held_out is not None and held_out.schema != dataset.schema:
         raise LabelError(f"has other structures than {dataset.name}", where=held_out.folder)
@@ -141,6 +156,7 @@ def plan_study(
         if not whole:
             raise DatasetError(f"no case of share {share:g} of fold {fold} is annotated whole", where=dataset.folder)
         situation = Situation(dataset, split, share, labelled, held_out, hashes)
+        situation.check_training()
         folders = _place(pool, situation), _place(generator, situation)
         sources[fold, share] = _source(situation, whole, arms, *folders, out)
     notes = (f"not trained on, for want of some structures: {', '.join(sorted(partial))}",) if partial else ()

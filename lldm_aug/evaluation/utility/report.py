@@ -7,15 +7,16 @@ from typing import Any
 
 from lldm_aug import __version__
 from lldm_aug.evaluation.machine import Machine
+from lldm_aug.evaluation.utility.basis import arms_table
 from lldm_aug.evaluation.utility.brief import dice_gains, where_empty
 from lldm_aug.evaluation.utility.cell import Cell
+from lldm_aug.evaluation.utility.data import StudyData
 from lldm_aug.evaluation.utility.goals import goals_table
 from lldm_aug.evaluation.utility.pairing import compare
 from lldm_aug.evaluation.utility.plan import StudyPlan
 from lldm_aug.evaluation.utility.settings import MONAI
 from lldm_aug.evaluation.utility.study import finished, statistics_file
 from lldm_aug.evaluation.utility.tables import (
-    arms_table,
     cells_table,
     curves_table,
     empty_table,
@@ -55,16 +56,18 @@ class UtilityResults(Record):
     notes: tuple[str, ...]
 
 
-def compile_results(plan: StudyPlan, machine: Machine) -> UtilityResults:
-    """The figures of all finished cells."""
-    scores, total = finished(plan), len(list(plan.cells()))
+def compile_results(plan: StudyPlan, data: StudyData, machine: Machine) -> UtilityResults:
+    """The figures of all finished cells; errors as `finished`."""
+    scores, cells = finished(plan, data), tuple(plan.cells())
     gains = compare(scores)
     notes = list(plan.notes)
-    if len(scores) < total:
-        notes.append(f"unfinished: {len(scores)} of {total} cells; run the same command, or its other parts, to go on")
+    if len(scores) < len(cells):
+        notes.append(
+            f"unfinished: {len(scores)} of {len(cells)} cells; run the same command, or its other parts, to go on"
+        )
     tables = (
-        goals_table(gains),
-        arms_table(plan),
+        goals_table(gains, cells, scores),
+        arms_table(data),
         gains_table(gains),
         means_table(scores),
         empty_table(scores),
@@ -76,7 +79,7 @@ def compile_results(plan: StudyPlan, machine: Machine) -> UtilityResults:
         lldm_aug_version=__version__,
         machine=machine,
         study=_describe(plan),
-        cells=(len(scores), total),
+        cells=(len(scores), len(cells)),
         tables=tables,
         notes=tuple(notes),
     )

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from lldm_aug.errors import ConfigError
+from lldm_aug.errors import ConfigError, FolderInUse
 from lldm_aug.evaluation.utility.arms import REAL_AUG
 from lldm_aug.evaluation.utility.augment import strongly_augmented
 from lldm_aug.evaluation.utility.cases import AIR, crop_to, pad_to
-from lldm_aug.evaluation.utility.cell import Cell, CellScores, begin, read_scores, write_scores
+from lldm_aug.evaluation.utility.cell import Cell, CellScores, begin, is_finished, scores_of, write_scores
 from lldm_aug.evaluation.utility.data import StudyData
 from lldm_aug.evaluation.utility.networks import Sizes, build_network
 from lldm_aug.evaluation.utility.plan import Source, StudyPlan
@@ -25,6 +26,7 @@ from lldm_aug.evaluation.utility.scoring import score_found
 from lldm_aug.evaluation.utility.settings import MONAI
 from lldm_aug.evaluation.utility.stage import NetworkStage
 from lldm_aug.models.segmenter import predict_labels
+from lldm_aug.processes import held_by_main
 from lldm_aug.training.augment import augmented
 from lldm_aug.training.loop import train_stage
 from lldm_aug.volume import Volume
@@ -38,41 +40,59 @@ LEFTOVERS = ("checkpoints", "samples", "best")
 
 def run_study(
     plan: StudyPlan,
+    data: StudyData,
     accelerator: Accelerator,
     num_parts: int = 1,
     part_id: int = 0,
     progress: Progress = lambda done, note: None,
-) -> None:
+) -> tuple[Cell, ...]:
     """Trains and scores the cells of a part that are not finished yet.
 
     Args:
         plan: the study.
+        data: its cases.
         accelerator: its processes share each cell's batches.
-        num_parts: parts that the cells are dealt out to.
+        num_parts: parts that the cells are dealt out to, see `StudyPlan.part`.
         part_id: which part this is.
         progress: is told the number of finished cells, and which one is under way.
 
+    Returns:
+        The cells that were left out, since other processes are at work on them.
+
     Raises:
         ConfigError: for a part that is not in 0..num_parts - 1, or several processes that nnU-Net cannot use.
-        IncompatibleResume: when a cell was begun with other data or settings.
+        IncompatibleResume: when a cell of this part, or a finished one of any, was begun with other data or settings.
         LldmAugError: as `train_stage`.
     """
-    if not 0 <= part_id < num_parts:
-        raise ConfigError(f"part {part_id} is not in 0..{num_parts - 1}", where="--part-id")
+    mine = plan.part(num_parts, part_id)
     if plan.settings.engine != MONAI and accelerator.num_processes > 1:
         raise ConfigError("nnU-Net trains on one process", fix="share the cells by --num-parts and --part-id")
-    data = StudyData(plan, str(accelerator.device))
     with accelerator.main_process_first():
         for source in plan.sources.values():
             make_pool(plan, source, str(accelerator.device))
-    for done, cell in enumerate(list(plan.cells())[part_id::num_parts]):
+    # Before the long work, which would end in tables that cannot be written. All processes have to pass over the same.
+    (over,) = broadcast_object_list([{*finished(plan, data)}])
+    left = []
+    for done, cell in enumerate(mine):
         progress(done, str(cell))
-        with accelerator.main_process_first():
-            finished = begin(cell, plan.out, _request(plan, data, cell)) is not None
-            if not finished and plan.settings.engine == MONAI:
-                data.prepare(cell)
-        if not finished:
-            _run(plan, data, cell, accelerator)
+        if cell in over:
+            continue
+        try:
+            with held_by_main(cell.folder(plan.out), accelerator):
+                _advance(plan, data, cell, accelerator)
+        except FolderInUse:
+            left.append(cell)
+    return tuple(left)
+
+
+def _advance(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelerator) -> None:
+    """Brings a cell to its end, unless that has happened meanwhile."""
+    with accelerator.main_process_first():
+        scored = begin(cell, plan.out, data.request(cell)) is not None
+        if not scored and plan.settings.engine == MONAI:
+            data.prepare(cell)
+    if not scored:
+        _run(plan, data, cell, accelerator)
 
 
 def _run(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelerator) -> None:
@@ -82,19 +102,6 @@ def _run(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelerator)
     from nnunet_integration.utility import run_nnunet_cell
 
     run_nnunet_cell(plan, cell, accelerator.device.type)
-
-
-def _request(plan: StudyPlan, data: StudyData, cell: Cell) -> dict[str, object]:
-    return {
-        "settings": plan.settings.model_dump(mode="json"),
-        "network": cell.network,
-        "arm": str(cell.arm),
-        "share": cell.share,
-        "fold": cell.fold,
-        "seed": cell.seed,
-        "saw": plan.sources[cell.fold, cell.share].seen_by(cell.arm),
-        **data.identity(cell),
-    }
 
 
 def run_cell(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelerator) -> None:
@@ -166,9 +173,15 @@ def make_pool(plan: StudyPlan, source: Source, device: str) -> None:
         pass
 
 
-def finished(plan: StudyPlan) -> dict[Cell, CellScores]:
-    """The scores of all finished cells, whichever part they belong to."""
-    found: Sequence[tuple[Cell, CellScores | None]] = [(cell, read_scores(cell, plan.out)) for cell in plan.cells()]
+def finished(plan: StudyPlan, data: StudyData) -> dict[Cell, CellScores]:
+    """The scores of all finished cells, whichever part they belong to.
+
+    Raises:
+        IncompatibleResume: when one was made with other data or settings: a table must not mix them.
+        CheckpointError: when one cannot be read.
+    """
+    there = [cell for cell in plan.cells() if is_finished(cell, plan.out)]
+    found = ((cell, scores_of(cell, plan.out, data.request(cell))) for cell in there)
     return {cell: scores for cell, scores in found if scores is not None}
 
 

@@ -9,7 +9,6 @@ from lldm_aug.evaluation.metrics.lesions import Detection
 from lldm_aug.evaluation.metrics.score import METRICS, UNKNOWN, StructureScore
 from lldm_aug.evaluation.utility.cell import Cell, CellScores
 from lldm_aug.evaluation.utility.pairing import GainRow
-from lldm_aug.evaluation.utility.plan import StudyPlan
 from lldm_aug.report.table import Cell as Entry
 from lldm_aug.report.table import Table
 
@@ -17,17 +16,6 @@ Scores = Mapping[Cell, CellScores]
 Key = tuple[str, str, float, str]
 EMPTY_KINDS = {"false alarms": "truth", "missed": "prediction", "in neither": "both", UNKNOWN: UNKNOWN}
 """Headings of what is counted as empty."""
-
-
-def arms_table(plan: StudyPlan) -> Table:
-    """What the generator behind each arm has seen."""
-    rows = [
-        (str(arm), share, fold, len(source.labelled), source.seen_by(arm))
-        for (fold, share), source in plan.sources.items()
-        for arm in plan.arms
-    ]
-    columns = ("arm", "share", "fold", "labelled cases", "its generator saw")
-    return Table(name="arms", title="What each arm rests on", columns=columns, rows=tuple(rows))
 
 
 def cells_table(scores: Scores) -> Table:
@@ -88,16 +76,22 @@ def lesions_table(scores: Scores) -> Table:
 def gains_table(rows: Sequence[GainRow]) -> Table:
     """Gains over the real arm."""
     cells = [
-        (r.network, r.structure, r.share, r.arm, r.metric, r.gain.mean, r.gain.low, r.gain.high, r.gain.p, r.p_holm, n)
+        (
+            *(r.network, r.structure, r.share, r.arm, r.metric),
+            *(r.gain.mean, r.gain.low, r.gain.high, r.gain.p, r.p_holm, r.gain.n),
+            *(r.present, r.n_present, r.flipped),
+        )
         for r in rows
-        for n in (r.gain.n,)
     ]
-    columns = ("network", "structure", "share", "arm", "metric", "gain", "low", "high", "p", "p_holm", "n")
+    figures = ("gain", "low", "high", "p", "p_holm", "n", "gain_present", "n_present", "flipped")
+    columns = ("network", "structure", "share", "arm", "metric", *figures)
     note = (
         "Mean of the differences to the arm 'real', paired by case and averaged over seeds, with its 95 % BCa "
         "bootstrap interval and the p-value of Wilcoxon's signed-rank test; p_holm is corrected for all rows of a "
         "share and metric. Positive is better, of hd95_mm too. A Dice of 0.01 is one point. Where neither truth nor "
-        "prediction has a structure they agree (Dice 1), so that false alarms cost. n counts cases, not seeds."
+        "prediction has a structure they agree (Dice 1), so that false alarms cost. n counts cases, not seeds. "
+        "gain_present is the mean over the n_present cases whose truth has the structure; flipped counts the cases in "
+        "which, with any seed, one arm found some of it and the other nothing."
     )
     return Table(name="gains", title="Gains over real cases alone", columns=columns, rows=tuple(cells), note=note)
 
