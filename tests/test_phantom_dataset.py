@@ -10,6 +10,7 @@ from phantoms import COARSE
 from lldm_aug.cli import main
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
+from lldm_aug.geometry import Grid
 from lldm_aug.labels import HBP
 from lldm_aug.phantom import DEFAULT_GRID, phantom_case, write_phantom_dataset
 
@@ -97,3 +98,10 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "3 of 3" in result.output
     assert not (tmp_path / "x").exists()
+
+
+def test_says_how_many_livers_the_edge_cuts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_phantom_dataset(tmp_path / "whole", 1, 0, COARSE)
+    assert not caplog.records
+    write_phantom_dataset(tmp_path / "cut", 2, 0, Grid.regular((16, 16, 16), (5.0, 5.0, 5.0)))
+    assert "cuts 2 of 2 livers" in caplog.text
