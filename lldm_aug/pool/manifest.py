@@ -44,8 +44,8 @@ class TumourEdit(Record):
     Args:
         kind: ``added``, ``moved``, ``grown``, ``shrunk`` or ``removed``.
         structure: which lesion it is.
-        diameter_mm: of the ball of its volume, as it was put into the real mask; for a removed one, as it was. Where the
-            generator's grid is coarser than the mask, the written tumour is as large as that can show.
+        diameter_mm: of the ball of its volume, as it was put into the real mask; for a removed one, as it was. Where
+            the generator's grid is coarser than the mask, the written tumour is as large as that can show.
         was_mm: the same before; None for an added one.
     """
 
