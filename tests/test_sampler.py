@@ -12,7 +12,7 @@ from lldm_aug.diffusion.objective import (
     SkippedPrediction,
     make_objective,
 )
-from lldm_aug.diffusion.sampler import sample
+from lldm_aug.diffusion.sampler import Known, sample
 
 MEAN, STD = 0.7, 0.3
 NOISE = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0))
@@ -239,3 +239,43 @@ def test_every_allowed_schedule_ends_in_noise(steps: int) -> None:
     assert 0 < last < 1e-3
     with pytest.raises(ValueError, match="ddpm_steps"):
         ObjectiveSettings(kind="ddpm", ddpm_steps=steps // 1000 * 100)
+
+
+SOLVERS = [("flow", s) for s in ("unipc", "dpmpp", "euler")] + [("skip", "unipc")]
+SOLVERS += [("ddpm", s) for s in ("unipc", "dpmpp", "ddpm")]
+
+
+@pytest.mark.parametrize(("kind", "solver"), SOLVERS)
+def test_what_is_known_is_reached_and_the_rest_is_sampled_as_ever(kind: str, solver: str) -> None:
+    steps = 1000 if solver == "ddpm" else 50
+    settings = ObjectiveSettings(kind=kind), SamplingSettings(solver=solver, steps=steps)
+    noise = NOISE[:2000]
+    clean = torch.linspace(-2, 2, len(noise))[:, None]
+    cells = (torch.arange(len(noise)) % 2 == 0)[:, None]
+
+    def draw(known: Known | None) -> torch.Tensor:
+        return sample(OPTIMAL[kind], noise, *settings, torch.Generator().manual_seed(0), known)
+
+    out, without = draw(Known(clean, cells)), draw(None)
+    torch.testing.assert_close(out[cells], clean[cells], atol=0.02, rtol=0)
+    torch.testing.assert_close(out[~cells], without[~cells])
+
+
+@pytest.mark.parametrize(("kind", "solver"), SOLVERS)
+def test_less_strength_keeps_more_of_what_was_there(kind: str, solver: str) -> None:
+    steps = {"flow": 20, "skip": 20, "ddpm": 1000 if solver == "ddpm" else 300}[kind]
+    settings = ObjectiveSettings(kind=kind), SamplingSettings(solver=solver, steps=steps)
+    noise = NOISE[:2000]
+    clean = MEAN + STD * torch.randn(len(noise), 1, generator=torch.Generator().manual_seed(1))
+    nowhere = torch.zeros_like(clean, dtype=torch.bool)
+
+    def likeness(strength: float) -> float:
+        known = Known(clean, nowhere, strength)
+        drawn = sample(OPTIMAL[kind], noise, *settings, torch.Generator().manual_seed(0), known)
+        assert drawn.std().item() == pytest.approx(STD, rel=0.1)
+        return float(torch.corrcoef(torch.cat([drawn, clean], 1).T)[0, 1])
+
+    little = 0.1 if kind != "ddpm" else 0.01  # its first times are noisier
+    assert likeness(little) > 0.75
+    assert likeness(little) > likeness(0.4) + 0.1
+    assert abs(likeness(1.0)) < 0.1

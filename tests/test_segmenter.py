@@ -114,6 +114,18 @@ def test_windows_give_what_the_whole_gives_for_a_local_network() -> None:
     assert torch.equal(windows, predict_labels(network, image, None))
 
 
+@pytest.mark.parametrize("patch", [(8, 8, 8), (16, 8, 8), (16, 16, 16)])
+def test_no_window_is_larger_or_smaller_than_the_patches_of_the_training(patch: tuple[int, int, int]) -> None:
+    seen = set()
+
+    def network(image: torch.Tensor) -> torch.Tensor:
+        seen.add(tuple(image.shape[2:]))
+        return image
+
+    predict_labels(network, torch.zeros(1, 2, 12, 12, 8), patch)
+    assert seen == {tuple(min(p, n) for p, n in zip(patch, (12, 12, 8), strict=True))}
+
+
 def test_dice_loss_is_zero_for_the_truth_and_one_for_its_opposite() -> None:
     label = torch.zeros(1, 8, 8, 8, dtype=torch.long)
     label[:, 2:6] = 1

@@ -23,9 +23,10 @@ from lldm_aug.evaluation.dice import dice
 from lldm_aug.evaluation.utility.arms import parse_arms
 from lldm_aug.evaluation.utility.augment import strongly_augmented
 from lldm_aug.evaluation.utility.basis import describe_masks
-from lldm_aug.evaluation.utility.cases import StudyGrid, crop_to, pad_to
+from lldm_aug.evaluation.utility.cases import AIR, StudyGrid, crop_to, pad_to
 from lldm_aug.evaluation.utility.networks import NETWORKS, Sizes, build_network
 from lldm_aug.evaluation.utility.plan import StudyPlan
+from lldm_aug.evaluation.utility.study import predict
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.lock import LOCK_FILE, locked
 from lldm_aug.pool.manifest import MaskOrigin, read_info
@@ -64,6 +65,22 @@ def finished(blobs: RawDataset, pool: Path, tmp_path_factory: pytest.TempPathFac
     out = tmp_path_factory.mktemp("study")
     study(blobs, out, "--pool", pool, "--arms", "syn,syn-only,real-aug", "--ratios", "0.5", "--shares", "0.5,1")
     return out
+
+
+@pytest.mark.parametrize("sides", [(12, 20, 8), (40, 16, 18)])
+def test_networks_predict_what_they_were_trained_on_patch_by_patch(sides: tuple[int, int, int]) -> None:
+    seen = []
+
+    class Network(torch.nn.Conv3d):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            seen.append(image)
+            return super().forward(image)
+
+    found = predict(Network(1, 2, 1), np.ones((1, *sides), np.float32), (16, 16, 16))
+    assert found.shape == sides
+    assert {tuple(image.shape) for image in seen} == {(1, 1, 16, 16, 16)}
+    if min(sides) < 16:
+        assert seen[0][0, 0, 0, 0, 0] == AIR  # as patches of a small case are continued in the training
 
 
 def table(out: Path, name: str) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FIVE = "unet,resunet,attunet,unetpp,segresnet"
 IDLE = {
     "monai": ("configuration", "plans"),
-    "nnunet": ("batch_size", "patch", "window", "spacing", "width", "learning_rate", "precision"),
+    "nnunet": ("batch_size", "patch", "spacing", "width", "learning_rate", "precision"),
 }
 """Options that are of no effect with an engine."""
 
@@ -67,8 +67,9 @@ class Shares(click.ParamType[Any]):
 @click.option("--pairs", type=click.IntRange(min=1), default=200, help="Size of pools that --generator makes.")
 @click.option("--steps", type=click.IntRange(min=1), default=1000, help="Optimisation steps, the same in every arm.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=2, help="Samples a step, over all processes.")
-@click.option("--patch", type=click.IntRange(8, 512), nargs=3, default=(96, 96, 64), help="Sides of patches, voxels.")
-@click.option("--window", type=click.IntRange(8, 512), nargs=3, default=None, help="Sides that are predicted at once.")
+@click.option(
+    "--patch", type=click.IntRange(8, 512), nargs=3, default=(96, 96, 64), help="Sides of what is seen at once, voxels."
+)
 @click.option("--spacing", type=click.FloatRange(0.1, 20), nargs=3, default=None, help="Voxel size in mm; the median.")
 @click.option("--width", type=click.IntRange(min=4), default=32, help="Features of a network's first level.")
 @click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-3, help="Peak, of AdamW.")
@@ -163,7 +164,6 @@ def _settings(
     *,
     spacing: tuple[float, float, float] | None,
     patch: tuple[int, int, int],
-    window: tuple[int, int, int] | None,
     tolerance_mm: float | None,
     precision: Literal["no", "bf16"] | None,
     **others: Any,
@@ -176,7 +176,6 @@ def _settings(
     return StudySettings(
         spacing_mm=sides,
         patch=patch,
-        window=window or patch,
         tolerance_mm=tolerance_mm or max(2.0, (sides[0] * sides[1] * sides[2]) ** (1 / 3)),
         precision=precision or ("bf16" if default_device() == "cuda" else "no"),
         **others,

@@ -54,6 +54,10 @@ class Objective(ABC):
         """What a prediction takes the clean latents (B, ...) for."""
 
     @abstractmethod
+    def implied(self, clean: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """What leads a solver from noisy latents to clean ones: the velocity of a flow, else the noise."""
+
+    @abstractmethod
     def error(self, prediction: torch.Tensor, noised: Noised) -> torch.Tensor:
         """Squared error of each number in (B, ...)."""
 
@@ -87,13 +91,17 @@ class RectifiedFlow(Objective):
         """Where the velocity comes from."""
         return noisy - _flow_times(times, noisy) * prediction
 
+    def implied(self, clean: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The velocity, at times above 0."""
+        return (noisy - clean) / _flow_times(times, noisy)
+
     def error(self, prediction: torch.Tensor, noised: Noised) -> torch.Tensor:
         """Squared error of the velocity."""
         return (prediction - (noised.noise - noised.clean)) ** 2
 
     def velocity(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """The velocity that a prediction at times above 0 amounts to."""
-        return (noisy - self.clean(prediction, noisy, times)) / _flow_times(times, noisy)
+        return self.implied(self.clean(prediction, noisy, times), noisy, times)
 
 
 class CleanPrediction(RectifiedFlow):
@@ -164,6 +172,11 @@ class NoisePrediction(Objective):
         """Without the predicted noise."""
         alpha = self._alpha(noisy, times)
         return (noisy - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
+
+    def implied(self, clean: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The noise."""
+        alpha = self._alpha(noisy, times)
+        return (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt()
 
     def error(self, prediction: torch.Tensor, noised: Noised) -> torch.Tensor:
         """Squared error of the noise."""

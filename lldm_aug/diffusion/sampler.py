@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from lldm_aug.config.schema import ObjectiveSettings, SamplingSettings
-from lldm_aug.diffusion.objective import BETA_RANGE, TIME_SCALE, make_flow
+from lldm_aug.diffusion.objective import BETA_RANGE, TIME_SCALE, NoisePrediction, make_flow
 
 Prediction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Maps (noisy latents (B, ...), network times (B,)) to what the objective predicts."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Latents of which a part is known, as in inpainting.
+
+    Args:
+        clean: (B, L, ...) latents; what is not known of them matters only where sampling starts from them.
+        cells: (B, 1, ...) booleans, True where they are known.
+        strength: share of the way to noise from which the unknown part starts: at 1 nothing of ``clean`` is left in it.
+    """
+
+    clean: torch.Tensor
+    cells: torch.Tensor
+    strength: float = 1.0
 
 
 def make_scheduler(objective: ObjectiveSettings, sampling: SamplingSettings) -> Any:
@@ -50,8 +66,12 @@ def sample(
     objective: ObjectiveSettings,
     sampling: SamplingSettings,
     generator: torch.Generator | None = None,
+    known: Known | None = None,
 ) -> torch.Tensor:
     """Solves from standard normal noise (B, ...) to samples of the same shape.
+
+    Where a latent is known, the prediction is replaced by the truth, so that every solver's own path leads there. At
+    each noise level the network sees the known part as it is at that level; in the end it is the known part itself.
 
     Args:
         predict: the trained prediction.
@@ -59,17 +79,31 @@ def sample(
         objective: what ``predict`` was trained for.
         sampling: solver and steps.
         generator: fresh noise of the ``ddpm`` solver (on the CPU).
+        known: the part of the result that is known, and how much noise the rest starts from.
     """
     scheduler = make_scheduler(objective, sampling)
     flow = make_flow(objective.model_copy(update={"detail": objective.detail * sampling.detail}))
+    path = flow or NoisePrediction(objective.ddpm_steps)
+    first = 0 if known is None else _first_step(len(scheduler.timesteps), known.strength)
     latent = noise
-    for i, timestep in enumerate(scheduler.timesteps):
+    for i, timestep in list(enumerate(scheduler.timesteps))[first:]:
         # Schedulers round flow times to whole numbers; the network gets the exact one.
         time = float(timestep) if flow is None else float(scheduler.sigmas[i]) * TIME_SCALE
         times = torch.full((len(latent),), time, device=latent.device)
+        if i == first > 0 and known is not None:
+            if hasattr(scheduler, "set_begin_index"):  # the ancestral one goes by its times alone
+                scheduler.set_begin_index(first)
+            latent = path.corrupt(known.clean, noise, times)
         prediction = predict(latent, times)
         if flow is not None:
             prediction = flow.velocity(prediction, latent, times)
+        if known is not None:
+            prediction = torch.where(known.cells, path.implied(known.clean, latent, times), prediction)
         extra = {"generator": generator} if sampling.solver == "ddpm" else {}
         latent = scheduler.step(prediction, timestep, latent, return_dict=False, **extra)[0]
     return latent
+
+
+def _first_step(steps: int, strength: float) -> int:
+    """The step to begin with so that about ``strength`` of the steps are taken, and one at least."""
+    return min(steps - 1, round(steps * (1 - strength)))

@@ -36,7 +36,8 @@ class MaskControl(nn.Module):
 
     Args:
         latent_channels: channels of the latent.
-        structures: channels of the condition.
+        structures: channels of the condition: those of the mask, and of what is around a region (see
+            `with_surroundings`) where the network is to know that.
         compression: voxels per latent cell.
         settings: sizes, those of the U-Net.
     """

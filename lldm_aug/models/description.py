@@ -27,6 +27,9 @@ class Description(ImageDescription):
         objective: what the denoiser predicts.
         latent_mean: mean of each latent channel over the training cases.
         latent_std: standard deviation likewise; latents are normalised channel by channel.
+        inpainting: whether the ControlNet is told what is around a region that is to be painted (see
+            `lldm_aug.models.region`); others inpaint too, but do not know what they continue.
+        windows: whether it was trained on windows of cases, as large as its grid, rather than on whole fields of view.
         real_signal: what the training cases look like, by which the gate judges; unknown to older generators.
     """
 
@@ -36,6 +39,13 @@ class Description(ImageDescription):
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
     real_signal: RealSignal | None = None
+    inpainting: bool = False
+    windows: bool = False
+
+    @property
+    def condition_channels(self) -> int:
+        """Channels that the ControlNet is told: of the mask, and of what is around the region if it is told that."""
+        return len(self.labels.names) + (self.num_channels + 1 if self.inpainting else 0)
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,7 @@ import torch
 
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.diffusion.guidance import guided
-from lldm_aug.diffusion.sampler import sample
+from lldm_aug.diffusion.sampler import Known, sample
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.models.autoencoder import Autoencoder
@@ -19,6 +19,7 @@ from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser
 from lldm_aug.models.description import Description, read_description
 from lldm_aug.models.onednn import prefer_onednn
+from lldm_aug.models.region import filled, touched_cells, with_surroundings, without_surroundings
 from lldm_aug.models.saving import write_model
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
@@ -50,7 +51,8 @@ class Generator:
             description.num_channels, structures, description.compression, description.autoencoder
         )
         channels = description.autoencoder.latents
-        control = MaskControl(channels, structures, description.compression, description.denoiser)
+        told = description.condition_channels
+        control = MaskControl(channels, told, description.compression, description.denoiser)
         denoiser = build_denoiser(channels, description.denoiser, description.objective)
         return cls(description, autoencoder, ControlledDenoiser(denoiser, control))
 
@@ -129,21 +131,85 @@ class Generator:
         latent = self.latent(condition, noise.to(self.device), sampling or self.description.sampling, rng)
         return self.autoencoder.decode(self.denormalise(latent), condition)
 
+    @torch.inference_mode()
+    def inpaint(
+        self,
+        label: torch.Tensor,
+        image: torch.Tensor,
+        region: torch.Tensor,
+        noise: torch.Tensor,
+        sampling: SamplingSettings | None = None,
+        rng: torch.Generator | None = None,
+        unknown: tuple[str, ...] = (),
+        strength: float = 1.0,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images of which a region is painted anew for a mask; around it they are what the autoencoder gives back.
+
+        Latent cells that hold no voxel of the region are those of the image, encoded with the region filled smoothly,
+        so that nothing of what it held can shine through.
+
+        Args:
+            label: (B, X, Y, Z) integers on the generator's grid.
+            image: (B, C, X, Y, Z) scaled.
+            region: (B, X, Y, Z) booleans, True where voxels are painted.
+            noise: (B, L, x, y, z) standard normal, the latent shape.
+            sampling: solver, steps and guidance; None for those of the description.
+            rng: fresh noise of the ancestral solver.
+            unknown: structures that the image may or may not show.
+            strength: below 1, the region keeps so much less than all of its old appearance.
+
+        Returns:
+            As `image`.
+        """
+        label, image, region = (tensor.to(self.device) for tensor in (label, image, region))
+        condition = encode_mask(label, self.description.labels, unknown)
+        around = self.normalise(self.autoencoder.encode(filled(image, region))[0])
+        cells = touched_cells(region, self.description.compression)
+        before = self.normalise(self.autoencoder.encode(image)[0]) if strength < 1 else around
+        known = Known(torch.where(cells, before, around), ~cells, strength)
+        told = with_surroundings(condition, image, region) if self.description.inpainting else condition
+        latent = self.latent(told, noise.to(self.device), sampling or self.description.sampling, rng, known)
+        return self.autoencoder.decode(self.denormalise(latent), condition)
+
     def latent(
         self,
         condition: torch.Tensor,
         noise: torch.Tensor,
         sampling: SamplingSettings,
         rng: torch.Generator | None = None,
+        known: Known | None = None,
     ) -> torch.Tensor:
-        """Normalised latents for conditions, guided if asked for."""
-        embedding = self.network.control.embed(condition)
-        withheld = self.network.control.embed(torch.zeros_like(condition)) if sampling.guidance != 1 else None
+        """Normalised latents for conditions, guided if asked for.
+
+        Args:
+            condition: (B, S, X, Y, Z) of a mask alone, or with what is around a region (see `with_surroundings`).
+            noise: (B, L, x, y, z) standard normal.
+            sampling: solver, steps and guidance.
+            rng: fresh noise of the ancestral solver.
+            known: the part of the latents that is known.
+        """
+        structures = len(self.description.labels.names)
+        if condition.shape[1] < self.description.condition_channels:
+            condition = without_surroundings(condition, self.description.num_channels)
+        embedding, withheld = self.network.control.embed(condition), None
+        if sampling.guidance != 1:
+            without_mask = torch.cat([torch.zeros_like(condition[:, :structures]), condition[:, structures:]], dim=1)
+            withheld = self.network.control.embed(without_mask)
         predict = guided(self.network.step, embedding, withheld, sampling.guidance)
-        return sample(predict, noise, self.description.objective, sampling, rng)
+        return sample(predict, noise, self.description.objective, sampling, rng, known)
+
+    def normalise(self, latent: torch.Tensor) -> torch.Tensor:
+        """The inverse of `denormalise`."""
+        mean, std = self._moments(latent.device)
+        return (latent - mean) / std
 
     def denormalise(self, latent: torch.Tensor) -> torch.Tensor:
         """Latents in the autoencoder's own units."""
-        mean = torch.tensor(self.description.latent_mean, device=latent.device).view(1, -1, 1, 1, 1)
-        std = torch.tensor(self.description.latent_std, device=latent.device).view(1, -1, 1, 1, 1)
+        mean, std = self._moments(latent.device)
         return latent * std + mean
+
+    def _moments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        shape = (1, -1, 1, 1, 1)
+        moments = self.description.latent_mean, self.description.latent_std
+        mean, std = (torch.tensor(values, device=device).view(shape) for values in moments)
+        return mean, std

@@ -126,11 +126,20 @@ class SegmentationNet(nn.Module):
 
 @torch.inference_mode()
 def predict_labels(network: nn.Module, scaled: torch.Tensor, patch: tuple[int, int, int] | None) -> torch.Tensor:
-    """Most likely labels (B, X, Y, Z) int16 of scaled (B, C, X, Y, Z) images; by windows if the network saw patches."""
-    if patch is None or all(p >= n for p, n in zip(patch, scaled.shape[2:], strict=True)):
+    """Most likely labels (B, X, Y, Z) int16 of scaled (B, C, X, Y, Z) images.
+
+    Args:
+        network: images to logits.
+        scaled: the images.
+        patch: sides of what the network was trained on; it predicts by windows of these. Where an image is smaller, so
+            were the patches. None for whole images.
+    """
+    whole = tuple(scaled.shape[2:])
+    window = whole if patch is None else tuple(min(p, n) for p, n in zip(patch, whole, strict=True))
+    if window == whole:
         logits = network(scaled)
     else:
-        logits = sliding_window_inference(scaled, patch, 1, network, overlap=OVERLAP, mode="gaussian")
+        logits = sliding_window_inference(scaled, window, 1, network, overlap=OVERLAP, mode="gaussian")
     labels: torch.Tensor = logits.argmax(1).to(torch.int16)
     return labels
 
@@ -185,8 +194,11 @@ class Segmenter:
         return self
 
     def segment(self, scaled: torch.Tensor) -> torch.Tensor:
-        """Labels (B, X, Y, Z) int16, on the segmenter's device, of scaled (B, C, X, Y, Z) images on its grid."""
-        return predict_labels(self.network, scaled.to(self.device), self.description.patch)
+        """Labels (B, X, Y, Z) int16, on the segmenter's device, of scaled (B, C, X, Y, Z) images at its spacing.
+
+        Images that are larger than its grid are segmented by windows of what it was trained on.
+        """
+        return predict_labels(self.network, scaled.to(self.device), self.description.patch or self.description.shape)
 
 
 def summarise_dice(scores: Sequence[Mapping[str, float]]) -> dict[str, HeldoutDice]:

@@ -19,8 +19,8 @@ class StudySettings(Record):
     Args:
         steps: optimisation steps, the same in every arm.
         batch_size: samples a step.
-        patch: sides of what networks are trained on at once, voxels.
-        window: sides of what they predict at once.
+        patch: sides in voxels of what networks see at once, in training and when they predict. A network with instance
+            normalisation becomes another one where it sees more or less than in training.
         spacing_mm: voxel size that cases are resampled to.
         width: features of a network's first level.
         learning_rate: peak, of AdamW with warm-up and cosine decay.
@@ -37,7 +37,6 @@ class StudySettings(Record):
     steps: PositiveInt = 1000
     batch_size: PositiveInt = 2
     patch: Triple = (96, 96, 64)
-    window: Triple = (96, 96, 64)
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     width: PositiveInt = 32
     learning_rate: PositiveFloat = 1e-3

@@ -117,7 +117,7 @@ def run_cell(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelera
         prepared = data.real(*plan.judged(cell.fold))
 
         def found(case_id: str, truth: Volume) -> np.ndarray:
-            return data.grid.back(predict(network, prepared.load(case_id).image, settings.window), truth.grid)
+            return data.grid.back(predict(network, prepared.load(case_id).image, settings.patch), truth.grid)
 
         cases = score_found(plan, cell, found)
         write_scores(cell, plan.out, CellScores(seconds=time.perf_counter() - start, cases=cases))
@@ -139,12 +139,12 @@ def run_cell(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelera
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def predict(network: nn.Module, image: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
-    """The most likely labels (X, Y, Z) of a scaled (C, X, Y, Z) image, by windows of these sides."""
+def predict(network: nn.Module, image: np.ndarray, patch: tuple[int, int, int]) -> np.ndarray:
+    """The most likely labels (X, Y, Z) of a scaled (C, X, Y, Z) image, by windows as large as the patches."""
     device = next(network.parameters()).device
     whole = torch.from_numpy(image)
-    padded = pad_to(whole, window, AIR)[None].to(device)
-    labels = predict_labels(network, padded, window)[0].cpu()
+    padded = pad_to(whole, patch, AIR)[None].to(device)
+    labels = predict_labels(network, padded, patch)[0].cpu()
     sides = (whole.shape[1], whole.shape[2], whole.shape[3])
     return crop_to(labels, sides).numpy()
 
