@@ -112,6 +112,11 @@ class Grid:
         affine[:3, 3] = self.to_mm(np.asarray(start))
         return Grid(shape, affine)
 
+    def part(self, box: Box) -> Grid:
+        """The sub-grid of a box."""
+        x, y, z = box
+        return self.crop((x.start, y.start, z.start), (x.stop - x.start, y.stop - y.start, z.stop - z.start))
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-serialisable form; see `from_json`."""
         return {"shape": list(self.shape), "affine": self.affine.tolist()}

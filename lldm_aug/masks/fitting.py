@@ -119,8 +119,8 @@ def _pieces(labels: np.ndarray, source: Grid, target: Grid) -> Iterator[Piece]:
         for number, tight in enumerate(find_objects(numbers), start=1):
             here, there = _boxes(tight, source, target)
             if all(s.stop > s.start for s in there):
-                part = _part(target, there)
-                share = resample(numbers[here] == number, _part(source, here), part)
+                part = target.part(there)
+                share = resample(numbers[here] == number, source.part(here), part)
                 pieces.append(Piece(value, there, np.where(inside(source, part), share, np.float32(0))))
         filled = [float(piece.share.sum()) for piece in pieces]
         yield from (p for p, voxels in zip(pieces, filled, strict=True) if voxels >= min(LEAST_VOXELS, max(filled)))
@@ -141,8 +141,3 @@ def _box(first: np.ndarray, last: np.ndarray, shape: tuple[int, int, int]) -> Bo
     ends = zip(first.astype(int).tolist(), last.astype(int).tolist(), shape, strict=True)
     x, y, z = (slice(min(max(0, a), n), max(0, min(n, b + 1))) for a, b, n in ends)
     return x, y, z
-
-
-def _part(grid: Grid, box: Box) -> Grid:
-    x, y, z = box
-    return grid.crop((x.start, y.start, z.start), (x.stop - x.start, y.stop - y.start, z.stop - z.start))

@@ -98,6 +98,24 @@ def measure_grain(
     return Grain(deviation=tuple(deviation), correlation=correlation)
 
 
+def measure_residual(image: np.ndarray, shown: np.ndarray, region: np.ndarray) -> Grain:
+    """The grain that a reconstruction lacks in a region, the same for all labels.
+
+    Args:
+        image: (C, X, Y, Z) scaled.
+        shown: likewise, the reconstruction.
+        region: (X, Y, Z) booleans, some of them True.
+    """
+    correlation = _neighbour_correlation(image - shown, region)
+    white = numpy_rng("unit grain").standard_normal((1, *region.shape), dtype=np.float32)
+    gain = _variance(high_pass_within(_correlated(white, correlation)[0], region))
+    lacking = [
+        max(0.0, _variance(high_pass_within(real, region)) - _variance(high_pass_within(smooth, region))) / gain
+        for real, smooth in zip(image, shown, strict=True)
+    ]
+    return Grain(deviation=tuple((round(float(np.sqrt(v)), 5),) for v in lacking), correlation=correlation)
+
+
 def _lacking(image: np.ndarray, shown: np.ndarray, unit: np.ndarray, regions: list[np.ndarray]) -> tuple[float, ...]:
     """Deviation of the grain in each region that gives what is shown the image's high-pass variance (see `_variance`).
 

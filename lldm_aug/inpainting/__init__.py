@@ -1,0 +1,1 @@
+"""Inpainting: a host, which is a real case, keeps all of its voxels but those of a region that is painted anew."""

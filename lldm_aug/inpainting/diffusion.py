@@ -1,0 +1,152 @@
+"""Inpainting by a generator: the region is sampled, its surroundings are the host's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+
+from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.data.conform import Frame
+from lldm_aug.data.intensity import Scale, measure_scale
+from lldm_aug.data.raw import Case
+from lldm_aug.data.resample import canonical_grid, from_canonical, inside, resample, to_canonical
+from lldm_aug.errors import CheckpointError, InvalidVolume
+from lldm_aug.geometry import Box, Grid
+from lldm_aug.inpainting.blend import blended
+from lldm_aug.inpainting.inpainter import Painted, laid_into
+from lldm_aug.inpainting.region import box_around
+from lldm_aug.inpainting.windows import Window, painting_grid, plan_windows
+from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.relabelling import Relabelling
+from lldm_aug.models.generator import Generator
+from lldm_aug.models.region import filled
+from lldm_aug.models.texture import FEWEST_VOXELS, measure_residual
+from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
+from lldm_aug.volume import Volume
+
+RING_MM = 12.0
+"""How far around a region the noise of its host is measured."""
+
+
+@dataclass(frozen=True)
+class DiffusionInpainter:
+    """An `Inpainter` by a generator.
+
+    A generator that was trained on windows sees the host at its own resolution. Others see the part of their field of
+    view that holds the region, and what they paint is as coarse as their grid. Either way the host's own noise, as it
+    is around the region, is added on the host's grid.
+
+    Args:
+        generator: the generator.
+        schema: the structures of the masks; those that the generator knows besides are unknown.
+        sampling: solver, steps and guidance.
+        strength: see `Generator.inpaint`.
+    """
+
+    generator: Generator
+    schema: LabelSchema
+    sampling: SamplingSettings
+    strength: float = 1.0
+
+    @property
+    def kind(self) -> str:
+        """See `Inpainter`."""
+        return "diffusion"
+
+    def inpaint(self, host: Case, label: np.ndarray, region: np.ndarray, seed: int) -> Painted:
+        """See `Inpainter`.
+
+        Raises:
+            InvalidVolume: when the region reaches beyond the field of view of a generator of whole fields of view.
+            CheckpointError: when the generator gives no finite image.
+        """
+        axes = canonical_grid(host.grid)
+        hidden = to_canonical(region, host.grid)
+        grid = painting_grid(Volume(to_canonical(host.label, host.grid), axes), self.generator.description)
+        if not inside(grid, axes)[hidden].all():
+            raise InvalidVolume(
+                "the region reaches beyond the generator's field of view",
+                where=host.case_id,
+                fix="leave this case out, or use a generator of windows or of a larger field of view",
+            )
+        image, scale = to_canonical(host.image, host.grid), self._scale(host)
+        box = self._surroundings(hidden, axes)
+        real, hidden = scale.apply(image[:, *box], np.inf), hidden[box]
+        mask = Volume(to_canonical(label, host.grid)[box], axes.part(box))
+        shown = self._paint(real, mask, hidden, grid, seed)
+        shown = shown + _residual(real, shown, mask, hidden, seed)
+        image[:, *box] = scale.invert(blended(real, shown, hidden, axes.spacing_mm))
+        return Painted(laid_into(host, from_canonical(image, host.grid), label, region))
+
+    def _scale(self, host: Case) -> Scale:
+        description = self.generator.description
+        return description.common_scale or measure_scale(host.image, description.scaling)
+
+    def _surroundings(self, hidden: np.ndarray, axes: Grid) -> Box:
+        """The part of a host that windows around its region can show."""
+        description = self.generator.description
+        reach_mm = np.multiply(description.shape, description.spacing_mm) + RING_MM
+        return box_around(hidden, np.ceil(reach_mm / axes.spacing_mm).astype(int).tolist())
+
+    def _paint(self, real: np.ndarray, mask: Volume, hidden: np.ndarray, grid: Grid, seed: int) -> np.ndarray:
+        """What the generator shows (C, X, Y, Z), scaled, in and around a region; further away the host itself.
+
+        Args:
+            real: (C, X, Y, Z) the host, scaled.
+            mask: to paint for; its grid is that of all.
+            hidden: (X, Y, Z) the region.
+            grid: the painting grid.
+            seed: of the noise.
+        """
+        canvas, painted = real.copy(), np.zeros_like(hidden)
+        region = resample(hidden, mask.grid, grid) > 0
+        for number, window in enumerate(plan_windows(region, grid, self.generator.description)):
+            todo = hidden & ~painted
+            small = self._window(
+                np.where(painted, canvas, real), mask, todo, window, derive_seed(seed, "window", number)
+            )
+            view = inside(window.grid, mask.grid) & ~painted
+            canvas[:, view] = resample(small, window.grid, mask.grid)[:, view]
+            painted |= hidden & inside(window.core, mask.grid)
+        return canvas
+
+    def _window(self, real: np.ndarray, mask: Volume, hidden: np.ndarray, window: Window, seed: int) -> np.ndarray:
+        """What the generator shows in a window (C, X, Y, Z), continuing its surroundings without a step."""
+        description = self.generator.description
+        frame = Frame(mask.grid, window.grid)
+        image = np.clip(frame.image_in(real), -description.intensity.limit, description.intensity.limit)
+        region = frame.share_in(hidden) > 0
+        if not description.inpainting:
+            region &= inside(mask.grid, window.grid)  # it has learned images whose edge was continued
+        known = Relabelling(self.schema, description.labels)
+        label = known.apply(frame.label_in(mask.data))
+        sides = [n // f for n, f in zip(window.grid.shape, description.compression, strict=True)]
+        noise = torch.randn(1, description.autoencoder.latents, *sides, generator=torch_rng(seed, "noise"))
+        seen, shown = torch.from_numpy(image)[None], torch.from_numpy(region)[None]
+        rng = torch_rng(seed, "ancestral noise")
+        out, _ = self.generator.inpaint(
+            torch.from_numpy(label)[None], seen, shown, noise, self.sampling, rng, known.unknown, self.strength
+        )
+        out = out.float().cpu()
+        if not torch.isfinite(out).all():
+            raise CheckpointError("the generator gave NaN or infinity", fix="lower --guidance, or train it anew")
+        step = filled(seen - out, shown)  # how far the surroundings are off, continued into the region
+        return torch.where(shown[:, None], out + step, out)[0].numpy()
+
+
+def _residual(real: np.ndarray, shown: np.ndarray, mask: Volume, hidden: np.ndarray, seed: int) -> np.ndarray:
+    """Noise (C, X, Y, Z) as strong as what the generator's image lacks of the host's around the region.
+
+    It is measured in the structure that most of the ring around the region belongs to, if that is enough.
+    """
+    distance_mm = distance_transform_edt(~hidden, sampling=mask.grid.spacing_mm)
+    ring = ~hidden & (distance_mm <= RING_MM) & (real != shown).any(axis=0)
+    values = mask.data[ring]
+    if not len(values):
+        return np.zeros(1, dtype=np.float32)
+    same = ring & (mask.data == np.bincount(np.maximum(values, 0)).argmax())
+    grain = measure_residual(real, shown, same if same.sum() >= FEWEST_VOXELS else ring)
+    return grain.draw(numpy_rng(seed, "residual noise"), np.zeros_like(mask.data))

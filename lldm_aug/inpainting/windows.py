@@ -1,0 +1,94 @@
+"""Where to look while a region is painted: one window around each part of it, or several where it is larger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import find_objects, label
+
+from lldm_aug.data.conform import Frame
+from lldm_aug.geometry import Grid
+from lldm_aug.masks.measures import ANY_NEIGHBOUR
+from lldm_aug.models.description import Description
+from lldm_aug.volume import Volume
+
+HALO = 8
+"""Voxels of the surroundings that a window shows around a region, at least, where there is room."""
+SAME_SPACING = 0.02
+"""Spacings that differ by less than this share count as equal: then no voxel is resampled."""
+
+Start = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One step of painting.
+
+    Args:
+        grid: what the generator sees.
+        core: the part of it whose region is painted in this step; the rest is another step's.
+    """
+
+    grid: Grid
+    core: Grid
+
+
+def painting_grid(label_map: Volume, description: Description) -> Grid:
+    """The grid at the generator's spacing on which windows lie, over a canonical mask.
+
+    Of a generator that was trained on whole fields of view it is that field of view. Otherwise it covers the case, on
+    its own voxels where the spacings agree.
+    """
+    if not description.windows:
+        return Frame.around(label_map, description.shape, description.spacing_mm).grid
+    grid = label_map.grid
+    ratio = np.divide(description.spacing_mm, grid.spacing_mm)
+    ratio = np.where(np.abs(ratio - 1) < SAME_SPACING, 1.0, ratio)
+    shape = np.maximum(1, np.ceil(np.round(np.asarray(grid.shape) / ratio, 3))).astype(int)
+    affine = grid.affine.copy()
+    affine[:3, :3] *= ratio
+    affine[:3, 3] = grid.to_mm(((np.asarray(grid.shape) - 1) - (shape - 1) * ratio) / 2)
+    return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+
+
+def plan_windows(region: np.ndarray, grid: Grid, description: Description) -> Iterator[Window]:
+    """The windows in which a region is painted, one after the other, so that later ones see what earlier ones painted.
+
+    Args:
+        region: (X, Y, Z) booleans on the painting grid.
+        grid: the painting grid.
+        description: of the generator.
+    """
+    remaining = region.copy()
+    while remaining.any():
+        parts, _ = label(remaining, ANY_NEIGHBOUR)
+        tight = find_objects(parts)[0]
+        placed = [_along(side, grid.shape[axis], _side(axis, side, description)) for axis, side in enumerate(tight)]
+        (x, y, z), (a, b, c) = zip(*placed, strict=True)
+        yield Window(grid.part((x, y, z)), grid.part((a, b, c)))
+        remaining[a, b, c] = False
+
+
+def _side(axis: int, tight: slice, description: Description) -> int:
+    """Voxels of a window along an axis."""
+    whole = description.shape[axis]
+    if description.windows:
+        return whole
+    step = int(description.compression[axis] * 2 ** (len(description.denoiser.channels) - 1))
+    length: int = tight.stop - tight.start
+    return min(whole, -(-(length + 2 * HALO) // step) * step)
+
+
+def _along(tight: slice, size: int, side: int) -> tuple[slice, slice]:
+    """A window of ``side`` voxels along an axis of ``size`` voxels, and its core.
+
+    The core is all of the region's part where the window holds it with its surroundings, else as much as fits.
+    """
+    first, end = tight.start, tight.stop
+    halo = min(HALO, side // 4)
+    begin = (first + end - side) // 2 if end - first + 2 * halo <= side else first - halo
+    begin = min(max(begin, 0), size - side) if side <= size else (size - side) // 2
+    reach = begin + side if begin + side >= min(end, size) else begin + side - halo
+    return slice(begin, begin + side), slice(first, min(end, reach))
