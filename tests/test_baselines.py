@@ -59,8 +59,8 @@ def test_resume_is_bit_identical(run: Path, dataset: RawDataset, tmp_path: Path,
 def test_makes_pairs_for_masks(run: Path, dataset: RawDataset, name: str) -> None:
     baseline = Baseline.load(run / name / "export")
     source = RealMasks(RealCases(dataset, load_split(dataset, 0).val))
-    first, again = (make_case(baseline, source, 0, 1, baseline.description.sampling) for _ in range(2))
-    other = make_case(baseline, source, 1, 1, baseline.description.sampling)
+    first, again = (make_case(baseline, source, baseline.description.sampling, 0, 1) for _ in range(2))
+    other = make_case(baseline, source, baseline.description.sampling, 1, 1)
     assert np.array_equal(first.image, again.image)
     assert not np.array_equal(first.image, other.image)
     assert np.array_equal(first.label, other.label)

@@ -130,12 +130,12 @@ def test_real_images_score_perfectly_against_themselves(plan, run, tmp_path):
 def test_control_ignores_the_denoiser(plan, run):
     generator = Generator.load(run / "generator")
     source = plan.masks.source(plan.description)
-    control = make_case(NoiseLatents.of(generator), source, 0, 0, plan.sampling)
-    own = make_case(generator, source, 0, 0, plan.sampling)
+    control = make_case(NoiseLatents.of(generator), source, plan.sampling, 0, 0)
+    own = make_case(generator, source, plan.sampling, 0, 0)
     assert np.array_equal(control.label, own.label)
     assert not np.array_equal(control.image, own.image)
     with_other_steps = plan.sampling.model_copy(update={"steps": 1})
-    again = make_case(NoiseLatents.of(generator), source, 0, 0, with_other_steps)
+    again = make_case(NoiseLatents.of(generator), source, with_other_steps, 0, 0)
     assert np.array_equal(control.image, again.image)
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from lldm_aug.pool.rejected import Reason, read_rejected
 from lldm_aug.pool.summary import summarise
 from lldm_aug.pool.verify import verify_pool
 from lldm_aug.pool.writer import write_case
-from lldm_aug.synthesis.case import SyntheticCase
+from lldm_aug.synthesis.case import SyntheticCase, make_case
 from lldm_aug.synthesis.gate import Gate
 from lldm_aug.training.run import train
 
@@ -382,7 +383,7 @@ def test_a_pool_where_some_pass_has_them_and_only_them(run: Path, dataset: RawDa
     open_pool(tmp_path, describe_pool(generator.description, generator.hash, request, 0, sampling, real))
     source = make_mask_source("real", SCHEMA, dataset=dataset, cases=request.cases, grid=generator.description.grid)
     todo = missing_indices(tmp_path, 4, 0)
-    made = list(generate(generator, source, tmp_path, 0, todo, sampling, Every(real)))
+    made = list(generate(partial(make_case, generator, source, sampling), tmp_path, 0, todo, Every(real)))
     assert [case.index for case in made] == todo == [0, 1, 2, 3]
     assert [case.index for case in read_cases(tmp_path).values()] == [0, 2]
     assert [case.index for case in read_rejected(tmp_path).values()] == [1, 3]

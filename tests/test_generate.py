@@ -148,7 +148,7 @@ def test_image_that_is_not_finite_is_refused(run: Path, dataset: RawDataset) -> 
         generator.network.control.embedding.layers[0].bias.fill_(torch.nan)
     source = request_masks(generator.description, "real", str(dataset.folder), 0).source(generator.description)
     with pytest.raises(CheckpointError, match="NaN"):
-        make_case(generator, source, 0, 0, generator.description.sampling)
+        make_case(generator, source, generator.description.sampling, 0, 0)
 
 
 def test_an_image_is_made_for_the_mask_that_is_written(run: Path, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_an_image_is_made_for_the_mask_that_is_written(run: Path, tmp_path: Path
 
     dataset = RawDataset(folder)
     source = make_mask_source("real", dataset.schema, dataset=dataset, cases=("a",), grid=description.grid)
-    case = make_case(Spy(description), source, 0, 0, description.sampling)
+    case = make_case(Spy(description), source, description.sampling, 0, 0)
     frame = Frame.around(Volume(mask, case.grid), description.shape, description.spacing_mm)
     assert np.array_equal(case.label, moved(seen[0], frame.grid, case.grid))
     assert [len(piece_sizes(case.label == value)) for value in (1, 2)] == [1, 1]

@@ -24,7 +24,7 @@ class Leak:
     """Validation cases that one stage, or the masks, have seen.
 
     Args:
-        stage: stage of the generator, ``masks`` or `SPLIT`.
+        stage: stage of the generator, ``masks``, ``donors`` (of lesions) or `SPLIT`.
         cases: ids of the validation cases, each with its former name in brackets if it was renamed; another case of the
             same patient says so.
     """
@@ -66,6 +66,8 @@ def find_leaks(
         if origin.source_case is not None or origin.source_sha256 is not None:
             source = (origin.source_dataset or "", origin.source_case or "", origin.source_sha256)
             seen.setdefault("masks", []).append(source)
+        donors = ((origin.source_dataset or "", case, sha256) for case, sha256 in origin.donors.items())
+        seen.setdefault("donors", []).extend(donors)
     seen.setdefault(SPLIT, []).extend((dataset, case, None) for case in training)
     names = {case: f"{case} (same patient as {relatives[case]})" if case in relatives else case for case in validation}
     by_hash = {sha256: case for case, sha256 in validation.items() if sha256 is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.writer import open_pool
+from lldm_aug.synthesis.case import make_case
 from lldm_aug.synthesis.generate import generate, missing_indices
 from lldm_aug.synthesis.plan import MaskRequest, describe_pool
 
@@ -60,7 +62,8 @@ def run_learned(
     pool, n = out / POOL, len(plan.heldout.masks)
     open_pool(pool, describe_pool(plan.description, generator.hash, masks, plan.seed, plan.sampling))
     todo = missing_indices(pool, n, plan.seed)
-    made = generate(generator, masks.source(plan.description), pool, plan.seed, todo, plan.sampling)
+    make = partial(make_case, generator, masks.source(plan.description), plan.sampling)
+    made = generate(make, pool, plan.seed, todo)
     for number, _ in enumerate(made, n - len(todo) + 1):
         progress(number, "generating for learned masks")
     measured, labels, pairs = [], [], PoolDataset(pool)

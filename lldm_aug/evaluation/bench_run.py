@@ -138,7 +138,7 @@ def _measure_sets(
 
 
 def _control_case(plan: BenchPlan, noise: NoiseLatents, case: PoolCase) -> Case:
-    made = make_case(noise, plan.masks.source(plan.description), plan.seed, case.index, plan.sampling)
+    made = make_case(noise, plan.masks.source(plan.description), plan.sampling, plan.seed, case.index)
     return Case(case.case_id, made.image.astype(np.float32), made.label, made.grid)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lldm_aug.io.atomic import append_json_line, read_json_lines
@@ -12,6 +13,7 @@ from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.image_model import ImageModel
 from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.writer import case_name, open_pool
+from lldm_aug.synthesis.case import make_case
 from lldm_aug.synthesis.generate import generate, missing_indices
 
 
@@ -42,7 +44,7 @@ class TimedPool:
         open_pool(self.folder, self.info)
         todo = missing_indices(self.folder, self.n, self.seed)
         start = time.perf_counter()
-        made = generate(model, source, self.folder, self.seed, todo, model.description.sampling)
+        made = generate(partial(make_case, model, source, model.description.sampling), self.folder, self.seed, todo)
         for number, case in enumerate(made, self.n - len(todo) + 1):
             now = time.perf_counter()
             append_json_line(self.timings, {"case": case.case_id, "seconds": now - start})

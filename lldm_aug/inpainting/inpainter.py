@@ -19,11 +19,11 @@ class Painted:
 
     Args:
         image: (C, X, Y, Z) float32 in the host's own units, equal to the host outside of the region.
-        donor: id of the case that the new contents come from; None where they were generated.
+        donors: ids of the cases that the new contents come from; none where they were generated.
     """
 
     image: np.ndarray
-    donor: str | None = None
+    donors: tuple[str, ...] = ()
 
 
 class Inpainter(Protocol):

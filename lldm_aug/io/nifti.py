@@ -16,10 +16,10 @@ from nibabel.spatialimages import HeaderDataError
 from lldm_aug.errors import InvalidVolume, LabelError
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import atomic_file
-from lldm_aug.io.nifti_file import SUFFIXES, read_file
+from lldm_aug.io.nifti_file import SUFFIXES, file_with_voxels, read_file
 from lldm_aug.volume import Volume
 
-__all__ = ["SUFFIXES", "read_image", "read_label", "write_nifti"]
+__all__ = ["SUFFIXES", "read_image", "read_label", "write_changed", "write_nifti"]
 
 # Both forms are stored in single precision: allow for its rounding over the size of a body, but no real shift.
 FORM_TOLERANCE_MM = 0.1
@@ -79,7 +79,42 @@ def write_nifti(path: Path, volume: Volume) -> None:
     image.set_qform(volume.grid.affine, code=1)
     if not np.allclose(image.get_qform(), volume.grid.affine, atol=1e-3):
         image.header["qform_code"] = 0  # a quaternion cannot hold shears
-    raw = image.to_bytes()
+    _write(path, image.to_bytes())
+
+
+def write_changed(path: Path, source: Path, data: np.ndarray, changed: np.ndarray) -> None:
+    """Writes another file's volume with some voxels changed, atomically; all others stay as they are, bit for bit.
+
+    Header, data type, intensity scaling and extensions are the other file's. Values that its type cannot hold are rounded
+    and clipped.
+
+    Args:
+        path: what to write.
+        source: the other file.
+        data: (X, Y, Z) values in the file's own units.
+        changed: (X, Y, Z) booleans, True where voxels take them.
+
+    Raises:
+        InvalidVolume: for NaN or infinity, another shape, or as `read_image`.
+    """
+    _check_finite(data[changed], path)
+
+    def change(header: nib.Nifti1Header, stored: np.ndarray) -> np.ndarray:
+        if stored.shape != data.shape:
+            raise InvalidVolume(f"shape {data.shape}, but {source.name} has {stored.shape}", where=path)
+        slope, intercept = header.get_slope_inter()
+        values = (data[changed].astype(np.float64) - (intercept or 0.0)) / (slope or 1.0)
+        if stored.dtype.kind in "iu":
+            limits = np.iinfo(stored.dtype)
+            values = np.clip(np.rint(values), limits.min, limits.max)
+        voxels = stored.copy(order="F")
+        voxels[changed] = values.astype(stored.dtype)
+        return voxels
+
+    _write(path, file_with_voxels(source, change))
+
+
+def _write(path: Path, raw: bytes) -> None:
     with atomic_file(path) as temporary:
         temporary.write_bytes(gzip.compress(raw, compresslevel=4, mtime=0) if path.suffix == ".gz" else raw)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -27,6 +28,27 @@ def read_file(path: Path) -> tuple[nib.Nifti1Header, np.ndarray]:
     Raises:
         InvalidVolume: when the file is missing, truncated, corrupt, too large or no NIfTI volume of real scalars.
     """
+    header, raw, _ = _read(path)
+    return header, _voxels(header, raw)
+
+
+def file_with_voxels(path: Path, change: Callable[[nib.Nifti1Header, np.ndarray], np.ndarray]) -> bytes:
+    """The decompressed bytes of a NIfTI file with other voxels: all else, header and extensions, stays as it is.
+
+    Args:
+        path: the file.
+        change: maps its header and voxels (X, Y, Z) as stored to other ones of the same type.
+
+    Raises:
+        InvalidVolume: as `read_file`.
+    """
+    header, raw, end = _read(path)
+    voxels = change(header, _voxels(header, raw)).astype(header.get_data_dtype(), copy=False)
+    return raw[: int(header["vox_offset"])] + voxels.tobytes(order="F") + raw[end:]
+
+
+def _read(path: Path) -> tuple[nib.Nifti1Header, bytes, int]:
+    """The header, all bytes, and where the voxels end."""
     if not path.name.endswith(SUFFIXES):
         raise InvalidVolume("not a NIfTI file name", where=path, fix="use .nii.gz or .nii")
     if not path.is_file():
@@ -40,9 +62,13 @@ def read_file(path: Path) -> tuple[nib.Nifti1Header, np.ndarray]:
         raise InvalidVolume(f"truncated or corrupt ({error})", where=path, fix=_COPY_AGAIN) from error
     if len(raw) < end:
         raise InvalidVolume(f"truncated: {len(raw)} of {end} bytes", where=path, fix=_COPY_AGAIN)
+    return header, raw, end
+
+
+def _voxels(header: nib.Nifti1Header, raw: bytes) -> np.ndarray:
     shape = header.get_data_shape()[:3]
     data = np.frombuffer(raw, header.get_data_dtype(), math.prod(shape), int(header["vox_offset"]))
-    return header, data.reshape(shape, order="F")
+    return data.reshape(shape, order="F")
 
 
 def _open(path: Path) -> BinaryIO:

@@ -65,6 +65,7 @@ class MaskOrigin(Record):
         source_sha256: SHA-256 of that case's mask file, if any.
         rejected: masks drawn and refused for their anatomy before this one.
         edits: what was done to its tumours, for kind ``edited``.
+        donors: other cases of the same data set that gave lesions, by id, with the SHA-256 of their mask files.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class MaskOrigin(Record):
     source_sha256: str | None = None
     rejected: int = 0
     edits: tuple[TumourEdit, ...] = ()
+    donors: dict[str, str] = Field(default_factory=dict)
 
 
 class FileRecord(Record):
@@ -80,6 +82,26 @@ class FileRecord(Record):
 
     size: Annotated[int, Field(ge=0)]
     sha256: Sha256
+
+
+class InpaintedRegion(Record):
+    """What was painted anew in a host, which is the real case that the mask was made from.
+
+    Args:
+        region: ``edits``, ``lesions`` or ``organ``; see `lldm_aug.inpainting.region.choose_region`.
+        margin_mm: how far around it was painted, too.
+        paint: ``diffusion`` or ``copy-paste``.
+        strength: share of the way to noise that the region was sampled from, for ``diffusion``.
+        voxels: how many were painted; outside of them image and mask are the host's.
+        box: the first voxel of the region and the one behind its last along each axis of the host's grid.
+    """
+
+    region: str
+    margin_mm: float
+    paint: str
+    strength: float = 1.0
+    voxels: Annotated[int, Field(ge=1)]
+    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 class PoolCase(Record):
@@ -91,6 +113,7 @@ class PoolCase(Record):
         seed: the seed that, with the generator and mask source, decides every voxel.
         mask: the mask's origin.
         files: records by path relative to the pool.
+        inpainting: the painted region of a host; None where the whole image is synthetic.
     """
 
     case_id: CaseId
@@ -98,6 +121,7 @@ class PoolCase(Record):
     seed: int
     mask: MaskOrigin
     files: dict[RelativePath, FileRecord]
+    inpainting: InpaintedRegion | None = None
 
 
 class PoolInfo(Record):

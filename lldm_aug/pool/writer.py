@@ -10,7 +10,8 @@ import numpy as np
 from lldm_aug.errors import IncompatibleResume
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import write_json
-from lldm_aug.io.nifti import write_nifti
+from lldm_aug.io.nifti import write_changed, write_nifti
+from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.manifest import POOL_FILE, MaskOrigin, PoolCase, PoolInfo, append_case, read_info
 from lldm_aug.pool.rejected import REJECTED_FOLDER, Reason, RejectedCase, append_rejected
 from lldm_aug.pool.verify import file_record
@@ -54,6 +55,7 @@ def write_case(
     grid: Grid,
     origin: MaskOrigin,
     reasons: Sequence[Reason] = (),
+    inpainted: Inpainted | None = None,
 ) -> PoolCase:
     """Writes the files of a case, each atomically, then its line: of the manifest, or of ``rejected.jsonl``.
 
@@ -67,16 +69,27 @@ def write_case(
         grid: grid of both.
         origin: the mask's origin.
         reasons: why the gate rejected it, if it did.
+        inpainted: the host whose voxels all are but those of a region; its files are written with these changed.
     """
     folder = REJECTED_FOLDER if reasons else ""
-    volumes = {f"{folder}images/{case_id}_{i:04d}{FILE_ENDING}": channel for i, channel in enumerate(image)}
-    volumes[f"{folder}labels/{case_id}{FILE_ENDING}"] = label.astype(
-        np.uint8 if label.max(initial=0) < 256 else np.int16
+    images = [f"{folder}images/{case_id}_{i:04d}{FILE_ENDING}" for i in range(len(image))]
+    mask = f"{folder}labels/{case_id}{FILE_ENDING}"
+    if inpainted is None:
+        for name, channel in zip(images, image, strict=True):
+            write_nifti(pool / name, Volume(channel, grid))
+        write_nifti(pool / mask, Volume(label.astype(np.uint8 if label.max(initial=0) < 256 else np.int16), grid))
+    else:
+        for name, channel, source in zip(images, image, inpainted.images, strict=True):
+            write_changed(pool / name, source, channel, inpainted.region)
+        write_changed(pool / mask, inpainted.label, label, label != inpainted.host.label)
+    case = PoolCase(
+        case_id=case_id,
+        index=index,
+        seed=seed,
+        mask=origin,
+        files={name: file_record(pool / name) for name in (*images, mask)},
+        inpainting=None if inpainted is None else inpainted.record,
     )
-    for name, data in volumes.items():
-        write_nifti(pool / name, Volume(data, grid))
-    files = {name: file_record(pool / name) for name in volumes}
-    case = PoolCase(case_id=case_id, index=index, seed=seed, mask=origin, files=files)
     if reasons:
         rejected = RejectedCase(**dict(case), reasons=tuple(reasons))
         append_rejected(pool, rejected)

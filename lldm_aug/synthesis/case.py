@@ -17,6 +17,7 @@ from lldm_aug.masks.fitting import fit_to
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.image_model import ImageDescription, ImageModel
+from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
 
@@ -32,6 +33,7 @@ class SyntheticCase:
         label: (X, Y, Z) int16 of the mask source's schema.
         grid: grid of both, in the spacing and orientation of the mask's source.
         origin: where the mask came from.
+        inpainted: the host and the painted region of it, if the rest of the image is the host's.
     """
 
     index: int
@@ -40,10 +42,11 @@ class SyntheticCase:
     label: np.ndarray
     grid: Grid
     origin: MaskOrigin
+    inpainted: Inpainted | None = None
 
 
 def make_case(
-    generator: ImageModel, source: MaskSource, run_seed: int, index: int, sampling: SamplingSettings
+    generator: ImageModel, source: MaskSource, sampling: SamplingSettings, run_seed: int, index: int
 ) -> SyntheticCase:
     """Draws a mask, generates an image for it, and brings both to the mask's own spacing and orientation.
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count, takewhile
 from pathlib import Path
 
-from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.errors import ConfigError, PoolError
-from lldm_aug.masks.source import MaskSource
-from lldm_aug.models.image_model import ImageModel
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_manifest
 from lldm_aug.pool.rejected import read_rejected
 from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.pool.verify import check_case
 from lldm_aug.pool.writer import case_name, write_case
-from lldm_aug.synthesis.case import make_case
+from lldm_aug.synthesis.case import SyntheticCase
 from lldm_aug.synthesis.gate import Gate
+
+MakeCase = Callable[[int, int], SyntheticCase]
+"""Makes the case of a run's seed and a number in it."""
 
 
 def missing_indices(pool: Path, n: int, seed: int, num_parts: int = 1, part_id: int = 0) -> list[int]:
@@ -42,29 +42,22 @@ def unmade_indices(pool: Path, seed: int, num_parts: int = 1, part_id: int = 0) 
 
 
 def generate(
-    generator: ImageModel,
-    source: MaskSource,
-    pool: Path,
-    seed: int,
-    indices: Iterable[int],
-    sampling: SamplingSettings,
-    gate: Gate | None = None,
+    make: MakeCase, pool: Path, seed: int, indices: Iterable[int], gate: Gate | None = None
 ) -> Iterator[PoolCase]:
     """Makes cases and adds each to the pool, or to those that the gate rejected; yields their records.
 
     Args:
-        generator: a loaded generator, or another model of images.
-        source: of masks.
+        make: makes one case, such as `make_case` with a generator, masks and sampling, or `InpaintedPairs.make`.
         pool: an opened pool (see `open_pool`).
         seed: of the run.
         indices: numbers of the cases to make.
-        sampling: solver, steps and guidance.
         gate: judges each case; without one all are kept.
     """
     for index in indices:
-        case = make_case(generator, source, seed, index, sampling)
+        case = make(seed, index)
         name, reasons = case_name(seed, index), () if gate is None else gate.judge(case)
-        yield write_case(pool, name, index, case.seed, case.image, case.label, case.grid, case.origin, reasons)
+        content = case.image, case.label, case.grid, case.origin
+        yield write_case(pool, name, index, case.seed, *content, reasons, case.inpainted)
 
 
 def kept_cases(pool: Path) -> int:

@@ -160,6 +160,7 @@ def make_pool(plan: StudyPlan, source: Source, device: str) -> None:
     from lldm_aug.data.splits import Split
     from lldm_aug.models.generator import Generator
     from lldm_aug.pool.writer import open_pool
+    from lldm_aug.synthesis.case import make_case
     from lldm_aug.synthesis.generate import generate, missing_indices
     from lldm_aug.synthesis.plan import MaskRequest, describe_pool
 
@@ -169,7 +170,8 @@ def make_pool(plan: StudyPlan, source: Source, device: str) -> None:
     request, description = MaskRequest("deformed", plan.dataset, split), generator.description
     open_pool(source.pool, describe_pool(description, generator.hash, request, 0, description.sampling))
     todo = missing_indices(source.pool, plan.settings.pairs, 0)
-    for _ in generate(generator, request.source(description, device), source.pool, 0, todo, description.sampling):
+    make = partial(make_case, generator, request.source(description, device), description.sampling)
+    for _ in generate(make, source.pool, 0, todo):
         pass
 
 
