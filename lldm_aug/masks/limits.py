@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 from scipy.ndimage import label
 
+from lldm_aug.data.anatomy import LESIONS, LIVER, VESSELS
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.measures import (
     ANY_NEIGHBOUR,
@@ -19,9 +20,7 @@ from lldm_aug.masks.measures import (
 )
 from lldm_aug.record import Record
 
-LIVER = "liver"
-VESSELS = frozenset({"portal_vein", "hepatic_vein", "vessel", "vessels", "hepatic_vessels"})
-LESIONS = frozenset({"hcc", "tumour", "tumor", "lesion"})
+__all__ = ["DEFAULT_LIMITS", "LESIONS", "LIVER", "VESSELS", "Limits"]
 
 
 class Limits(Record):

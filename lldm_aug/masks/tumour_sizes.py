@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import ConfigDict, Field
 from scipy.special import ndtr, ndtri
+
+Positive = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,15 @@ class TumourSizes:
         range_mm: smallest and largest diameter.
     """
 
-    median_mm: float = 25.0
-    log_spread: float = 0.6
-    range_mm: tuple[float, float] = (6.0, 100.0)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    median_mm: Positive = 25.0
+    log_spread: Positive = 0.6
+    range_mm: tuple[Positive, Positive] = (6.0, 100.0)
+
+    def __post_init__(self) -> None:
+        if self.range_mm[0] >= self.range_mm[1]:
+            raise ValueError("the smaller diameter of range_mm comes first")
 
     def draw(self, rng: np.random.Generator, least_mm: float = 0.0) -> float:
         """A diameter of at least ``least_mm``, such as what a grid can show."""
