@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from lldm_aug.cli.echo import default_device, echo_notes
-from lldm_aug.cli.options import FOLDS, NEW_FOLDER, dry_run_option
+from lldm_aug.cli.options import FOLDS, NEW_FOLDER, dry_run_option, given_options
 
 if TYPE_CHECKING:
     from lldm_aug.data.raw import RawDataset
@@ -143,17 +143,9 @@ def utility(
 
 def _refuse_idle(engine: str) -> None:
     """Raises ConfigError for options that were given and would be passed over."""
-    from click.core import ParameterSource
-
     from lldm_aug.errors import ConfigError
 
-    context = click.get_current_context()
-    given = [
-        max(option.opts, key=len)
-        for option in context.command.params
-        if option.name in IDLE[engine] and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
-    ]
-    if given:
+    if given := given_options(IDLE[engine]):
         raise ConfigError(
             f"of no effect with --engine {engine}", where=", ".join(given), fix="leave out what it ignores"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,21 +14,27 @@ from lldm_aug.cli.options import (
     NEW_FOLDER,
     dry_run_option,
     fold_option,
+    given_options,
     seed_option,
     share_option,
     share_seed_option,
 )
 from lldm_aug.cli.progress import track
+from lldm_aug.inpainting import DEFAULT_MARGIN_MM, PAINTS, REGIONS
 from lldm_aug.masks import KINDS
 from lldm_aug.processes import PATIENCE
 
 if TYPE_CHECKING:
-    from lldm_aug.config.schema import SamplingSettings
-    from lldm_aug.models.description import Description
+    from lldm_aug.inpainting.plan import InpaintingSettings
     from lldm_aug.pool.manifest import PoolCase
-    from lldm_aug.synthesis.plan import MaskRequest
+    from lldm_aug.synthesis.job import JobPlan
 
     Make = Callable[[Iterable[int]], Iterator[PoolCase]]
+
+INPAINTING = ("paint", "region", "margin_mm", "strength")
+"""Options that are of no effect without --inpaint."""
+OF_A_GENERATOR = ("model", "steps", "guidance", "strength", "gate", "referee")
+"""Options that are of no effect where no generator paints."""
 
 
 @click.command(no_args_is_help=True)
@@ -49,6 +55,18 @@ if TYPE_CHECKING:
 @click.option("--gate", is_flag=True, help="Keep only pairs that the generator's own segmenter and statistics confirm.")
 @click.option(
     "--referee", type=EXISTING_FOLDER, default=None, help="Gate with this segmenter, run or nnU-Net model folder."
+)
+@click.option("--inpaint", is_flag=True, help="Keep real images (hosts) and paint only a region of each anew.")
+@click.option("--paint", type=click.Choice(PAINTS), default="diffusion", help="What --inpaint paints with.")
+@click.option("--region", type=click.Choice(REGIONS), default="edits", help="With --inpaint, what is painted anew.")
+@click.option(
+    "--margin-mm", type=click.FloatRange(0, 100), default=DEFAULT_MARGIN_MM, help="How far around it is painted, too."
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    help="Below 1 the region keeps some of its old look.",
 )
 @click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Share the work by hand: number of parts.")
 @click.option("--part-id", type=click.IntRange(min=0), default=0, help="Which part this call makes, from 0.")
@@ -72,11 +90,13 @@ def generate(
     guidance: float | None,
     gate: bool,
     referee: Path | None,
+    inpaint: bool,
     num_parts: int,
     part_id: int,
     follow: bool,
     pause: float,
     dry_run: bool,
+    **inpainting: Any,
 ) -> None:
     """Write a pool of synthetic images with their masks, in nnU-Net's raw layout with a manifest.
 
@@ -88,6 +108,10 @@ def generate(
     of that share of the fold's training cases are used, as 'train' and 'evaluate utility' choose it. With --follow the
     pool keeps the newest --n pairs, for a training that takes new ones as it goes; stop it with Ctrl-C or SIGTERM.
 
+    With --inpaint a pair is a real training case, its host, of which a region is painted anew: what was edited in its
+    mask (--region edits), all lesions, or the whole labelled organ. Outside of the region image and mask are the
+    host's, bit for bit. --paint copy-paste takes lesions of other cases instead of a generator's.
+
     \b
     Examples:
       lldm-aug generate --n 500 --out pools/x
@@ -96,47 +120,86 @@ def generate(
       lldm-aug generate --n 100 --out pools/z --model runs/x --gate
       lldm-aug generate --n 100 --out pools/u --unknown hcc
       lldm-aug generate --n 200 --out pools/fresh --model runs/x --follow
+      lldm-aug generate --n 200 --out pools/lesions --model runs/x --inpaint
+      lldm-aug generate --n 200 --out pools/pasted --data 700 --fold 0 --inpaint --paint copy-paste
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
     from lldm_aug.data.share import LabelledShare
-    from lldm_aug.models.description import read_description
-    from lldm_aug.resources import pretrained_dir
-    from lldm_aug.synthesis.plan import choose_sampling, describe_pool, generator_folder, make_gate, request_masks
+    from lldm_aug.inpainting.plan import InpaintingSettings
 
-    start = model if model is not None else pretrained_dir()
-    folder = generator_folder(start)
-    description = read_description(folder)
-    kind = masks or ("procedural" if model is None and data is None else "deformed")
+    settings = InpaintingSettings(**inpainting) if inpaint else None
     labelled = None if share is None else LabelledShare(share=share, seed=share_seed)
-    request = request_masks(
-        description, kind, data, fold, model=start, left_out=unknown, labelled=labelled, write_split=not dry_run
-    )
-    sampling = choose_sampling(description, steps, guidance)
-    referee = referee or (folder if gate else None)
+    drawn = {"data": data, "fold": fold, "left_out": unknown, "labelled": labelled, "write_split": not dry_run}
+    plan = _plan(settings, model, masks, drawn, seed, steps, guidance, gate, referee)
     if dry_run:
-        _show(folder, description, request, sampling, referee)
-        click.echo(f"cases      {n} into {out}")
+        for line in (*plan.lines(), f"cases      {n} into {out}"):
+            click.echo(line)
         return
     from accelerate import PartialState
     from accelerate.utils import parse_flag_from_env
 
-    from lldm_aug.models.generator import Generator
     from lldm_aug.pool.rejected import RejectedCase
     from lldm_aug.pool.writer import open_pool
     from lldm_aug.synthesis.generate import generate as make_cases
 
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
-    generator = Generator.load(folder).to(state.device)
-    source = request.source(description, state.device)
-    judge = None if referee is None else make_gate(description, request, referee, state.device)
-    open_pool(out, describe_pool(description, generator.hash, request, seed, sampling, judge))
+    job = plan.begin(state.device)
+    open_pool(out, job.info)
     share_of_work = num_parts * state.num_processes, part_id * state.num_processes + state.process_index
-    make = partial(make_cases, generator, source, out, seed, sampling=sampling, gate=judge)
+    make = partial(make_cases, job.make, out, seed, gate=job.gate)
     done = _followed(make, out, n, seed, share_of_work, pause) if follow else _filled(make, out, n, seed, share_of_work)
     kept = sum(not isinstance(case, RejectedCase) for case in done)
     state.wait_for_everyone()
     if state.is_main_process and part_id == 0:
         _finish(out, kept)
+
+
+def _plan(
+    settings: InpaintingSettings | None,
+    model: Path | None,
+    masks: str | None,
+    drawn: dict[str, Any],
+    seed: int,
+    steps: int | None,
+    guidance: float | None,
+    gate: bool,
+    referee: Path | None,
+) -> JobPlan:
+    """What the options ask for, with what they leave open filled in."""
+    from lldm_aug.inpainting.plan import CopyPastePlan, check_hosts, request_hosts
+    from lldm_aug.models.description import read_description
+    from lldm_aug.resources import pretrained_dir
+    from lldm_aug.synthesis.job import GeneratorPlan
+    from lldm_aug.synthesis.plan import choose_sampling, generator_folder, request_masks
+
+    _refuse_idle(settings)
+    if settings is not None:
+        masks = masks or settings.mask_kind
+        check_hosts(masks)
+        if settings.paint == "copy-paste":
+            return CopyPastePlan(request_hosts(masks, **drawn), settings, seed)
+    start = model if model is not None else pretrained_dir()
+    folder = generator_folder(start)
+    description = read_description(folder)
+    kind = masks or ("procedural" if model is None and drawn["data"] is None else "deformed")
+    request = request_masks(description, kind, model=start, **drawn)
+    sampling = choose_sampling(description, steps, guidance)
+    return GeneratorPlan(folder, description, request, seed, sampling, referee or (folder if gate else None), settings)
+
+
+def _refuse_idle(settings: InpaintingSettings | None) -> None:
+    """Raises ConfigError for options that were given and would be passed over."""
+    from lldm_aug.errors import ConfigError
+
+    idle: tuple[str, ...]
+    if settings is None:
+        idle, why = INPAINTING, "without --inpaint"
+    elif settings.paint == "copy-paste":
+        idle, why = OF_A_GENERATOR, "with --paint copy-paste"
+    else:
+        return
+    if given := given_options(idle):
+        raise ConfigError(f"of no effect {why}", where=", ".join(given), fix="leave out what is ignored")
 
 
 def _filled(make: Make, out: Path, n: int, seed: int, share_of_work: tuple[int, int]) -> Iterable[PoolCase]:
@@ -156,27 +219,6 @@ def _followed(
 
     made = make(unmade_indices(out, seed, *share_of_work))
     return until_stopped(renewed(made, out, n, seed, *share_of_work), pause)
-
-
-def _show(
-    folder: Path, description: Description, request: MaskRequest, sampling: SamplingSettings, referee: Path | None
-) -> None:
-    """Prints what would be drawn from, how, and who would judge it; a referee that does not fit is refused here too."""
-    from lldm_aug.masks.relabelling import Relabelling
-    from lldm_aug.synthesis.plan import make_gate
-
-    schema = request.schema(description)
-    hidden = Relabelling(schema, description.labels).unknown
-    click.echo(f"generator  {folder}\nmasks      {request.kind} {_origin(request)}")
-    click.echo(f"structures {', '.join(schema.names)}; unknown: {', '.join(hidden) or 'none'}")
-    click.echo(f"sampling   {sampling.model_dump()}")
-    judge = None if referee is None else make_gate(description, request, referee)
-    told = "none" if judge is None else f"referee {judge.referee.hash[:12]} of {referee}"
-    click.echo(f"gate       {told}")
-
-
-def _origin(request: MaskRequest) -> str:
-    return f"of {len(request.cases)} cases of {request.dataset.name}" if request.dataset is not None else ""
 
 
 def _finish(out: Path, kept: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from lldm_aug.errors import LldmAugError
 
@@ -79,4 +81,16 @@ share_option = click.option(
 share_seed_option = click.option(
     "--share-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; shares are nested."
 )
+
+
+def given_options(names: Collection[str]) -> list[str]:
+    """Those of the current command's options that were given on the command line, as they are written there."""
+    context = click.get_current_context()
+    return [
+        max(option.opts, key=len)
+        for option in context.command.params
+        if option.name in names and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
+    ]
+
+
 fold_option = click.option("--fold", type=FOLD, default=None, help="Fold of nnU-Net's split, or 'all'.")

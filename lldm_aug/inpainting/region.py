@@ -9,10 +9,8 @@ from scipy.ndimage import distance_transform_edt
 
 from lldm_aug.errors import LabelError
 from lldm_aug.geometry import Box
+from lldm_aug.inpainting import DEFAULT_MARGIN_MM
 from lldm_aug.labels import LabelSchema
-
-REGIONS = ("edits", "lesions", "organ")
-DEFAULT_MARGIN_MM = 6.0
 
 
 def choose_region(

@@ -85,8 +85,8 @@ def write_nifti(path: Path, volume: Volume) -> None:
 def write_changed(path: Path, source: Path, data: np.ndarray, changed: np.ndarray) -> None:
     """Writes another file's volume with some voxels changed, atomically; all others stay as they are, bit for bit.
 
-    Header, data type, intensity scaling and extensions are the other file's. Values that its type cannot hold are rounded
-    and clipped.
+    Header, data type, intensity scaling and extensions are the other file's. Values that its type cannot hold are
+    rounded and clipped.
 
     Args:
         path: what to write.

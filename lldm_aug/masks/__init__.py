@@ -46,10 +46,7 @@ def make_mask_source(
         DatasetError: when real masks are asked for without a data set or cases.
         LabelError: when this kind of mask does not exist for the schema.
     """
-    from lldm_aug.masks.deformed import DeformedMasks
-    from lldm_aug.masks.edited import EditedMasks
     from lldm_aug.masks.procedural import ProceduralMasks
-    from lldm_aug.masks.real import RealCases, RealMasks
 
     if kind not in KINDS:
         raise ConfigError(f"unknown kind of masks {kind!r}", fix=f"use one of {', '.join(KINDS)}")
@@ -59,10 +56,18 @@ def make_mask_source(
         return _learned(schema, model, device)
     if dataset is None or not cases:
         raise DatasetError(f"masks of kind {kind!r} need a data set with training cases", fix="give --data and --fold")
-    real = RealCases(dataset, tuple(cases))
+    return real_mask_source(kind, dataset, cases)
+
+
+def real_mask_source(kind: str, dataset: RawDataset, cases: Sequence[str]) -> MaskSource:
+    """A source of masks that are made from real cases; arguments and errors as `make_mask_source`."""
+    from lldm_aug.masks.deformed import DeformedMasks
+    from lldm_aug.masks.edited import EditedMasks
+    from lldm_aug.masks.real import RealCases, RealMasks
+
     sources: dict[str, Callable[[RealCases], MaskSource]]
     sources = {"real": RealMasks, "deformed": DeformedMasks, "edited": EditedMasks}
-    return sources[kind](real)
+    return sources[kind](RealCases(dataset, tuple(cases)))
 
 
 def _learned(schema: LabelSchema, model: Path | None, device: torch.device | str) -> MaskSource:

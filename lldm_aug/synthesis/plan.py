@@ -17,7 +17,7 @@ from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, LabelErr
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.weights import check_sums
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks import make_mask_source
+from lldm_aug.masks import make_mask_source, real_mask_source
 from lldm_aug.masks.limits import LESIONS
 from lldm_aug.masks.reduced import ReducedMasks
 from lldm_aug.masks.source import MaskSource
@@ -32,6 +32,7 @@ from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 if TYPE_CHECKING:
     import torch
 
+    from lldm_aug.inpainting.plan import InpaintingSettings
     from lldm_aug.synthesis.gate import Gate
 
 WITHOUT_DATA = ("learned", "procedural")
@@ -85,16 +86,25 @@ class MaskRequest:
 
     def source(self, description: ImageDescription, device: torch.device | str = "cpu") -> MaskSource:
         """The source itself, for a generator; learned masks are drawn on a device."""
-        source = make_mask_source(
-            self.kind,
-            description.labels,
-            dataset=self.dataset,
-            cases=self.cases,
-            grid=description.grid,
-            model=self.model,
-            device=device,
+        return self._reduced(
+            make_mask_source(
+                self.kind,
+                description.labels,
+                dataset=self.dataset,
+                cases=self.cases,
+                grid=description.grid,
+                model=self.model,
+                device=device,
+            )
         )
-        return ReducedMasks(source, self.schema(description)) if self.left_out else source
+
+    def host_source(self) -> MaskSource:
+        """The source itself, of masks that are made from real cases."""
+        assert self.dataset is not None
+        return self._reduced(real_mask_source(self.kind, self.dataset, self.cases))
+
+    def _reduced(self, source: MaskSource) -> MaskSource:
+        return ReducedMasks(source, source.schema.without(self.left_out)) if self.left_out else source
 
 
 def generator_folder(path: Path) -> Path:
@@ -161,14 +171,14 @@ def request_masks(
                 what = f"masks of kind {kind!r} come from no data set"
                 raise ConfigError(what, where=option, fix="leave one of them out")
         folder = mask_model_folder(model) if kind == "learned" and model is not None else None
-        return MaskRequest(kind, None, None, folder, _check_left_out(kind, description.labels, left_out))
+        return MaskRequest(kind, None, None, folder, check_left_out(kind, description.labels, left_out))
     dataset = RawDataset.find(data if data is not None else trained.dataset)
     if fold is None:
         if trained.dataset != dataset.name:
             raise DatasetError("masks would come from an unknown fold", where=dataset.folder, fix="give --fold")
         fold = trained.fold
     _check_known(dataset, description.labels)
-    left_out = _check_left_out(kind, dataset.schema, left_out)
+    left_out = check_left_out(kind, dataset.schema, left_out)
     split = _labelled(load_split(dataset, fold, write=write_split), dataset, trained, labelled)
     return MaskRequest(kind, dataset, split, left_out=left_out)
 
@@ -203,7 +213,7 @@ def _check_known(dataset: RawDataset, known: LabelSchema) -> None:
         )
 
 
-def _check_left_out(kind: str, schema: LabelSchema, names: Collection[str]) -> tuple[str, ...]:
+def check_left_out(kind: str, schema: LabelSchema, names: Collection[str]) -> tuple[str, ...]:
     """The names of structures to leave out, each once and in the order of the masks' schema.
 
     Raises:
@@ -232,6 +242,16 @@ def make_gate(description: Description, masks: MaskRequest, referee: Path, devic
     return Gate.of(description, load_referee(referee, device), masks.schema(description))
 
 
+def mask_settings(masks: MaskRequest) -> dict[str, Any]:
+    """What decides the masks, for ``pool.json``."""
+    dataset = masks.dataset
+    return {
+        "masks": masks.kind,
+        "mask_dataset": None if dataset is None else dataset.name,
+        "mask_cases": {c: dataset.label_hash(c) for c in masks.cases} if dataset else {},
+    }
+
+
 def describe_pool(
     description: ImageDescription,
     generator_hash: str,
@@ -239,6 +259,7 @@ def describe_pool(
     seed: int,
     sampling: SamplingSettings,
     gate: Gate | None = None,
+    inpainting: InpaintingSettings | None = None,
 ) -> PoolInfo:
     """The pool's ``pool.json``; what a mask model or the gate's referee saw counts as seen by the generator."""
     dataset, split, stages = masks.dataset, masks.split, description.stages
@@ -246,11 +267,11 @@ def describe_pool(
     settings: dict[str, Any] = {
         "generator": generator_hash,
         "seed": seed,
-        "masks": masks.kind,
-        "mask_dataset": None if dataset is None else dataset.name,
-        "mask_cases": {c: dataset.label_hash(c) for c in masks.cases} if dataset else {},
+        **mask_settings(masks),
         "sampling": sampling.model_dump(mode="json"),
     }
+    if inpainting is not None:
+        settings["inpainting"] = inpainting.recorded(masks)
     if (schema := masks.schema(description)) != description.labels:
         settings["labels"] = dataset_json["labels"] = schema.to_dataset_json()
         dataset_json.pop("regions_class_order", None)

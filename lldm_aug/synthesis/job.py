@@ -1,0 +1,114 @@
+"""A run of ``lldm-aug generate``, planned and then begun: what makes its cases, and what judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.masks.relabelling import Relabelling
+from lldm_aug.models.description import Description
+from lldm_aug.pool.manifest import PoolInfo
+from lldm_aug.synthesis.plan import MaskRequest, describe_pool, make_gate
+
+if TYPE_CHECKING:
+    import torch
+
+    from lldm_aug.inpainting.plan import InpaintingSettings
+    from lldm_aug.synthesis.gate import Gate
+    from lldm_aug.synthesis.generate import MakeCase
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that may begin.
+
+    Args:
+        info: the pool's ``pool.json``.
+        make: makes one case.
+        gate: judges it, if anything does.
+    """
+
+    info: PoolInfo
+    make: MakeCase
+    gate: Gate | None
+
+
+class JobPlan(Protocol):
+    """What a run is to do, with nothing loaded or written yet."""
+
+    def lines(self) -> Iterator[str]:
+        """The same in words; errors as `begin`, but for those of weights."""
+
+    def begin(self, device: torch.device) -> Job:
+        """Loads what the run needs.
+
+        Raises:
+            LldmAugError: when something is missing, damaged, or does not fit the rest.
+        """
+
+
+@dataclass(frozen=True)
+class GeneratorPlan:
+    """A run with a generator; see `JobPlan`.
+
+    Args:
+        folder: the generator's.
+        description: the generator's.
+        masks: what to draw.
+        seed: of the run.
+        sampling: solver, steps and guidance.
+        referee: folder of what judges, if anything does.
+        inpainting: how hosts are painted; None for images that are synthetic as a whole.
+    """
+
+    folder: Path
+    description: Description
+    masks: MaskRequest
+    seed: int
+    sampling: SamplingSettings
+    referee: Path | None
+    inpainting: InpaintingSettings | None
+
+    def lines(self) -> Iterator[str]:
+        """See `JobPlan`."""
+        schema = self.masks.schema(self.description)
+        hidden = Relabelling(schema, self.description.labels).unknown
+        yield f"generator  {self.folder}"
+        yield mask_line(self.masks)
+        yield f"structures {', '.join(schema.names)}; unknown: {', '.join(hidden) or 'none'}"
+        yield f"sampling   {self.sampling.model_dump()}"
+        if self.inpainting is not None:
+            yield f"inpainting {self.inpainting.model_dump()}"
+        gate = self._gate("cpu")
+        yield "gate       " + ("none" if gate is None else f"referee {gate.referee.hash[:12]} of {self.referee}")
+
+    def begin(self, device: torch.device) -> Job:
+        """See `JobPlan`."""
+        from lldm_aug.models.generator import Generator
+        from lldm_aug.synthesis.case import make_case
+
+        generator = Generator.load(self.folder).to(device)
+        source, gate = self.masks.source(self.description, device), self._gate(device)
+        info = describe_pool(
+            self.description, generator.hash, self.masks, self.seed, self.sampling, gate, self.inpainting
+        )
+        if self.inpainting is None:
+            return Job(info, partial(make_case, generator, source, self.sampling), gate)
+        from lldm_aug.inpainting.diffusion import DiffusionInpainter
+
+        assert self.masks.dataset is not None
+        inpainter = DiffusionInpainter(generator, source.schema, self.sampling, self.inpainting.strength)
+        return Job(info, self.inpainting.pairs(self.masks.dataset, source, inpainter).make, gate)
+
+    def _gate(self, device: torch.device | str) -> Gate | None:
+        return None if self.referee is None else make_gate(self.description, self.masks, self.referee, device)
+
+
+def mask_line(masks: MaskRequest) -> str:
+    """Kind and source of masks, for a reader."""
+    of = f"of {len(masks.cases)} cases of {masks.dataset.name}" if masks.dataset is not None else ""
+    return f"masks      {masks.kind} {of}"
