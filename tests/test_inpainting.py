@@ -18,6 +18,7 @@ from lldm_aug.data.splits import load_split
 from lldm_aug.errors import LabelError
 from lldm_aug.geometry import Grid
 from lldm_aug.inpainting.blend import blended
+from lldm_aug.inpainting.continuation import continued
 from lldm_aug.inpainting.region import choose_region
 from lldm_aug.inpainting.windows import painting_grid, plan_windows
 from lldm_aug.io.atomic import write_json
@@ -275,3 +276,20 @@ def test_a_generator_of_windows_looks_at_a_hosts_own_voxels(run: Path) -> None:
     assert grid.spacing_mm == pytest.approx((1.6, 3.2, 2.2))
     assert grid.shape == (44, 20, 36)
     assert np.allclose(FINE.to_voxels(grid.affine[:3, 3])[[0, 2]], 0)
+
+
+def test_tissue_goes_on_as_it_is_around_the_region_and_keeps_its_texture() -> None:
+    rng = np.random.default_rng(0)
+    ramp = np.broadcast_to(np.linspace(-0.5, 0.5, 32, dtype=np.float32)[:, None, None], (1, 32, 32, 32))
+    texture = rng.normal(0, 0.05, ramp.shape).astype(np.float32)
+    seen, tissue = ramp + texture, np.ones((32, 32, 32), bool)
+    tissue[:, :, :4] = False
+    hidden = np.zeros((32, 32, 32), bool)
+    hidden[8:24, 8:24, 8:24] = True
+    painted = np.where(hidden, seen - 0.6, seen)  # a hole that is far too dark
+    out = continued(painted, seen, tissue, hidden)
+    assert np.array_equal(out[:, ~hidden], painted[:, ~hidden])
+    assert np.abs((out - seen)[0, hidden]).mean() < 0.12
+    assert float((out - seen)[0, 12:20, 12:20, 12:20].std()) < 0.05
+    nothing_around = hidden & tissue
+    assert continued(painted, seen, nothing_around, hidden) is painted

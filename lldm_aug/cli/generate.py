@@ -25,6 +25,7 @@ from lldm_aug.masks import KINDS
 from lldm_aug.processes import PATIENCE
 
 if TYPE_CHECKING:
+    from lldm_aug.data.raw import RawDataset
     from lldm_aug.inpainting.plan import InpaintingSettings
     from lldm_aug.pool.manifest import PoolCase
     from lldm_aug.synthesis.job import JobPlan
@@ -151,7 +152,7 @@ def generate(
     kept = sum(not isinstance(case, RejectedCase) for case in done)
     state.wait_for_everyone()
     if state.is_main_process and part_id == 0:
-        _finish(out, kept)
+        _finish(out, kept, plan.hosts)
 
 
 def _plan(
@@ -221,14 +222,14 @@ def _followed(
     return until_stopped(renewed(made, out, n, seed, *share_of_work), pause)
 
 
-def _finish(out: Path, kept: int) -> None:
+def _finish(out: Path, kept: int, hosts: RawDataset | None) -> None:
     """Draws the pool's mosaic, and says what it holds and how many of its cases are new."""
     from lldm_aug.pool.mosaic import draw_pool
     from lldm_aug.pool.rejected import count_reasons, read_rejected
     from lldm_aug.pool.summary import summarise
     from lldm_aug.synthesis.generate import kept_cases
 
-    draw_pool(out)
+    draw_pool(out, hosts)
     rejected = read_rejected(out)
     if rejected:
         reasons = ", ".join(f"{name} {count}" for name, count in count_reasons(rejected.values()).items())

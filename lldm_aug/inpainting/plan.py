@@ -152,6 +152,11 @@ class CopyPastePlan:
         yield mask_line(self.masks)
         yield f"inpainting {self.settings.model_dump()}"
 
+    @property
+    def hosts(self) -> RawDataset | None:
+        """See `JobPlan`."""
+        return self.masks.dataset
+
     def begin(self, device: torch.device) -> Job:
         """See `JobPlan`."""
         from lldm_aug.inpainting.copy_paste import CopyPasteInpainter

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.io.nifti import read_image, read_label
 from lldm_aug.labels import LabelSchema
@@ -12,16 +14,29 @@ from lldm_aug.report.mosaic import MosaicRow, write_mosaic
 
 MOSAIC_FILE = "mosaic.png"
 NUM_ROWS = 5
+NUM_HOSTS = 3
 
 
-def pool_rows(pool: Path) -> list[MosaicRow]:
-    """The first cases of a pool."""
-    return [case_row(pool, case, f"synthetic: {case.case_id}") for case in list(read_cases(pool).values())[:NUM_ROWS]]
+def pool_rows(pool: Path, hosts: RawDataset | None = None) -> list[MosaicRow]:
+    """The first cases of a pool; given their hosts, inpainted ones come below these, in the slices of their edits."""
+    cases = list(read_cases(pool).values())
+    if hosts is None or any(case.inpainting is None for case in cases):
+        return [case_row(pool, case, f"synthetic: {case.case_id}") for case in cases[:NUM_ROWS]]
+    return [row for case in cases[:NUM_HOSTS] for row in _host_and_pair(pool, case, hosts)]
 
 
-def draw_pool(pool: Path) -> Path | None:
-    """Draws image and mask outlines of the first cases; None for an empty pool."""
-    rows = pool_rows(pool)
+def _host_and_pair(pool: Path, case: PoolCase, hosts: RawDataset) -> tuple[MosaicRow, MosaicRow]:
+    assert case.mask.source_case is not None
+    host = MosaicRow.of(hosts.load(case.mask.source_case), f"host: {case.mask.source_case}")
+    edits = ", ".join(f"{edit.structure} {edit.kind}" for edit in case.mask.edits)
+    pair = case_row(pool, case, f"inpainted: {case.case_id}{edits and f' ({edits})'}")
+    changed = host.image != pair.image
+    return replace(host, slices_from=changed), replace(pair, slices_from=changed)
+
+
+def draw_pool(pool: Path, hosts: RawDataset | None = None) -> Path | None:
+    """Draws image and mask outlines of the first cases, below their hosts if given; None for an empty pool."""
+    rows = pool_rows(pool, hosts)
     if not rows:
         return None
     info = read_info(pool)

@@ -17,6 +17,7 @@ from lldm_aug.synthesis.plan import MaskRequest, describe_pool, make_gate
 if TYPE_CHECKING:
     import torch
 
+    from lldm_aug.data.raw import RawDataset
     from lldm_aug.inpainting.plan import InpaintingSettings
     from lldm_aug.synthesis.gate import Gate
     from lldm_aug.synthesis.generate import MakeCase
@@ -42,6 +43,10 @@ class JobPlan(Protocol):
 
     def lines(self) -> Iterator[str]:
         """The same in words; errors as `begin`, but for those of weights."""
+
+    @property
+    def hosts(self) -> RawDataset | None:
+        """The real cases that are painted in, if any are."""
 
     def begin(self, device: torch.device) -> Job:
         """Loads what the run needs.
@@ -85,6 +90,11 @@ class GeneratorPlan:
             yield f"inpainting {self.inpainting.model_dump()}"
         gate = self._gate("cpu")
         yield "gate       " + ("none" if gate is None else f"referee {gate.referee.hash[:12]} of {self.referee}")
+
+    @property
+    def hosts(self) -> RawDataset | None:
+        """See `JobPlan`."""
+        return None if self.inpainting is None else self.masks.dataset
 
     def begin(self, device: torch.device) -> Job:
         """See `JobPlan`."""
