@@ -135,6 +135,11 @@ class CaseSet:
         cases = {name: digest for name, digest in self.record.cases.items() if name not in self.record.unlabelled}
         return CaseSet(self.folder, self.record.model_copy(update={"cases": cases}))
 
+    @property
+    def unlabelled_ids(self) -> tuple[str, ...]:
+        """Sorted ids of the cases whose masks may not be used."""
+        return tuple(sorted({*self.record.unlabelled} & {*self.record.cases}))
+
     def provenance(self, stage: str) -> StageProvenance:
         """What a stage that is trained on these cases has seen."""
         r = self.record
@@ -144,7 +149,7 @@ class CaseSet:
             fold=r.fold,
             split_hash=r.split_hash,
             cases=dict(sorted(r.cases.items())),
-            unlabelled=tuple(name for name in r.unlabelled if name in r.cases),
+            unlabelled=self.unlabelled_ids,
         )
 
 

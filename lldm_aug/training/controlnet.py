@@ -45,7 +45,11 @@ SCORE_TEXTURES = 4
 class ControlNetStage:
     """Trains U-Net and mask control on latents, cells with structures weighing more; exports the generator.
 
+    Where there are cases without a mask they make up half of each batch, all their structures unknown: trained on the
+    few others alone, the denoiser would learn these by heart. Pictures and measurements show labelled cases.
+
     Args:
+        cases: training cases, with or without a mask.
         judge: measures by what the exported weights are chosen; None exports the last averaged ones.
         initial: generator whose mask control it starts from, that of the other stages; None starts it as a copy of the
             denoiser's encoder.
@@ -65,6 +69,7 @@ class ControlNetStage:
     ) -> None:
         self.judge = judge
         self.cases, self.config, self.first, self.second, self.latents = cases, config, first, second, latents
+        self.labelled = cases.labelled()
         for name, value in network_facts(config).items():
             second.require(name, value)
         second.require("autoencoder_hash", first.hash)
@@ -81,7 +86,7 @@ class ControlNetStage:
             initial.fill_control(control, cases)
         denoiser.requires_grad_(self.settings.train_denoiser)
         self.module = ControlledDenoiser(denoiser, control)
-        self.case_ids = cases.case_ids
+        self.case_ids, self.unlabelled_ids = self.labelled.case_ids, cases.unlabelled_ids
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
@@ -98,7 +103,7 @@ class ControlNetStage:
     def preview(self, path: Path) -> None:
         """Samples for real masks."""
         device = next(self.module.parameters()).device
-        write_samples(path, self.cases, self.config, self.first, self.latents, self.module, device)
+        write_samples(path, self.labelled, self.config, self.first, self.latents, self.module, device)
 
     @property
     def score_every(self) -> int:
@@ -119,8 +124,8 @@ class ControlNetStage:
     def _with_texture(self, most: int = MOST_CASES) -> Generator:
         """The generator with the texture that its samples for so many training masks lack now: they are smoother."""
         known = [grain.correlation for grain in self.generator.description.texture]
-        show = samples_of(self.generator, self.cases, self.config.seed, self.name)
-        texture = measure_texture(self.cases, show, known, most)
+        show = samples_of(self.generator, self.labelled, self.config.seed, self.name)
+        texture = measure_texture(self.labelled, show, known, most)
         return replace(self.generator, description=self.generator.description.model_copy(update={"texture": texture}))
 
     def _description(self) -> Description:
@@ -140,7 +145,7 @@ class ControlNetStage:
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
             texture=self.first.record.facts.get("texture", ()),
-            real_signal=measure_cases(self.cases),
+            real_signal=measure_cases(self.labelled),
             stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )
 

@@ -78,6 +78,15 @@ class GameStage(Trainee, Protocol):
 
 
 @runtime_checkable
+class HalfLabelledStage(Trainee, Protocol):
+    """A stage half of whose batches are cases without a mask, if there are any."""
+
+    @property
+    def unlabelled_ids(self) -> tuple[str, ...]:
+        """These cases; see `batch_rows`."""
+
+
+@runtime_checkable
 class ScoredStage(Stage, Protocol):
     """A stage whose exported weights are chosen by a score."""
 
