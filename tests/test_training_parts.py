@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from lldm_aug.config.schema import AutoencoderStage, StageSettings
+from lldm_aug.config.stages import AutoencoderStage, StageSettings
 from lldm_aug.errors import TrainingError
 from lldm_aug.labels import HBP
 from lldm_aug.models.condition import encode_mask

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from lldm_aug.baselines.stage import BaselineStage
-from lldm_aug.config.schema import ConcatenatedStage, Config
+from lldm_aug.config.schema import Config
+from lldm_aug.config.stages import ConcatenatedStage
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.training.cases import CaseSet

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from lldm_aug.baselines.gan_networks import FINEST, AlphaGan, Critics, GanGenerator, Maker
 from lldm_aug.baselines.picture import image_of, picture_of
 from lldm_aug.baselines.stage import BaselineStage
-from lldm_aug.config.schema import Config, GanStage
+from lldm_aug.config.schema import Config
+from lldm_aug.config.stages import GanStage
 from lldm_aug.data.conform import compression_for
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase

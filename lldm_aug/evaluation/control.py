@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.diffusion.sampler import Known
 from lldm_aug.models.generator import Generator
 
 
@@ -26,6 +27,7 @@ class NoiseLatents(Generator):
         noise: torch.Tensor,
         sampling: SamplingSettings,
         rng: torch.Generator | None = None,
+        known: Known | None = None,
     ) -> torch.Tensor:
         """The noise itself: normalised latents have its mean and variance."""
         return noise

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug.config.schema import AutoencoderStage as Settings
 from lldm_aug.config.schema import Config
+from lldm_aug.config.stages import AutoencoderStage as Settings
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic

@@ -11,7 +11,7 @@ from torch import nn
 
 from lldm_aug import __version__
 from lldm_aug.config.schema import Config
-from lldm_aug.config.schema import ControlNetStage as Settings
+from lldm_aug.config.stages import ControlNetStage as Settings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.card import model_card
 from lldm_aug.models.condition import drop_structures

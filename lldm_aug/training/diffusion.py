@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lldm_aug.config.schema import Config
-from lldm_aug.config.schema import DiffusionStage as Settings
+from lldm_aug.config.stages import DiffusionStage as Settings
 from lldm_aug.diffusion.objective import Noised, Objective, make_objective
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.seeds import torch_rng

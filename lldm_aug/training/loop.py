@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from lldm_aug.config.schema import StageSettings
+from lldm_aug.config.stages import StageSettings
 from lldm_aug.errors import ConfigError, TrainingError
 from lldm_aug.interrupt import Interrupted, StopRequest, stop_requests
 from lldm_aug.io.atomic import append_json_line

@@ -51,4 +51,4 @@ def batch_rows(
 
 def _name_at(names: tuple[str, ...], position: int, seed: int, stage: str, purpose: str) -> str:
     epoch, place = divmod(position, len(names))
-    return names[numpy_rng(seed, stage, purpose, epoch).permutation(len(names))[place]]
+    return names[int(numpy_rng(seed, stage, purpose, epoch).permutation(len(names))[place])]

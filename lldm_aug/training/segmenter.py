@@ -10,7 +10,7 @@ from torch import nn
 
 from lldm_aug import __version__
 from lldm_aug.config.schema import Config
-from lldm_aug.config.schema import SegmenterStage as Settings
+from lldm_aug.config.stages import SegmenterStage as Settings
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.dice import shown_dice
 from lldm_aug.labels import LabelSchema

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from lldm_aug.config.schema import StageSettings
+from lldm_aug.config.stages import StageSettings
 from lldm_aug.training.choice import Score
 from lldm_aug.training.order import Row
 
