@@ -90,7 +90,8 @@ class GanBaseline(BaselineStage):
 
     def _batch(self, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures and conditions."""
-        cases = [self.cases.load(row.case_id) for row in rows]
+        boxes = self.cases.drawn(rows, self.config.seed, self.name)
+        cases = [self.cases.load(row.case_id, box) for row, box in zip(rows, boxes, strict=True)]
         labels = torch.stack([case.label for case in cases])
         condition = self.cases.condition([row.case_id for row in rows], labels)
         return torch.stack([picture_of(case) for case in cases]).to(device), condition.to(device)

@@ -27,11 +27,15 @@ class GridSettings(Section):
 
     Args:
         shape: voxels along (X, Y, Z) = (right, anterior, superior).
-        spacing_mm: voxel size; None fits the largest training case into the shape, but never finer than the data.
+        spacing_mm: voxel size; None fits the largest training case into the shape, but never finer than the data. With
+            windows, None is the median of the training cases.
+        windows: whether the grid is a window of cases that are kept whole at this spacing. The networks are trained on
+            many such windows, most of them around structures; see `lldm_aug.training.windows`.
     """
 
     shape: Annotated[tuple[int, int, int], Field()] = (80, 64, 48)
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    windows: bool = False
 
     @model_validator(mode="after")
     def _plausible(self) -> GridSettings:

@@ -22,13 +22,13 @@ from lldm_aug.models.mask_description import read_mask_description
 from lldm_aug.models.segmenter import read_segmenter_description
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import BestWeights, Score
-from lldm_aug.training.diffusion import network_facts, noised_latents
+from lldm_aug.training.diffusion import counted_cells, network_facts, noised_latents
 from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.faithfulness import MaskFaithfulness
 from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.latents import LatentCache
-from lldm_aug.training.losses import latent_occupancy, structure_weights
+from lldm_aug.training.losses import counted_mean, latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder, write_samples
 from lldm_aug.training.signal import measure_cases
@@ -90,15 +90,17 @@ class ControlNetStage:
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
-        labels = torch.stack([self.cases.load_label(row.case_id) for row in rows])
+        boxes = self.cases.drawn(rows, self.config.seed, self.name)
+        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device, boxes)
+        labels = torch.stack([self.cases.load_label(row.case_id, box) for row, box in zip(rows, boxes, strict=True)])
         condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
         kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
         seen = drop_structures(condition, kept.to(device))
         error = self.objective.error(model(noised.noisy, noised.times, seen), noised)
         occupancy = latent_occupancy(condition, self.cases.record.compression)
         weights = structure_weights(occupancy, self.settings.structure_weight)
-        return (weights * error).mean(), {"unweighted": error.mean().item()}
+        counted = counted_cells(self.cases, rows, boxes, device)
+        return counted_mean(weights * error, counted), {"unweighted": counted_mean(error, counted).item()}
 
     def preview(self, path: Path) -> None:
         """Samples for real masks."""
@@ -146,6 +148,7 @@ class ControlNetStage:
             latent_std=self.latents.std,
             texture=self.first.record.facts.get("texture", ()),
             real_signal=measure_cases(self.labelled),
+            windows=record.windows,
             stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )
 
