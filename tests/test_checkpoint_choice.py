@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from tiny import copy_without, tiny_config, tiny_generator
 from torch import nn
 
-from lldm_aug.config.schema import Config, StageSettings
+from lldm_aug.config.schema import Config
+from lldm_aug.config.stages import StageSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import IncompatibleResume

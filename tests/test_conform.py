@@ -52,6 +52,29 @@ def test_outside_of_the_case_counts_as_exactly_zero() -> None:
     assert share[32, 16, 8] == 0
 
 
+def test_a_whole_case_keeps_its_voxels_and_is_padded_on_both_sides() -> None:
+    case = lps_case()
+    image = np.random.default_rng(0).normal(size=(1, *case.grid.shape)).astype(np.float32)
+    frame = Frame.whole(case.grid, (1.505, 1.5, 6.0), (32, 48, 16), (4, 4, 1))
+    assert frame.grid.shape == (40, 48, 16)
+    covered = frame.covered()
+    assert covered == (slice(0, 40), slice(6, 42), slice(2, 14))
+    native = image[:, ::-1, ::-1]  # right and anterior first
+    np.testing.assert_allclose(frame.image_in(image)[:, *covered], native, atol=1e-5)
+    assert np.array_equal(frame.label_in(case.data)[covered], case.data[::-1, ::-1])
+    assert np.array_equal(frame.label_out(frame.label_in(case.data)), case.data)
+
+
+def test_a_whole_case_of_another_spacing_is_resampled_from_edge_to_edge() -> None:
+    case = lps_case()
+    frame = Frame.whole(case.grid, (3.0, 2.0, 6.0), (8, 8, 8), (4, 4, 4))
+    assert frame.grid.shape == (20, 28, 12)
+    assert frame.grid.spacing_mm == pytest.approx((3.0, 2.0, 6.0))
+    np.testing.assert_allclose(frame.grid.crop((0, 0, 0), (20, 27, 12)).centre_mm, case.grid.centre_mm, atol=1e-6)
+    assert frame.covered() == (slice(0, 20), slice(0, 27), slice(0, 12))
+    assert frame.native_view().matches(case.grid)
+
+
 def test_spacing_covers_the_largest_case_but_is_never_finer_than_the_data() -> None:
     grids = [Grid.regular((100, 80, 20), (1, 1, 8)), Grid.regular((120, 60, 20), (1, 1, 8))]
     assert fitting_spacing(grids, (64, 64, 32)) == (1.875, 1.25, 8.0)

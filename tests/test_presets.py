@@ -57,7 +57,7 @@ def millions(module: torch.nn.Module) -> float:
 @pytest.mark.parametrize("spacing", [(1.5, 1.5, 3.0), (3.3, 3.3, 3.3)])
 def test_networks_run_on_the_presets_grid(preset: str, spacing: tuple[float, float, float]) -> None:
     config = load_config(preset)
-    compression = compression_for(spacing)
+    compression = config.autoencoder.compression or compression_for(spacing)
     autoencoder, denoiser = networks(config, compression)
     sides = [n // f for n, f in zip(config.grid.shape, compression, strict=True)]
     latent = torch.empty(1, config.autoencoder.resolved(compression, 1).latents, *sides, device="meta")

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from tiny import tiny_config, tiny_dataset
 
+from lldm_aug.baselines.gan import GanBaseline
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import IncompatibleResume
 from lldm_aug.training.cases import prepare_cases
+from lldm_aug.training.stage import HalfLabelledStage
 
 IDS = tuple(f"case_{number:02d}" for number in range(48))
 
@@ -63,3 +65,14 @@ def test_of_images_without_labels_nothing_but_the_image_is_prepared(dataset: Raw
     seen = cases.provenance("autoencoder")
     assert (tuple(seen.cases), seen.unlabelled) == (train, tuple(without))
     assert cases.labelled().case_ids == tuple(seen.labelled) == half.labelled(train)
+
+
+def test_half_of_what_a_baseline_learns_from_is_unlabelled(dataset: RawDataset, tmp_path: Path) -> None:
+    config, half = tiny_config(), LabelledShare(share=0.5, images="fold")
+    cases = prepare_cases(dataset, 0, config, tmp_path, half)
+    stage = GanBaseline(cases, config)
+    assert isinstance(stage, HalfLabelledStage)
+    assert stage.case_ids == half.labelled(load_split(dataset, 0).train)
+    assert {*stage.case_ids, *stage.unlabelled_ids} == {*cases.case_ids}
+    assert {*stage.case_ids}.isdisjoint(stage.unlabelled_ids)
+    assert GanBaseline(cases.labelled(), config).unlabelled_ids == ()

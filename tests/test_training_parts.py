@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from lldm_aug.config.schema import AutoencoderStage, StageSettings
+from lldm_aug.config.stages import AutoencoderStage, StageSettings
 from lldm_aug.errors import TrainingError
 from lldm_aug.labels import HBP
 from lldm_aug.models.condition import encode_mask
@@ -24,6 +24,17 @@ def test_every_case_comes_once_before_any_comes_again() -> None:
     for epoch in range(3):
         assert sorted(seen[epoch * 7 : epoch * 7 + 7]) == list(ids)
     assert seen[:7] != seen[7:14]
+
+
+def test_every_other_row_is_unlabelled_and_both_halves_come_whole() -> None:
+    labelled, others = tuple("ab"), tuple("uvwxyz")
+    for batch_size in (1, 3, 4):
+        rows = [row for step in range(24) for row in batch_rows(labelled, 0, "s", step, batch_size, others)]
+        halves = [[row.case_id for row in rows][start::2] for start in (0, 1)]
+        for half, names in zip(halves, (labelled, others), strict=True):
+            rounds = [half[i : i + len(names)] for i in range(0, len(half) - len(names) + 1, len(names))]
+            assert all(sorted(names_of_round) == list(names) for names_of_round in rounds)
+    assert [row.number for row in batch_rows(labelled, 0, "s", 5, 3, others)] == [0, 1, 2]
 
 
 def test_average_of_a_constant_weight_is_that_weight_and_converges_to_a_new_one() -> None:
@@ -72,6 +83,13 @@ def test_structures_share_the_extra_weight_alike() -> None:
     liver = extra[0, 0][condition[0, 0] > 0].sum()
     assert tumour.item() == pytest.approx(liver.item(), rel=1e-4)
     assert torch.equal(structure_weights(condition, 0.0), torch.ones(1, 1, 16, 16, 16))
+
+
+def test_a_sample_without_structures_is_weighted_evenly() -> None:
+    unlabelled = torch.zeros(1, 4, 16, 16, 16)
+    weights = structure_weights(torch.cat([two_boxes(), unlabelled]), 0.5)
+    assert torch.equal(weights[1:], torch.ones(1, 1, 16, 16, 16))
+    assert torch.equal(weights[:1], structure_weights(two_boxes(), 0.5))
 
 
 def test_occupancy_keeps_volume() -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from pools import blob_case, provenance, write_dataset, write_pool
 
 from lldm_aug.cli import main
-from lldm_aug.config.schema import SegmenterStage
+from lldm_aug.config.stages import SegmenterStage
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split

@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from lldm_aug.baselines.stage import BaselineStage
-from lldm_aug.config.schema import ConcatenatedStage, Config
+from lldm_aug.config.schema import Config
+from lldm_aug.config.stages import ConcatenatedStage
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.diffusion import Clean, noised_latents
 from lldm_aug.training.dropout import kept_structures
-from lldm_aug.training.losses import structure_weights
+from lldm_aug.training.losses import counted_mean, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.stage import Loss
 
@@ -44,11 +45,14 @@ class ConcatenatedBaseline(BaselineStage):
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> Loss:
         """See `Stage.loss`."""
-        noised = noised_latents(self.clean, self.objective, rows, self.config.seed, self.name, device)
-        labels = torch.stack([self.cases.load_label(row.case_id) for row in rows]).to(device)
-        condition = self.cases.condition([row.case_id for row in rows], labels)
+        boxes = self.cases.drawn(rows, self.config.seed, self.name)
+        noised = noised_latents(self.clean, self.objective, rows, self.config.seed, self.name, device, boxes)
+        labels = torch.stack([self.cases.load_label(row.case_id, box) for row, box in zip(rows, boxes, strict=True)])
+        condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
         kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
         prediction = model(noised.noisy, noised.times, drop_structures(condition, kept.to(device)))
         error = self.objective.error(prediction, noised)
         weights = structure_weights(self.occupancy(condition), self.settings.structure_weight)
-        return (weights * error).mean(), {"unweighted": error.mean().item()}
+        counted = self.cases.counted(rows, boxes)
+        counted = None if counted is None else self.occupancy(counted.to(device))
+        return counted_mean(weights * error, counted), {"unweighted": counted_mean(error, counted).item()}

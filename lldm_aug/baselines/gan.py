@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from lldm_aug.baselines.gan_networks import FINEST, AlphaGan, Critics, GanGenerator, Maker
 from lldm_aug.baselines.picture import image_of, picture_of
 from lldm_aug.baselines.stage import BaselineStage
-from lldm_aug.config.schema import Config, GanStage
+from lldm_aug.config.schema import Config
+from lldm_aug.config.stages import GanStage
 from lldm_aug.data.conform import compression_for
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
@@ -89,7 +90,8 @@ class GanBaseline(BaselineStage):
 
     def _batch(self, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures and conditions."""
-        cases = [self.cases.load(row.case_id) for row in rows]
+        boxes = self.cases.drawn(rows, self.config.seed, self.name)
+        cases = [self.cases.load(row.case_id, box) for row, box in zip(rows, boxes, strict=True)]
         labels = torch.stack([case.label for case in cases])
         condition = self.cases.condition([row.case_id for row in rows], labels)
         return torch.stack([picture_of(case) for case in cases]).to(device), condition.to(device)

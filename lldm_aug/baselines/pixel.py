@@ -9,6 +9,7 @@ from lldm_aug.baselines.picture import image_of, picture_of
 from lldm_aug.baselines.pixel_network import PixelDenoiser
 from lldm_aug.config.schema import Config, SamplingSettings
 from lldm_aug.data.conform import compression_for
+from lldm_aug.geometry import Box
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.diffusion import Clean
@@ -57,6 +58,6 @@ class PixelBaseline(ConcatenatedBaseline):
         """See `ConcatenatedBaseline`."""
         return condition
 
-    def draw(self, case_id: str, generator: torch.Generator) -> torch.Tensor:
-        """The picture of a case; there is but one."""
-        return picture_of(self.cases.load(case_id))
+    def draw(self, case_id: str, generator: torch.Generator, box: Box | None = None) -> torch.Tensor:
+        """The picture of a case, or of its part in a box; there is but one."""
+        return picture_of(self.cases.load(case_id, box))

@@ -25,7 +25,8 @@ from lldm_aug.training.texture import measure_texture, samples_of
 class BaselineStage(ABC):
     """A baseline in training: its samples are drawn for previews, and it is exported as a `Baseline`.
 
-    What it is named, how it is optimised and its ``module`` are for each to say; see `lldm_aug.training.stage`.
+    What it is named, how it is optimised and its ``module`` are for each to say; see `lldm_aug.training.stage`. As in
+    the generator's last stage, half of each batch are cases without a mask if there are any.
 
     Args:
         cases: training cases.
@@ -37,7 +38,8 @@ class BaselineStage(ABC):
 
     def __init__(self, cases: CaseSet, config: Config) -> None:
         self.cases, self.config = cases, config
-        self.case_ids = cases.case_ids
+        self.labelled = cases.labelled()
+        self.case_ids, self.unlabelled_ids = self.labelled.case_ids, cases.unlabelled_ids
         self.channels = len(cases.record.dataset_json["channel_names"])
 
     @property
@@ -57,15 +59,15 @@ class BaselineStage(ABC):
     @property
     def correlations(self) -> list[Correlation]:
         """Of the grain that reconstructions lack."""
-        return [grain.correlation for grain in measure_texture(self.cases, self.reconstruct)]
+        return [grain.correlation for grain in measure_texture(self.labelled, self.reconstruct)]
 
     @property
     def texture(self) -> tuple[Grain, ...]:
         """What samples lack, measured and put back as for the generator: grain is not what they shall differ by."""
         if not self.config.baselines.texture:
             return ()
-        show = samples_of(self.baseline(), self.cases, self.config.seed, self.name)
-        return measure_texture(self.cases, show, self.correlations)
+        show = samples_of(self.baseline(), self.labelled, self.config.seed, self.name)
+        return measure_texture(self.labelled, show, self.correlations)
 
     @property
     def stages(self) -> tuple[StageProvenance, ...]:
@@ -113,7 +115,7 @@ class BaselineStage(ABC):
 
     def preview(self, path: Path) -> None:
         """Samples for real masks."""
-        write_shown(path, self.cases, samples_of(self.baseline(), self.cases, self.config.seed, self.name))
+        write_shown(path, self.labelled, samples_of(self.baseline(), self.labelled, self.config.seed, self.name))
 
     def export(self, folder: Path) -> None:
         """The baseline, with its texture."""

@@ -1,25 +1,20 @@
-"""Every setting of a generator and its training, with its default and range."""
+"""Every setting of a generator, with its default and range; those of its training are in `lldm_aug.config.stages`."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
-Share = Annotated[float, Field(ge=0, le=1)]
+from lldm_aug.config.section import Section
+from lldm_aug.config.stages import TrainSettings
+
 Widths = Annotated[tuple[Annotated[int, Field(ge=4, le=4096)], ...], Field(min_length=1, max_length=6)]
 PowerOfTwo = Literal[1, 2, 4, 8, 16]
 MOST_LATENTS = 64
 MOST_STEPS = 500
 """Of a fast solver: with more, diffusers rounds neighbouring times of 0..1000 to the same whole number."""
-
-
-class Section(BaseModel):
-    """Base of all sections: immutable, unknown keys refused, NaN and infinity refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _check_groups(channels: tuple[int, ...], groups: int) -> None:
@@ -32,11 +27,15 @@ class GridSettings(Section):
 
     Args:
         shape: voxels along (X, Y, Z) = (right, anterior, superior).
-        spacing_mm: voxel size; None fits the largest training case into the shape, but never finer than the data.
+        spacing_mm: voxel size; None fits the largest training case into the shape, but never finer than the data. With
+            windows, None is the median of the training cases.
+        windows: whether the grid is a window of cases that are kept whole at this spacing. The networks are trained on
+            many such windows, most of them around structures; see `lldm_aug.training.windows`.
     """
 
     shape: Annotated[tuple[int, int, int], Field()] = (80, 64, 48)
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    windows: bool = False
 
     @model_validator(mode="after")
     def _plausible(self) -> GridSettings:
@@ -302,172 +301,6 @@ class BaselineSettings(Section):
     gan: GanSettings = GanSettings()
     pixel: PixelSettings = PixelSettings()
     texture: bool = True
-
-
-class StageSettings(Section):
-    """Optimisation of one stage.
-
-    Args:
-        steps: optimiser steps.
-        batch_size: samples a step over all processes and accumulated parts together.
-        accumulate: parts that a batch is split into, one after the other, to save memory.
-        learning_rate: peak of a linear warm-up with cosine decay (AdamW).
-        warmup_steps: steps of the warm-up.
-        weight_decay: of AdamW.
-        clip_norm: bound of the gradient's norm.
-        ema_decay: decay of the exponential moving average of the weights.
-        checkpoint_every: steps between checkpoints.
-        keep_checkpoints: how many are kept.
-        preview_every: steps between pictures; 0 for none but the last.
-        log_every: steps between lines of ``stats.jsonl``.
-    """
-
-    steps: PositiveInt = 1000
-    batch_size: PositiveInt = 4
-    accumulate: PositiveInt = 1
-    learning_rate: PositiveFloat = 5e-4
-    warmup_steps: Annotated[int, Field(ge=0)] = 50
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    clip_norm: PositiveFloat = 1.0
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    checkpoint_every: PositiveInt = 250
-    keep_checkpoints: Annotated[int, Field(ge=2)] = 2
-    preview_every: Annotated[int, Field(ge=0)] = 500
-    log_every: PositiveInt = 10
-
-
-class AutoencoderStage(StageSettings):
-    """Training of the autoencoder.
-
-    Args:
-        patch: side lengths of the random crops that it is trained on; None for whole volumes.
-        kl_weight: weight of the Kullback-Leibler term.
-        background_weight: weight of the loss that finds exact zeros.
-        structure_weight: extra weight of voxels with a label, shared evenly between the structures.
-        drop_mask: share of samples whose mask is withheld whole from the decoder's head, so that it can do without.
-        drop_structure: share of structures whose mask is withheld (for partial labels).
-    """
-
-    patch: Triple | None = None
-    kl_weight: Annotated[float, Field(ge=0)] = 1e-6
-    background_weight: Annotated[float, Field(ge=0)] = 0.1
-    structure_weight: Annotated[float, Field(ge=0)] = 0.5
-    drop_mask: Share = 0.1
-    drop_structure: Share = 0.05
-
-
-class DiffusionStage(StageSettings):
-    """Training of the diffusion model without masks."""
-
-
-class ControlNetStage(StageSettings):
-    """Training of the mask's control.
-
-    Args:
-        train_denoiser: whether the diffusion model learns on with it (better from scratch), or is frozen (fine-tuning).
-        drop_mask: share of samples whose mask is withheld whole (for guidance).
-        drop_structure: share of structures whose mask is withheld (for partial labels).
-        structure_weight: extra weight of latent cells with a label, shared evenly between the structures.
-        score_every: steps between measurements of mask faithfulness, by which the exported weights are chosen if the
-            run has a segmenter; 0 exports the last ones.
-        score_cases: deformed training masks that it is measured on.
-    """
-
-    train_denoiser: bool = True
-    drop_mask: Share = 0.1
-    drop_structure: Share = 0.1
-    structure_weight: Annotated[float, Field(ge=0)] = 0.5
-    score_every: Annotated[int, Field(ge=0)] = 500
-    score_cases: Annotated[int, Field(ge=1, le=64)] = 8
-
-
-class SegmenterStage(StageSettings):
-    """Training of the segmenter.
-
-    Args:
-        patch: side lengths of the windows that it is trained on, and later used with; None for whole volumes.
-        centre_on_structure: share of windows around a voxel of a structure, each structure alike.
-        structure_weight: extra weight of voxels with a label in the cross-entropy, shared between the structures alike.
-    """
-
-    steps: PositiveInt = 600
-    batch_size: PositiveInt = 2
-    learning_rate: PositiveFloat = 2e-3
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    preview_every: Annotated[int, Field(ge=0)] = 0
-    patch: Triple | None = None
-    centre_on_structure: Share = 0.7
-    structure_weight: Annotated[float, Field(ge=0)] = 1.0
-
-
-class MasksAutoencoderStage(StageSettings):
-    """Training of the autoencoder of masks.
-
-    Args:
-        patch: side lengths of the random crops that it is trained on; None for whole volumes.
-        kl_weight: weight of the Kullback-Leibler term.
-        overlap_weight: weight of cross-entropy and soft Dice of the structures beside the error of their distances.
-    """
-
-    learning_rate: PositiveFloat = 1e-3
-    patch: Triple | None = None
-    kl_weight: Annotated[float, Field(ge=0)] = 1e-5
-    overlap_weight: Annotated[float, Field(ge=0)] = 1.0
-
-
-class MasksDiffusionStage(StageSettings):
-    """Training of the diffusion model of masks."""
-
-    steps: PositiveInt = 2000
-    batch_size: PositiveInt = 8
-
-
-class GanStage(StageSettings):
-    """Training of the GAN: in each step the critics take a turn, then encoder and generator.
-
-    Args:
-        critic_rate: learning rate of the critics, as a multiple (arXiv 1706.08500).
-        momentum: first beta of AdamW; the second is 0.99.
-        reconstruction_weight: weight of the error of images that are encoded and made again.
-        penalty_weight: weight of the gradient penalty (R1, arXiv 1801.04406).
-    """
-
-    clip_norm: PositiveFloat = 10.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    critic_rate: PositiveFloat = 2.0
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    reconstruction_weight: Annotated[float, Field(ge=0)] = 10.0
-    penalty_weight: Annotated[float, Field(ge=0)] = 0.01
-
-
-class ConcatenatedStage(StageSettings):
-    """Training of a diffusion model that the mask is concatenated to.
-
-    Args:
-        drop_mask: share of samples whose mask is withheld whole (for guidance).
-        drop_structure: share of structures whose mask is withheld (for partial labels).
-        structure_weight: extra weight of places with a label, shared evenly between the structures.
-    """
-
-    learning_rate: PositiveFloat = 1e-3
-    drop_mask: Share = 0.1
-    drop_structure: Share = 0.1
-    structure_weight: Annotated[float, Field(ge=0)] = 0.5
-
-
-class TrainSettings(Section):
-    """The stages."""
-
-    precision: Literal["no", "bf16"] = "no"
-    autoencoder: AutoencoderStage = AutoencoderStage()
-    diffusion: DiffusionStage = DiffusionStage()
-    controlnet: ControlNetStage = ControlNetStage()
-    segmenter: SegmenterStage = SegmenterStage()
-    masks_autoencoder: MasksAutoencoderStage = MasksAutoencoderStage()
-    masks_diffusion: MasksDiffusionStage = MasksDiffusionStage()
-    baseline_gan: GanStage = GanStage()
-    baseline_pixel: ConcatenatedStage = ConcatenatedStage()
-    baseline_latent: ConcatenatedStage = ConcatenatedStage()
 
 
 class Config(Section):

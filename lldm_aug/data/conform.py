@@ -16,8 +16,11 @@ from lldm_aug.data.resample import (
     to_canonical,
 )
 from lldm_aug.errors import InvalidVolume
-from lldm_aug.geometry import Grid
+from lldm_aug.geometry import Box, Grid
 from lldm_aug.volume import Volume
+
+SAME_SPACING = 0.01
+"""Spacings that differ by no more than this share of them are the same: resampling would only blur."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,42 @@ class Frame:
                 middle = (structures[:, axis].min() + structures[:, axis].max()) / 2
                 middle = float(np.clip(middle, (covered - 1) / 2, size - 1 - (covered - 1) / 2))
             start[axis] = middle - (shape[axis] - 1) / 2 * ratio
-        direction = canonical.affine[:3, :3] / np.asarray(canonical.spacing_mm)
-        affine = np.eye(4)
-        affine[:3, :3] = direction * np.asarray(spacing_mm)
-        affine[:3, 3] = canonical.to_mm(start)
-        return cls(label.grid, Grid(shape, affine))
+        return cls(label.grid, _grid_at(canonical, start, shape, np.asarray(spacing_mm)))
+
+    @classmethod
+    def whole(
+        cls,
+        native: Grid,
+        spacing_mm: tuple[float, float, float],
+        least: tuple[int, int, int],
+        multiple: tuple[int, int, int],
+    ) -> Frame:
+        """All of a case at this spacing, padded on both sides.
+
+        Where the case has this spacing already, its voxels stay as they are.
+
+        Args:
+            native: the case's own grid.
+            spacing_mm: voxel size.
+            least: sides are at least these.
+            multiple: and multiples of these.
+        """
+        canonical = canonical_grid(native)
+        ratio = np.asarray(spacing_mm) / canonical.spacing_mm
+        ratio = np.where(np.abs(ratio - 1) <= SAME_SPACING, 1.0, ratio)
+        sides = np.maximum(1, np.rint(canonical.shape / ratio)).astype(int)
+        x, y, z = (int(n) for n in -(-np.maximum(sides, least) // multiple) * multiple)
+        before = (np.array([x, y, z]) - sides) // 2
+        start = (np.asarray(canonical.shape) - 1) / 2 - ((sides - 1) / 2 + before) * ratio
+        return cls(native, _grid_at(canonical, start, (x, y, z), ratio * canonical.spacing_mm))
+
+    def covered(self) -> Box:
+        """The part of the generator's grid that the case covers.
+
+        Raises:
+            InvalidVolume: when there is none.
+        """
+        return _bounds(inside(self.canonical, self.grid))
 
     def image_in(self, image: np.ndarray) -> np.ndarray:
         """(C, X, Y, Z) image on the generator's grid; outside the case it continues the edge."""
@@ -76,12 +110,8 @@ class Frame:
         Raises:
             InvalidVolume: when there is none.
         """
-        covered = from_canonical(inside(self.grid, self.canonical), self.native)
-        bounds = [np.flatnonzero(covered.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-        if any(len(b) == 0 for b in bounds):
-            raise InvalidVolume("the generator's field of view does not meet the case")
-        start = (int(bounds[0][0]), int(bounds[1][0]), int(bounds[2][0]))
-        return self.native.crop(start, (len(bounds[0]), len(bounds[1]), len(bounds[2])))
+        x, y, z = _bounds(from_canonical(inside(self.grid, self.canonical), self.native))
+        return self.native.crop((x.start, y.start, z.start), (x.stop - x.start, y.stop - y.start, z.stop - z.start))
 
     def image_out(self, image: np.ndarray) -> np.ndarray:
         """(C, X, Y, Z) image on the generator's grid, brought to `native_view`."""
@@ -92,6 +122,29 @@ class Frame:
         """(X, Y, Z) int16 label on the generator's grid, brought to `native_view`."""
         view = self.native_view()
         return from_canonical(resample_labels(label, self.grid, canonical_grid(view)), view)
+
+
+def _grid_at(canonical: Grid, start: np.ndarray, shape: tuple[int, int, int], spacing_mm: np.ndarray) -> Grid:
+    """The grid of this shape and spacing that begins at a (fractional) voxel of a canonical one."""
+    affine = np.eye(4)
+    affine[:3, :3] = canonical.affine[:3, :3] / np.asarray(canonical.spacing_mm) * spacing_mm
+    affine[:3, 3] = canonical.to_mm(start)
+    return Grid(shape, affine)
+
+
+def _bounds(voxels: np.ndarray) -> Box:
+    """The box of the true (X, Y, Z) voxels."""
+    found = [np.flatnonzero(voxels.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    if any(len(b) == 0 for b in found):
+        raise InvalidVolume("the generator's field of view does not meet the case")
+    x, y, z = (slice(int(b[0]), int(b[-1]) + 1) for b in found)
+    return x, y, z
+
+
+def median_spacing(grids: list[Grid]) -> tuple[float, float, float]:
+    """The median spacing along each canonical axis."""
+    x, y, z = (float(s) for s in np.round(np.median([canonical_grid(g).spacing_mm for g in grids], axis=0), 4))
+    return x, y, z
 
 
 def fitting_spacing(grids: list[Grid], shape: tuple[int, int, int]) -> tuple[float, float, float]:

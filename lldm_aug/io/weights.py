@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from lldm_aug.errors import CheckpointError
+from lldm_aug.geometry import Box
 from lldm_aug.io.hashing import sha256_file
 
 SUMS_FILE = "SHA256SUMS"
@@ -25,15 +26,23 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], dtype: torch.d
     path.write_bytes(save(whole))  # safetensors' own writer makes files that only their owner may read
 
 
-def load_tensors(path: Path, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
+def load_tensors(path: Path, names: Collection[str] | None = None, box: Box | None = None) -> dict[str, torch.Tensor]:
     """All tensors of a safetensors file, or those of these names alone, on the CPU.
+
+    Args:
+        path: the file.
+        names: of the tensors; None for all.
+        box: part of their last three dimensions, nothing else of which is read; None for all.
 
     Raises:
         CheckpointError: when the file is missing or damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in names or file.keys()}
+            if box is None:
+                return {name: file.get_tensor(name) for name in names or file.keys()}
+            parts = {name: file.get_slice(name) for name in names or file.keys()}
+            return {name: part[(*[slice(None)] * (len(part.get_shape()) - 3), *box)] for name, part in parts.items()}
     except Exception as error:  # safetensors raises its own kinds, and OSError
         raise CheckpointError(f"cannot be read ({error})", where=path, fix="copy or make the folder again") from error
 

@@ -7,12 +7,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from lldm_aug.config.schema import (
-    AutoencoderSettings,
-    DenoiserSettings,
-    ObjectiveSettings,
-    check_sampling,
-)
+from lldm_aug.config.schema import AutoencoderSettings, DenoiserSettings, ObjectiveSettings, check_sampling
 from lldm_aug.data.signal import RealSignal
 from lldm_aug.models.config_file import read_config
 from lldm_aug.models.image_model import ImageDescription

@@ -15,7 +15,8 @@ from monai.networks.nets.segresnet import SegResNet
 from pydantic import Field, PositiveFloat
 from torch import nn
 
-from lldm_aug.config.schema import IntensitySettings, SegmenterSettings, Triple
+from lldm_aug.config.schema import IntensitySettings, SegmenterSettings
+from lldm_aug.config.section import Triple
 from lldm_aug.data.conform import compression_for
 from lldm_aug.data.intensity import IntensityModel
 from lldm_aug.io.atomic import atomic_folder

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lldm_aug.config.schema import SegmenterStage
+from lldm_aug.config.stages import SegmenterStage
 from lldm_aug.seeds import numpy_rng, torch_rng
 
 ZOOM = (0.85, 1.15)

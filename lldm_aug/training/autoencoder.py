@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug.config.schema import AutoencoderStage as Settings
 from lldm_aug.config.schema import Config
+from lldm_aug.config.stages import AutoencoderStage as Settings
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
@@ -19,7 +19,7 @@ from lldm_aug.training.cases import CaseSet, PreparedCase, spread
 from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import write_export
 from lldm_aug.training.initial import Initial, initial_hash
-from lldm_aug.training.losses import structure_weights
+from lldm_aug.training.losses import counted_mean, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.texture import measure_texture
 
@@ -45,6 +45,7 @@ class AutoencoderStage:
         self.seed = config.seed
         self.settings: Settings = config.train.autoencoder
         record = cases.record
+        self.patch = cases.patch(self.settings.patch)
         channels = len(record.dataset_json["channel_names"])
         self.sizes = config.autoencoder.resolved(record.compression, channels)
         self.module = Autoencoder(channels, len(cases.schema.names), record.compression, config.autoencoder)
@@ -56,7 +57,8 @@ class AutoencoderStage:
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        crops = [self._crop(self.cases.load(row.case_id), row) for row in rows]
+        boxes = self.cases.drawn(rows, self.seed, self.name, self.patch)
+        crops = [self._crop(self.cases.load(row.case_id, box), row) for row, box in zip(rows, boxes, strict=True)]
         image = torch.stack([c.image for c in crops]).to(device)
         labels = torch.stack([c.label for c in crops]).to(device)
         condition = self.cases.condition([row.case_id for row in rows], labels)
@@ -66,8 +68,11 @@ class AutoencoderStage:
         seen = drop_structures(condition, kept.to(device))
         reconstruction, logit, mean, deviation = model(image, seen, noise)
         weights = structure_weights(condition, self.settings.structure_weight)
-        l1 = (weights * (reconstruction - image).abs()).mean()
-        zeros = F.binary_cross_entropy_with_logits(logit, foreground)
+        counted = self.cases.counted(rows, boxes)
+        counted = None if counted is None else counted.to(device)
+        l1 = counted_mean(weights * (reconstruction - image).abs(), counted)
+        zeros = F.binary_cross_entropy_with_logits(logit, foreground, reduction="none")
+        zeros = counted_mean(zeros[:, None], counted)
         kl = 0.5 * (mean**2 + deviation**2 - 2 * deviation.log() - 1).mean()
         total = l1 + self.settings.background_weight * zeros + self.settings.kl_weight * kl
         return total, {"l1": l1.item(), "background": zeros.item(), "kl": kl.item()}
@@ -78,10 +83,10 @@ class AutoencoderStage:
         return torch.randn(self.sizes.latents, *sides, generator=generator)
 
     def _crop(self, case: PreparedCase, row: Row) -> PreparedCase:
-        if self.settings.patch is None:
+        if self.patch is None or self.cases.record.windows:  # of windows the patch has been drawn already
             return case
         rng = numpy_rng(self.seed, self.name, "crop", row.step, row.number)
-        size = np.minimum(self.settings.patch, case.label.shape)
+        size = np.minimum(self.patch, case.label.shape)
         start = rng.integers(0, np.asarray(case.label.shape) - size + 1)
         window = tuple(slice(int(s), int(s + n)) for s, n in zip(start, size, strict=True))
         return PreparedCase(case.image[:, *window], case.label[window], case.foreground[window])

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from lldm_aug.config.schema import Config
-from lldm_aug.data.conform import Frame, compression_for, fitting_spacing
+from lldm_aug.data.conform import Frame, compression_for, fitting_spacing, median_spacing
 from lldm_aug.data.intensity import (
     IntensityModel,
     Scale,
@@ -27,14 +27,18 @@ from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
-from lldm_aug.geometry import Grid
+from lldm_aug.geometry import Box, Grid
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.labels import LabelSchema
+from lldm_aug.masks.limits import LESIONS
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
+from lldm_aug.seeds import numpy_rng
+from lldm_aug.training.order import Row
+from lldm_aug.training.windows import Outline, Scene, Sides, find_places
 from lldm_aug.volume import Volume
 
 ZERO_SHARE = 1e-3
@@ -54,12 +58,15 @@ class CaseSetRecord(Record):
         fold: the fold whose training cases these are.
         split_hash: hash of the split.
         cases: SHA-256 of the mask file by case id.
-        shape: voxels of the grid.
+        shape: voxels of the grid, or of the window.
         spacing_mm: its voxel size.
         compression: voxels per latent cell.
         intensity: scaling and its inverse.
         unknown: structures that were not annotated, by id of the cases that lack any.
         unlabelled: cases whose masks are not used: they are empty here, and all their structures unknown.
+        windows: whether the cases are whole, and larger than the grid.
+        outlines: what of its voxels each case covers; the folders of earlier versions do not say.
+        lesions: structures that are lesions, as the data set says now.
     """
 
     request: str
@@ -74,6 +81,9 @@ class CaseSetRecord(Record):
     intensity: IntensityModel
     unknown: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     unlabelled: tuple[str, ...] = ()
+    windows: bool = False
+    outlines: dict[str, Outline] = Field(default_factory=dict)
+    lesions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,14 +114,70 @@ class CaseSet:
         """Sorted ids."""
         return tuple(sorted(self.record.cases))
 
-    def load(self, case_id: str) -> PreparedCase:
-        """One prepared case."""
-        tensors = load_tensors(_case_file(self.folder, case_id))
+    def load(self, case_id: str, box: Box | None = None) -> PreparedCase:
+        """One prepared case, or a part of it. Of a set of windows, that around its structures is the default part."""
+        path, names = _case_file(self.folder, case_id), ("image", "label", "foreground")
+        tensors = load_tensors(path, names, box or self._window(case_id))
         return PreparedCase(tensors["image"].float(), tensors["label"], tensors["foreground"].float())
 
-    def load_label(self, case_id: str) -> torch.Tensor:
-        """The label of one prepared case alone: a fifth of its bytes."""
-        return load_tensors(_case_file(self.folder, case_id), ("label",))["label"]
+    def load_label(self, case_id: str, box: Box | None = None) -> torch.Tensor:
+        """The label of one prepared case alone, or of its part: a fifth of the bytes of `load`."""
+        return load_tensors(_case_file(self.folder, case_id), ("label",), box or self._window(case_id))["label"]
+
+    def whole(self, case_id: str) -> Box | None:
+        """All of a case for `load`, where that is more than the default."""
+        return self.record.outlines[case_id].box if self.record.windows else None
+
+    def _window(self, case_id: str) -> Box | None:
+        return self._scene(case_id).fixed(self.record.shape) if self.record.windows else None
+
+    def patch(self, wanted: Sides | None) -> Sides | None:
+        """Side lengths of what a stage that asks for such patches is trained on; None for whole cases.
+
+        Patches of a set of windows are windows, or smaller.
+        """
+        if not self.record.windows:
+            return wanted
+        x, y, z = (min(n, m) for n, m in zip(wanted or self.record.shape, self.record.shape, strict=True))
+        return x, y, z
+
+    def drawn(self, rows: Sequence[Row], seed: int, stage: str, sides: Sides | None = None) -> list[Box | None]:
+        """The parts of their cases that the rows of a batch show, None for all: pure functions of seed, stage and row.
+
+        Args:
+            rows: of the batch.
+            seed: of the run.
+            stage: its name.
+            sides: voxels of a part; None for those of the window. A case with fewer voxels is shown whole.
+        """
+        if not self.record.windows:
+            return [None] * len(rows)
+        rngs = [numpy_rng(seed, stage, "window", row.step, row.number) for row in rows]
+        pairs = zip(rows, rngs, strict=True)
+        return [self._scene(row.case_id).drawn(rng, sides or self.record.shape) for row, rng in pairs]
+
+    def _scene(self, case_id: str) -> Scene:
+        record, places = self.record, load_tensors(_case_file(self.folder, case_id), ("places",))["places"]
+        lesions = frozenset(map(self.schema.value, record.lesions))
+        return Scene(record.outlines[case_id], places.numpy(), lesions, record.compression)
+
+    def inside(self, case_ids: Sequence[str], boxes: Sequence[Box | None]) -> torch.Tensor:
+        """Booleans (B, 1, X, Y, Z): which voxels of parts of cases, as `load` gives them, the cases cover."""
+        pairs = zip(case_ids, boxes, strict=True)
+        return torch.stack([self._inside(case_id, box or self._window(case_id)) for case_id, box in pairs])[:, None]
+
+    def _inside(self, case_id: str, box: Box | None) -> torch.Tensor:
+        shape = self.record.shape
+        outline = self.record.outlines.get(case_id) or Outline(sides=shape, start=(0, 0, 0), stop=shape)
+        return outline.covers(box or outline.box)
+
+    def counted(self, rows: Sequence[Row], boxes: Sequence[Box | None]) -> torch.Tensor | None:
+        """What of the rows' voxels counts in losses, as (B, 1, X, Y, Z) shares; None for all of them.
+
+        Of a window, what lies outside of the case is unknown. A grid that is laid over whole cases shows what a
+        generated image has to have, edges continued.
+        """
+        return self.inside([row.case_id for row in rows], boxes).float() if self.record.windows else None
 
     def condition(self, case_ids: Sequence[str], labels: torch.Tensor) -> torch.Tensor:
         """The condition (B, S, X, Y, Z) of cases with (B, X, Y, Z) labels: what was not annotated is unknown."""
@@ -135,6 +201,11 @@ class CaseSet:
         cases = {name: digest for name, digest in self.record.cases.items() if name not in self.record.unlabelled}
         return CaseSet(self.folder, self.record.model_copy(update={"cases": cases}))
 
+    @property
+    def unlabelled_ids(self) -> tuple[str, ...]:
+        """Sorted ids of the cases whose masks may not be used."""
+        return tuple(sorted({*self.record.unlabelled} & {*self.record.cases}))
+
     def provenance(self, stage: str) -> StageProvenance:
         """What a stage that is trained on these cases has seen."""
         r = self.record
@@ -144,7 +215,7 @@ class CaseSet:
             fold=r.fold,
             split_hash=r.split_hash,
             cases=dict(sorted(r.cases.items())),
-            unlabelled=tuple(name for name in r.unlabelled if name in r.cases),
+            unlabelled=self.unlabelled_ids,
         )
 
 
@@ -177,7 +248,7 @@ def prepare_cases(
     request = _request(dataset, split, hashes, config, unknown, unlabelled)
     path = folder / "cases.json"
     if path.exists():
-        record = _read_record(path)
+        record = _read_record(path).model_copy(update={"lesions": lesion_names(dataset)})
         if record.request != request:
             raise IncompatibleResume(
                 "holds cases that were prepared from other data, another fold or other grid settings",
@@ -187,10 +258,17 @@ def prepare_cases(
         _check_grid(record.shape, record.compression, config)
         return CaseSet(folder, record)
     record = _measure(dataset, split, hashes, config, request)
-    record = record.model_copy(update={"unknown": unknown, "unlabelled": unlabelled})
-    _each(lambda case_id: _prepare(dataset, case_id, record, folder), case_ids)
+    facts = {"unknown": unknown, "unlabelled": unlabelled, "lesions": lesion_names(dataset)}
+    record = record.model_copy(update=facts)
+    outlines = _each(lambda case_id: _prepare(dataset, case_id, record, folder), case_ids)
+    record = record.model_copy(update={"outlines": dict(zip(case_ids, outlines, strict=True))})
     write_json(path, record.model_dump(mode="json"))
     return CaseSet(folder, record)
+
+
+def lesion_names(dataset: RawDataset) -> tuple[str, ...]:
+    """The structures of a data set that are lesions, or lie in lesions and belong to them."""
+    return tuple(name for name in dataset.schema.names if name in LESIONS)
 
 
 def _chosen(dataset: RawDataset, split: Split, labelled: LabelledShare | None) -> tuple[Split, tuple[str, ...]]:
@@ -229,7 +307,7 @@ def _request(
             "split": split.hash,
             "masks": hashes,
             "images": dict(zip(hashes, images, strict=True)),
-            "grid": config.grid.model_dump(mode="json"),
+            "grid": config.grid.model_dump(mode="json", exclude=None if config.grid.windows else {"windows"}),
             "intensity": config.intensity.model_dump(mode="json"),
             "compression": config.autoencoder.compression,
             **({"unknown": unknown} if unknown else {}),
@@ -240,8 +318,10 @@ def _request(
 
 def _measure(dataset: RawDataset, split: Split, hashes: dict[str, str], config: Config, request: str) -> CaseSetRecord:
     facts = _each(lambda case_id: _facts(dataset.load(case_id), config), hashes)
-    shape = config.grid.shape
-    spacing = config.grid.spacing_mm or fitting_spacing([f.grid for f in facts], shape)
+    shape, grids = config.grid.shape, [f.grid for f in facts]
+    spacing = config.grid.spacing_mm
+    if spacing is None:
+        spacing = median_spacing(grids) if config.grid.windows else fitting_spacing(grids, shape)
     compression = config.autoencoder.compression or compression_for(spacing)
     _check_grid(shape, compression, config)
     scales = [f.scale for f in facts]
@@ -267,6 +347,7 @@ def _measure(dataset: RawDataset, split: Split, hashes: dict[str, str], config: 
         spacing_mm=spacing,
         compression=compression,
         intensity=intensity,
+        windows=config.grid.windows,
     )
 
 
@@ -291,7 +372,7 @@ def _facts(case: Case, config: Config) -> _Facts:
     )
 
 
-def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: Path) -> None:
+def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: Path) -> Outline:
     case = dataset.load(case_id)
     if case_id in record.unlabelled:
         case = replace(case, label=np.zeros_like(case.label))
@@ -302,7 +383,10 @@ def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: P
                 where=dataset.label_path(case_id),
                 fix=f"correct {PARTIAL_FILE}",
             )
-    frame = Frame.around(Volume(case.label, case.grid), record.shape, record.spacing_mm)
+    if record.windows:
+        frame = Frame.whole(case.grid, record.spacing_mm, record.shape, record.compression)
+    else:
+        frame = Frame.around(Volume(case.label, case.grid), record.shape, record.spacing_mm)
     scales = record.intensity.scales
     scale = scales[0] if len(scales) == 1 else scales[sorted(record.cases).index(case_id)]
     tensors = {
@@ -311,8 +395,12 @@ def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: P
         "label": torch.from_numpy(frame.label_in(case.label)),
         "foreground": torch.from_numpy(1 - frame.share_in(background(case.image))).half(),
     }
+    if record.windows:
+        tensors["places"] = torch.from_numpy(find_places(tensors["label"].numpy(), dataset.schema))
     with atomic_file(_case_file(folder, case_id)) as temporary:
         save_tensors(temporary, tensors)
+    x, y, z = frame.covered()
+    return Outline(sides=frame.grid.shape, start=(x.start, y.start, z.start), stop=(x.stop, y.stop, z.stop))
 
 
 def _check_grid(shape: tuple[int, int, int], compression: tuple[int, int, int], config: Config) -> None:

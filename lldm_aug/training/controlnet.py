@@ -11,7 +11,7 @@ from torch import nn
 
 from lldm_aug import __version__
 from lldm_aug.config.schema import Config
-from lldm_aug.config.schema import ControlNetStage as Settings
+from lldm_aug.config.stages import ControlNetStage as Settings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.card import model_card
 from lldm_aug.models.condition import drop_structures
@@ -22,13 +22,13 @@ from lldm_aug.models.mask_description import read_mask_description
 from lldm_aug.models.segmenter import read_segmenter_description
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import BestWeights, Score
-from lldm_aug.training.diffusion import network_facts, noised_latents
+from lldm_aug.training.diffusion import counted_cells, network_facts, noised_latents
 from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.faithfulness import MaskFaithfulness
 from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.latents import LatentCache
-from lldm_aug.training.losses import latent_occupancy, structure_weights
+from lldm_aug.training.losses import counted_mean, latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder, write_samples
 from lldm_aug.training.signal import measure_cases
@@ -45,7 +45,11 @@ SCORE_TEXTURES = 4
 class ControlNetStage:
     """Trains U-Net and mask control on latents, cells with structures weighing more; exports the generator.
 
+    Where there are cases without a mask they make up half of each batch, all their structures unknown: trained on the
+    few others alone, the denoiser would learn these by heart. Pictures and measurements show labelled cases.
+
     Args:
+        cases: training cases, with or without a mask.
         judge: measures by what the exported weights are chosen; None exports the last averaged ones.
         initial: generator whose mask control it starts from, that of the other stages; None starts it as a copy of the
             denoiser's encoder.
@@ -65,6 +69,7 @@ class ControlNetStage:
     ) -> None:
         self.judge = judge
         self.cases, self.config, self.first, self.second, self.latents = cases, config, first, second, latents
+        self.labelled = cases.labelled()
         for name, value in network_facts(config).items():
             second.require(name, value)
         second.require("autoencoder_hash", first.hash)
@@ -81,24 +86,26 @@ class ControlNetStage:
             initial.fill_control(control, cases)
         denoiser.requires_grad_(self.settings.train_denoiser)
         self.module = ControlledDenoiser(denoiser, control)
-        self.case_ids = cases.case_ids
+        self.case_ids, self.unlabelled_ids = self.labelled.case_ids, cases.unlabelled_ids
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
-        labels = torch.stack([self.cases.load_label(row.case_id) for row in rows])
+        boxes = self.cases.drawn(rows, self.config.seed, self.name)
+        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device, boxes)
+        labels = torch.stack([self.cases.load_label(row.case_id, box) for row, box in zip(rows, boxes, strict=True)])
         condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
         kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
         seen = drop_structures(condition, kept.to(device))
         error = self.objective.error(model(noised.noisy, noised.times, seen), noised)
         occupancy = latent_occupancy(condition, self.cases.record.compression)
         weights = structure_weights(occupancy, self.settings.structure_weight)
-        return (weights * error).mean(), {"unweighted": error.mean().item()}
+        counted = counted_cells(self.cases, rows, boxes, device)
+        return counted_mean(weights * error, counted), {"unweighted": counted_mean(error, counted).item()}
 
     def preview(self, path: Path) -> None:
         """Samples for real masks."""
         device = next(self.module.parameters()).device
-        write_samples(path, self.cases, self.config, self.first, self.latents, self.module, device)
+        write_samples(path, self.labelled, self.config, self.first, self.latents, self.module, device)
 
     @property
     def score_every(self) -> int:
@@ -119,8 +126,8 @@ class ControlNetStage:
     def _with_texture(self, most: int = MOST_CASES) -> Generator:
         """The generator with the texture that its samples for so many training masks lack now: they are smoother."""
         known = [grain.correlation for grain in self.generator.description.texture]
-        show = samples_of(self.generator, self.cases, self.config.seed, self.name)
-        texture = measure_texture(self.cases, show, known, most)
+        show = samples_of(self.generator, self.labelled, self.config.seed, self.name)
+        texture = measure_texture(self.labelled, show, known, most)
         return replace(self.generator, description=self.generator.description.model_copy(update={"texture": texture}))
 
     def _description(self) -> Description:
@@ -140,7 +147,8 @@ class ControlNetStage:
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
             texture=self.first.record.facts.get("texture", ()),
-            real_signal=measure_cases(self.cases),
+            real_signal=measure_cases(self.labelled),
+            windows=record.windows,
             stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )
 

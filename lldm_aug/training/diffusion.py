@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,14 +10,16 @@ import torch
 from torch import nn
 
 from lldm_aug.config.schema import Config
-from lldm_aug.config.schema import DiffusionStage as Settings
+from lldm_aug.config.stages import DiffusionStage as Settings
 from lldm_aug.diffusion.objective import Noised, Objective, make_objective
+from lldm_aug.geometry import Box
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.latents import LatentCache
+from lldm_aug.training.losses import counted_mean, latent_occupancy
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import write_samples
 
@@ -47,8 +50,10 @@ class DiffusionStage:
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
-        return self.objective.error(model(noised.noisy, noised.times), noised).mean(), {}
+        boxes = self.cases.drawn(rows, self.config.seed, self.name)
+        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device, boxes)
+        counted = counted_cells(self.cases, rows, boxes, device)
+        return counted_mean(self.objective.error(model(noised.noisy, noised.times), noised), counted), {}
 
     def preview(self, path: Path) -> None:
         """Samples without a mask's control, decoded under real masks."""
@@ -79,21 +84,35 @@ def network_facts(config: Config) -> dict[str, object]:
     }
 
 
+def counted_cells(
+    cases: CaseSet, rows: Sequence[Row], boxes: Sequence[Box | None], device: torch.device
+) -> torch.Tensor | None:
+    """What of the rows' latent cells counts, as (B, 1, x, y, z) shares; None for all of them: see `CaseSet.counted`."""
+    counted = cases.counted(rows, boxes)
+    return None if counted is None else latent_occupancy(counted.to(device), cases.record.compression)
+
+
 class Clean(Protocol):
     """What is to be learnt: latents, or images themselves."""
 
-    def draw(self, case_id: str, generator: torch.Generator) -> torch.Tensor:
-        """A draw (L, x, y, z) of a case."""
+    def draw(self, case_id: str, generator: torch.Generator, box: Box | None = None) -> torch.Tensor:
+        """A draw (L, x, y, z) of a case, or of the part of it in a box of voxels."""
 
 
 def noised_latents(
-    latents: Clean, objective: Objective, rows: list[Row], seed: int, stage: str, device: torch.device
+    latents: Clean,
+    objective: Objective,
+    rows: list[Row],
+    seed: int,
+    stage: str,
+    device: torch.device,
+    boxes: Sequence[Box | None] | None = None,
 ) -> Noised:
-    """Noisy latents of some rows; each row has random numbers of its own."""
+    """Noisy latents of some rows, or of the parts of their cases in boxes; each row has random numbers of its own."""
     clean, noise, times = [], [], []
-    for row in rows:
+    for row, box in zip(rows, boxes or [None] * len(rows), strict=True):
         generator = torch_rng(seed, stage, "noise", row.step, row.number)
-        clean.append(latents.draw(row.case_id, generator))
+        clean.append(latents.draw(row.case_id, generator, box))
         noise.append(torch.randn(clean[-1].shape, generator=generator))
         times.append(objective.draw_times(generator, 1))
     return objective.noised(torch.stack(clean).to(device), torch.stack(noise).to(device), torch.cat(times).to(device))

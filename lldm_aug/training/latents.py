@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from monai.inferers.utils import sliding_window_inference
 from pydantic import ValidationError
 
 from lldm_aug.errors import CheckpointError, IncompatibleResume
+from lldm_aug.geometry import Box
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 from lldm_aug.record import Record
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export
 
 Moments = tuple[torch.Tensor, torch.Tensor]
 """Mean and standard deviation of latents."""
+TILE_OVERLAP = 0.25
+"""Of neighbouring windows that a case is encoded in."""
 
 
 class LatentRecord(Record):
@@ -44,19 +49,26 @@ class LatentCache:
         folder: one safetensors file a case.
         mean: mean of each latent channel over cases and cells.
         std: standard deviation of each latent channel, the encoder's own spread included.
+        compression: voxels per latent cell.
     """
 
     folder: Path
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    compression: Factors = (1, 1, 1)
 
-    def draw(self, case_id: str, generator: torch.Generator) -> torch.Tensor:
-        """A normalised draw (L, x, y, z) of a case's latent."""
-        moments = load_tensors(self.folder / f"{case_id}.safetensors")
+    def draw(self, case_id: str, generator: torch.Generator, box: Box | None = None) -> torch.Tensor:
+        """A normalised draw (L, x, y, z) of a case's latent, or of the cells of a box of voxels."""
+        cells = None if box is None else self._cells(box)
+        moments = load_tensors(self.folder / f"{case_id}.safetensors", box=cells)
         noise = torch.randn(moments["mean"].shape, generator=generator)
         latent = moments["mean"].float() + moments["std"].float() * noise
         shape = (-1, 1, 1, 1)
         return (latent - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
+
+    def _cells(self, box: Box) -> Box:
+        x, y, z = (slice(s.start // f, s.stop // f) for s, f in zip(box, self.compression, strict=True))
+        return x, y, z
 
 
 def cache_latents(cases: CaseSet, export: Export, autoencoder: Autoencoder, folder: Path) -> LatentCache:
@@ -67,11 +79,40 @@ def cache_latents(cases: CaseSet, export: Export, autoencoder: Autoencoder, fold
     """
 
     def encode(case_id: str) -> Moments:
-        return autoencoder.encode(cases.load(case_id).image[None].to(device))
+        image = cases.load(case_id, cases.whole(case_id)).image[None].to(device)
+        if cases.record.windows:
+            return encode_in_windows(autoencoder, image, cases.record.shape, cases.record.compression)
+        return autoencoder.encode(image)
 
     device = next(autoencoder.parameters()).device
     identity = {"autoencoder": export.hash, "cases": cases.record.request}
-    return cache_moments(cases.case_ids, encode, identity, folder)
+    cache = cache_moments(cases.case_ids, encode, identity, folder)
+    return replace(cache, compression=cases.record.compression)
+
+
+def encode_in_windows(
+    autoencoder: Autoencoder, image: torch.Tensor, window: tuple[int, int, int], compression: Factors
+) -> Moments:
+    """Latent moments of an image of any size, from windows as the autoencoder knows them, blended where they overlap.
+
+    Its normalisation looks at all that it is shown, so an image that is encoded at once would not give the latents of
+    its windows.
+
+    Args:
+        autoencoder: the encoder.
+        image: (B, C, X, Y, Z), sides multiples of the compression.
+        window: voxels of a window.
+        compression: voxels per latent cell.
+    """
+
+    def encode(cells: torch.Tensor) -> torch.Tensor:
+        return torch.cat(autoencoder.encode(depth_to_space(cells, compression)), dim=1)
+
+    sides = [n // f for n, f in zip(window, compression, strict=True)]
+    cells = space_to_depth(image, compression)
+    moments = sliding_window_inference(cells, sides, 1, encode, overlap=TILE_OVERLAP, mode="gaussian")
+    mean, deviation = torch.as_tensor(moments).chunk(2, dim=1)
+    return mean, deviation
 
 
 def cache_moments(

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from lldm_aug.config.schema import StageSettings
+from lldm_aug.config.stages import StageSettings
 from lldm_aug.errors import ConfigError, TrainingError
 from lldm_aug.interrupt import Interrupted, StopRequest, stop_requests
 from lldm_aug.io.atomic import append_json_line
@@ -21,7 +21,7 @@ from lldm_aug.training.checkpoint import load_checkpoint, save_checkpoint
 from lldm_aug.training.choice import BestWeights, forget_lines_after
 from lldm_aug.training.ema import Ema
 from lldm_aug.training.order import Row, batch_rows
-from lldm_aug.training.stage import GameStage, ScoredStage, Stage, Turn
+from lldm_aug.training.stage import GameStage, HalfLabelledStage, ScoredStage, Stage, Turn
 
 MAX_BAD_STEPS = 10
 OnStep = Callable[[int, dict[str, float]], None]
@@ -157,7 +157,8 @@ class _Run:
     def _parts(self, step: int) -> list[list[Row]]:
         """This process's rows of the step's batch, in the parts that are accumulated."""
         stage, world = self.stage, self.accelerator.num_processes
-        rows = batch_rows(stage.case_ids, self.seed, stage.name, step, stage.settings.batch_size)
+        unlabelled = stage.unlabelled_ids if isinstance(stage, HalfLabelledStage) else ()
+        rows = batch_rows(stage.case_ids, self.seed, stage.name, step, stage.settings.batch_size, unlabelled)
         mine = rows[self.accelerator.process_index :: world]
         size = len(mine) // stage.settings.accumulate
         return [mine[i : i + size] for i in range(0, len(mine), size)]

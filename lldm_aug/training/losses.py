@@ -28,6 +28,14 @@ def structure_weights(condition: torch.Tensor, strength: float) -> torch.Tensor:
     return weights / weights.mean(dim=(2, 3, 4), keepdim=True)
 
 
+def counted_mean(values: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
+    """Mean over rows of the mean of each row's values (B, C, X, Y, Z), weighted by (B, 1, X, Y, Z), None for alike."""
+    if counted is None:
+        return values.mean()
+    sums = (values * counted).flatten(1).sum(1), counted.flatten(1).sum(1) * values.shape[1]
+    return (sums[0] / sums[1].clamp(min=1e-6)).mean()
+
+
 def latent_occupancy(condition: torch.Tensor, compression: Factors) -> torch.Tensor:
     """Share (B, S, x, y, z) of each latent cell that each structure fills; unknown counts as none."""
     return F.avg_pool3d(condition.clamp(min=0), kernel_size=compression, stride=compression)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lldm_aug.config.schema import Config, MaskSettings
-from lldm_aug.config.schema import MasksAutoencoderStage as Settings
+from lldm_aug.config.stages import MasksAutoencoderStage as Settings
 from lldm_aug.evaluation.dice import dice
 from lldm_aug.geometry import Box
 from lldm_aug.masks.assemble import SOFTNESS_MM, assemble

@@ -10,7 +10,7 @@ from torch import nn
 
 from lldm_aug import __version__
 from lldm_aug.config.schema import Config
-from lldm_aug.config.schema import MasksDiffusionStage as Settings
+from lldm_aug.config.stages import MasksDiffusionStage as Settings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.masks.assemble import assemble
 from lldm_aug.masks.limits import DEFAULT_LIMITS, Limits

@@ -22,11 +22,33 @@ class Row:
     number: int
 
 
-def batch_rows(case_ids: tuple[str, ...], seed: int, stage: str, step: int, batch_size: int) -> list[Row]:
-    """The whole batch of a step: cases in shuffled order, each once before any comes again."""
+def batch_rows(
+    case_ids: tuple[str, ...], seed: int, stage: str, step: int, batch_size: int, unlabelled: tuple[str, ...] = ()
+) -> list[Row]:
+    """The whole batch of a step: cases in shuffled order, each once before any comes again.
+
+    Args:
+        case_ids: cases to draw from.
+        seed: of the run.
+        stage: its name.
+        step: the optimiser step.
+        batch_size: rows of the whole batch.
+        unlabelled: cases that every other row is taken from, in an order of their own, so that a few labelled cases
+            neither drown among them nor are learnt by heart.
+    """
     rows = []
     for number in range(batch_size):
-        epoch, place = divmod(step * batch_size + number, len(case_ids))
-        order = numpy_rng(seed, stage, "order", epoch).permutation(len(case_ids))
-        rows.append(Row(case_ids[order[place]], step, number))
+        position = step * batch_size + number
+        if not unlabelled:
+            name = _name_at(case_ids, position, seed, stage, "order")
+        elif position % 2 == 0:
+            name = _name_at(case_ids, position // 2, seed, stage, "order")
+        else:
+            name = _name_at(unlabelled, position // 2, seed, stage, "order of the unlabelled")
+        rows.append(Row(name, step, number))
     return rows
+
+
+def _name_at(names: tuple[str, ...], position: int, seed: int, stage: str, purpose: str) -> str:
+    epoch, place = divmod(position, len(names))
+    return names[int(numpy_rng(seed, stage, purpose, epoch).permutation(len(names))[place])]

@@ -10,6 +10,7 @@ from lldm_aug.config.schema import Config
 from lldm_aug.diffusion.guidance import Steered, guided
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.models.onednn import prefer_onednn
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
@@ -25,6 +26,7 @@ def load_autoencoder(cases: CaseSet, config: Config, export: Export) -> Autoenco
     channels = len(cases.record.dataset_json["channel_names"])
     autoencoder = Autoencoder(channels, len(cases.schema.names), cases.record.compression, config.autoencoder)
     export.fill("autoencoder", autoencoder)
+    prefer_onednn(autoencoder)
     return autoencoder.eval()
 
 
@@ -44,7 +46,8 @@ def write_samples(
 
     def show(case_id: str, case: PreparedCase) -> torch.Tensor:
         generator = torch_rng(config.seed, "preview", case_id)
-        noise = torch.randn(latents.draw(case_id, generator)[None].shape, generator=generator)
+        cells = [n // f for n, f in zip(case.label.shape, cases.record.compression, strict=True)]
+        noise = torch.randn(1, len(latents.mean), *cells, generator=generator)
         condition = cases.condition([case_id], case.label[None])
         steered = guided(predict, condition.to(device), None, 1)
         latent = sample(steered, noise.to(device), config.objective, config.sampling, generator).cpu()

@@ -74,7 +74,7 @@ def train(
         fold: only this fold's training cases are ever read.
         out: the run folder; after the last stage ``out/generator`` holds the generator.
         labelled: share of the training cases whose masks may be used, the same for all stages of a run. Where it keeps
-            the images of the others, the autoencoder and the diffusion model learn from them too.
+            the images of the others, all stages of a generator learn from them too.
         initial: generator to start from (fine-tuning), the same for all stages of a run.
         log_with: trackers of Accelerate, such as ``tensorboard``.
         on_step: called after each step with its number (passes count on) and figures.
@@ -309,7 +309,7 @@ def _make_stage(
             return DiffusionStage(cases, config, first, latents, initial)
         second = read_export(out / "diffusion" / "export", name)
         judge = _judge(config, dataset, cases, out, accelerator)
-        return ControlNetStage(cases.labelled(), config, first, second, latents, judge, initial)
+        return ControlNetStage(cases, config, first, second, latents, judge, initial)
 
 
 def _judge(

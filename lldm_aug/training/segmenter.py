@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 
 from lldm_aug import __version__
 from lldm_aug.config.schema import Config
-from lldm_aug.config.schema import SegmenterStage as Settings
+from lldm_aug.config.stages import SegmenterStage as Settings
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.dice import shown_dice
 from lldm_aug.labels import LabelSchema
@@ -23,10 +25,11 @@ from lldm_aug.models.segmenter import (
     summarise_dice,
 )
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
-from lldm_aug.training.augment import augmented
-from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.augment import ZOOM, augmented
+from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.losses import structure_weights
 from lldm_aug.training.order import Row
+from lldm_aug.training.windows import Sides
 
 NAME = "segmenter"
 HOLD_OUT_EVERY = 5
@@ -45,7 +48,8 @@ class SegmenterStage:
     def __init__(self, cases: CaseSet, config: Config) -> None:
         self.cases = cases
         self.config = config
-        self.settings: Settings = config.train.segmenter
+        settings = config.train.segmenter
+        self.settings: Settings = settings.model_copy(update={"patch": cases.patch(settings.patch)})
         self.heldout = cases.case_ids[::HOLD_OUT_EVERY]
         self.case_ids = tuple(case_id for case_id in cases.case_ids if case_id not in self.heldout)
         if not self.case_ids:
@@ -65,8 +69,7 @@ class SegmenterStage:
         """Held-out cases with their own masks above those found."""
         rows = []
         for case_id in self.heldout[:3]:
-            case = self.cases.load(case_id)
-            found = self._segment(case.image)
+            case, found = self._found(case_id)
             for caption, label in ((case_id, case.label), ("found", found)):
                 spacing = self.cases.record.spacing_mm
                 rows.append(MosaicRow(case.image[0].numpy(), label.numpy(), spacing, caption, case.label.numpy()))
@@ -76,8 +79,8 @@ class SegmenterStage:
         """The segmenter with its Dice on the held-out cases, which count as seen: the gate is set by them."""
         scores = []
         for case_id in self.heldout:
-            case = self.cases.load(case_id)
-            scores.append(shown_dice(self._segment(case.image).numpy(), case.label.numpy(), self.cases.schema))
+            case, found = self._found(case_id)
+            scores.append(shown_dice(found.numpy(), case.label.numpy(), self.cases.schema))
         record = self.cases.record
         description = SegmenterDescription(
             lldm_aug_version=__version__,
@@ -95,12 +98,28 @@ class SegmenterStage:
         Segmenter(description, self.module).save(folder)
 
     def _view(self, row: Row) -> tuple[torch.Tensor, torch.Tensor]:
-        case = self.cases.load(row.case_id)
+        (box,) = self.cases.drawn([row], self.config.seed, self.name, self._reach)
+        case = self.cases.load(row.case_id, box)
+        if box is not None:
+            inside = self.cases.inside([row.case_id], [box])[0, 0]
+            case = replace(case, label=case.label.masked_fill(~inside, IGNORED))
         return augmented(case.image, case.label, self.settings, self.config.seed, row.step, row.number)
 
-    def _segment(self, image: torch.Tensor) -> torch.Tensor:
-        device = next(self.module.parameters()).device
-        return predict_labels(self.module, image[None].to(device), self.settings.patch)[0].cpu()
+    @property
+    def _reach(self) -> Sides | None:
+        """Sides of what patches are taken from, so that they can be scaled."""
+        if self.settings.patch is None:
+            return None
+        x, y, z = (math.ceil(n * max(ZOOM)) for n in self.settings.patch)
+        return x, y, z
+
+    def _found(self, case_id: str) -> tuple[PreparedCase, torch.Tensor]:
+        """A whole case, and the label (X, Y, Z) that is found in it."""
+        case, device = self.cases.load(case_id, self.cases.whole(case_id)), next(self.module.parameters()).device
+        found = predict_labels(self.module, case.image[None].to(device), self.settings.patch)[0].cpu()
+        if self.cases.record.windows:
+            found = found * self.cases.inside([case_id], [self.cases.whole(case_id)])[0, 0]
+        return case, found
 
 
 def segmentation_loss(

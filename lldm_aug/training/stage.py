@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from lldm_aug.config.schema import StageSettings
+from lldm_aug.config.stages import StageSettings
 from lldm_aug.training.choice import Score
 from lldm_aug.training.order import Row
 
@@ -75,6 +75,15 @@ class GameStage(Trainee, Protocol):
     @property
     def turns(self) -> tuple[Turn, ...]:
         """The updates of a step, in order; their parts share no parameters."""
+
+
+@runtime_checkable
+class HalfLabelledStage(Trainee, Protocol):
+    """A stage half of whose batches are cases without a mask, if there are any."""
+
+    @property
+    def unlabelled_ids(self) -> tuple[str, ...]:
+        """These cases; see `batch_rows`."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lldm_aug.config.schema import SegmenterStage
+from lldm_aug.config.stages import SegmenterStage
 from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.augment import place_of_interest
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from lldm_aug.blending.convert import as_pair
-from lldm_aug.config.schema import IntensitySettings, Triple
+from lldm_aug.config.schema import IntensitySettings
+from lldm_aug.config.section import Triple
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import Scale, common_scale, measure_scale, scales_by_dataset
 from lldm_aug.data.raw import Case, RawDataset

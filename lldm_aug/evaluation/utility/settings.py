@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from lldm_aug.config.schema import SegmenterStage, Triple
+from lldm_aug.config.section import Triple
+from lldm_aug.config.stages import SegmenterStage
 from lldm_aug.record import Record
 
 MONAI = "monai"

@@ -11,7 +11,7 @@ from torch import nn
 
 from lldm_aug.blending.blend import MapStyle
 from lldm_aug.blending.mixin import SyntheticMixin
-from lldm_aug.config.schema import SegmenterStage
+from lldm_aug.config.stages import SegmenterStage
 from lldm_aug.evaluation.utility.cases import AIR, Pair, pad_to
 from lldm_aug.labels import LabelSchema
 from lldm_aug.seeds import derive_seed
