@@ -55,6 +55,14 @@ def test_masks_count(field: str) -> None:
         check_leakage(CLEAN, [origin], dataset="Dataset700_A", validation={"case_3": HASH["case_3"]})
 
 
+@pytest.mark.parametrize("validation", [{"case_2": None}, {"renamed": HASH["case_2"]}])
+def test_cases_whose_lesions_were_copied_count(validation: dict[str, str | None]) -> None:
+    donors = {"case_2": HASH["case_2"]}
+    origin = MaskOrigin(kind="edited", source_dataset="Dataset700_A", source_case="case_3", donors=donors)
+    with pytest.raises(LeakageError, match="donors saw"):
+        check_leakage(CLEAN, [origin], dataset="Dataset700_A", validation=validation)
+
+
 def test_another_case_of_the_same_patient_is_a_leak() -> None:
     known = {"case_1": HASH["case_1"], "case_2": None}
     leaks = find_leaks(CLEAN, [], dataset="Dataset700_A", validation=known, relatives={"case_1": "case_2"})

@@ -15,6 +15,7 @@ from tiny import tiny_config, tiny_generator
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main
+from lldm_aug.data.anatomy import ANATOMY_FILE
 from lldm_aug.data.partial import PARTIAL_FILE
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
@@ -27,7 +28,7 @@ from lldm_aug.models.description import read_description
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import read_cases, read_info
 from lldm_aug.pool.verify import verify_pool
-from lldm_aug.synthesis.plan import request_masks
+from lldm_aug.synthesis.plan import describe_pool, request_masks
 from nnunet_integration.prepare import check_agreement
 from nnunet_integration.target import Target
 
@@ -156,6 +157,21 @@ def test_what_is_left_out_belongs_to_the_pool(run: Path, dataset: RawDataset, tm
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 1
         assert "begun with other settings: labels" in result.stderr
+
+
+def test_the_anatomy_belongs_to_a_pool_of_edited_masks(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
+    own = other_labels(dataset, tmp_path / "Dataset996_Own", {"background": 0, "liver": 1, "hcc": 2}, [0, 1, 2])
+    description = read_description(run / "generator")
+    hashes = []
+    for text in (None, "within: [liver]", "within: [liver], cut: true"):
+        if text is not None:
+            (own.folder / ANATOMY_FILE).write_text(f"lesions:\n  hcc: {{{text}}}\n")
+        masks = request_masks(description, "edited", str(own.folder), 0)
+        info = describe_pool(description, "hash", masks, 0, description.sampling)
+        hashes.append((info.settings["anatomy"], info.settings_hash))
+    assert all(len({*each}) == 3 for each in zip(*hashes, strict=True))
+    deformed = request_masks(description, "deformed", str(own.folder), 0)
+    assert "anatomy" not in describe_pool(description, "hash", deformed, 0, description.sampling).settings
 
 
 def test_dry_run_says_what_is_unknown(run: Path, dataset: RawDataset, liver_only: RawDataset, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from lldm_aug.config.explain import explain, nearest
 from lldm_aug.config.strict_yaml import Parsed, parse_yaml
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, LabelError
+from lldm_aug.io.hashing import sha256_json
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.tumour_sizes import HCC_SIZES, TumourSizes
 from lldm_aug.record import Record
@@ -78,6 +79,11 @@ class Anatomy(Record):
     def editable(self) -> frozenset[str]:
         """Names of the lesions and of what they hold."""
         return frozenset(self.lesions).union(*(lesion.holds for lesion in self.lesions.values()))
+
+    @property
+    def sha256(self) -> str:
+        """Changes with anything that the anatomy says."""
+        return sha256_json(self.model_dump(mode="json"))
 
 
 NO_LESIONS = Anatomy()

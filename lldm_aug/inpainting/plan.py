@@ -20,7 +20,7 @@ from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.record import Record
 from lldm_aug.synthesis.job import Job, mask_line
-from lldm_aug.synthesis.plan import MaskRequest, check_left_out, mask_settings
+from lldm_aug.synthesis.plan import MaskRequest, check_left_out, edited_anatomy, mask_settings
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,8 @@ class InpaintingSettings(Record):
         assert masks.dataset is not None
         paths = {case_id: masks.dataset.image_paths(case_id) for case_id in masks.cases}
         hosts = {case_id: [sha256_file(path) for path in images] for case_id, images in paths.items()}
-        return {**self.model_dump(mode="json"), "hosts": sha256_json(hosts)}
+        anatomy = find_anatomy(masks.dataset).sha256
+        return {**self.model_dump(mode="json"), "hosts": sha256_json(hosts), "anatomy": anatomy}
 
 
 def check_hosts(kind: str) -> None:
@@ -104,7 +105,8 @@ def request_hosts(
     split = load_split(dataset, fold, write=write_split)
     if labelled is not None:
         split = Split(split.fold, labelled.labelled(split.train, patients_of(dataset)), split.val)
-    return MaskRequest(kind, dataset, split, left_out=check_left_out(kind, dataset.schema, left_out))
+    left_out = check_left_out(dataset.schema, left_out, edited_anatomy(kind, dataset))
+    return MaskRequest(kind, dataset, split, left_out=left_out)
 
 
 def describe_copy_paste(masks: MaskRequest, settings: InpaintingSettings, seed: int) -> PoolInfo:

@@ -1,19 +1,20 @@
-"""Real masks with other tumours: added, moved, grown, shrunk or removed."""
+"""Real masks with other lesions: added, moved, grown, shrunk or removed."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
+from lldm_aug.data.anatomy import Anatomy, read_anatomy
+from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.errors import LabelError
 from lldm_aug.masks.edits import make_edits, plan_edits
 from lldm_aug.masks.fitting import Fit, Fitted, as_drawn, fit_valid
-from lldm_aug.masks.limits import LESIONS, LIVER
+from lldm_aug.masks.lesion_library import LesionLibrary
 from lldm_aug.masks.real import CACHED_MASKS, RealCases
-from lldm_aug.masks.site import Site
+from lldm_aug.masks.site import Site, roles_of
 from lldm_aug.masks.source import DrawnMask
-from lldm_aug.masks.tumour_sizes import HCC_SIZES, TumourSizes
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.pool.manifest import TumourEdit
 from lldm_aug.seeds import numpy_rng
@@ -22,36 +23,45 @@ from lldm_aug.volume import Volume
 TRIES_PER_CASE = 4
 """Attempts at one case before the next one's turn."""
 
-Edits = tuple[TumourEdit, ...]
-Edited = tuple[Fitted, Edits]
+Origin = tuple[tuple[TumourEdit, ...], tuple[str, ...]]
+"""The edits, and the ids of the cases whose lesions were copied."""
 
 
 class EditedMasks:
-    """Masks of real cases with other tumours in their liver; all else stays as it is.
+    """Masks of real cases with other lesions in the structures that these lie in; all else stays as it is.
 
     Args:
-        cases: whose masks to edit.
-        sizes: diameters of the tumours that are added.
+        cases: whose masks to edit and whose lesions to copy; those in which not every lesion was annotated are passed
+            over, and so are those without a lesion where the data set does not say that they have none.
+        anatomy: what the data set's structures are to each other; as `read_anatomy` if left out.
 
     Raises:
-        LabelError: when the cases have no liver or no lesion among their structures.
+        LabelError: when no structure is a lesion, or no case is left.
     """
 
     kind = "edited"
 
-    def __init__(self, cases: RealCases, sizes: TumourSizes = HCC_SIZES) -> None:
-        schema = cases.dataset.schema
-        if LIVER not in schema.names or not LESIONS & {*schema.names}:
-            raise LabelError(
-                f"tumours are edited in masks of {LIVER!r} and one of {', '.join(sorted(LESIONS))}; "
-                f"these have {', '.join(schema.names)}",
-                where=cases.dataset.folder,
-                fix="use masks of kind 'real' or 'deformed', which work for any structures",
-            )
-        self.cases = cases
-        self.schema = schema
-        self.sizes = sizes
+    def __init__(self, cases: RealCases, anatomy: Anatomy | None = None) -> None:
+        self.anatomy = anatomy or read_anatomy(cases.dataset)
+        self.schema = cases.dataset.schema
+        self.roles = roles_of(self.anatomy, self.schema)
+        self.library = LesionLibrary(_annotated(cases, self.anatomy), self.anatomy)
         self._site = lru_cache(maxsize=CACHED_MASKS)(self._load_site)
+
+    @cached_property
+    def cases(self) -> RealCases:
+        """The cases whose masks are edited."""
+        annotated = self.library.cases
+        if self.anatomy.lesion_free_hosts:
+            return annotated
+        hosts = tuple(case_id for case_id, lesions in self.library.specimens.items() if lesions)
+        if not hosts:
+            raise LabelError(
+                f"none of {len(annotated.cases)} masks has {' or '.join(self.anatomy.lesions)}",
+                where=annotated.dataset.folder,
+                fix="write lesion_free_hosts: true in anatomy.yaml if these patients really have none",
+            )
+        return annotated if hosts == annotated.cases else RealCases(annotated.dataset, hosts)
 
     def draw(self, index: int, seed: int, fit: Fit = as_drawn) -> DrawnMask:
         """An edited mask of the real case that is due; one that is faulty or in which no edits succeed is passed over.
@@ -60,28 +70,64 @@ class EditedMasks:
             LabelError: when no draw was valid.
         """
 
-        def attempt(case_id: str, rejected: int, _again: int) -> tuple[Edited, list[str]]:
-            mask, edits, problems = self._edit(numpy_rng(seed, "edited mask", index, rejected), case_id)
+        def attempt(case_id: str, rejected: int, _again: int) -> tuple[tuple[Fitted, Origin], list[str]]:
+            mask, made, problems = self._edit(numpy_rng(seed, "edited mask", index, rejected), case_id)
             fitted, problems = fit_valid(mask, problems, fit, self.schema)
-            return (fitted, edits), problems
+            return (fitted, made), problems
 
-        case_id, (mask, edits), rejected = self.cases.search(index, attempt, TRIES_PER_CASE, self._faults)
-        return DrawnMask.of(mask, self.cases.origin(self.kind, case_id, rejected).model_copy(update={"edits": edits}))
+        case_id, (mask, (edits, donors)), rejected = self.cases.search(index, attempt, TRIES_PER_CASE, self._faults)
+        others = {donor: self.cases.hash(donor) for donor in donors if donor != case_id}
+        origin = self.cases.origin(self.kind, case_id, rejected)
+        return DrawnMask.of(mask, origin.model_copy(update={"edits": edits, "donors": others}))
 
     def _faults(self, case_id: str) -> list[str]:
         """Why a case cannot be edited."""
-        no_liver = [] if (self.cases.load(case_id).data == self.schema.value(LIVER)).any() else [f"no {LIVER}"]
-        return no_liver or self.cases.faults(case_id)
+        hosts = {value for role in self.roles for value in role.within}
+        if not np.isin(self.cases.load(case_id).data, [*hosts]).any():
+            return [f"no {' or '.join(self.schema.names[value - 1] for value in sorted(hosts))}"]
+        return self.cases.faults(case_id)
 
-    def _edit(self, rng: np.random.Generator, case_id: str) -> tuple[Volume, Edits, list[str]]:
-        """A mask with other tumours, the edits, and what is wrong with it."""
+    def _edit(self, rng: np.random.Generator, case_id: str) -> tuple[Volume, Origin, list[str]]:
+        """A mask with other lesions, how it was made, and what is wrong with it."""
         source, site = self.cases.load(case_id), self._site(case_id)
-        labels, edits, problems = make_edits(rng, site, plan_edits(rng, site, self.sizes))
+        plan = plan_edits(rng, site, self.library.sizes, self.library)
+        labels, edits, problems = make_edits(rng, site, plan)
+        donors = tuple(sorted({edit.donor for edit in plan if edit.donor is not None}))
         data = source.data.copy()
         data[site.box] = labels
-        made = LESIONS & {*self.schema.names}
-        problems = problems or mask_problems(data, self.schema, source.data, made=made)
-        return Volume(data, source.grid), edits, problems
+        return Volume(data, source.grid), (edits, donors), problems or self._problems(data, source.data)
+
+    def _problems(self, data: np.ndarray, source: np.ndarray) -> list[str]:
+        """What is wrong with an edited mask.
+
+        What a lesion holds is judged as a part of it. A lesion may cut through the wall that it lies in.
+        """
+        lesions = frozenset(self.anatomy.lesions)
+        walls = {name for lesion in self.anatomy.lesions.values() if lesion.cut for name in lesion.within}
+        whole, before = self._with_held(data), self._with_held(source)
+        return mask_problems(whole, self.schema, before, made=lesions | walls, lesions=lesions)
+
+    def _with_held(self, data: np.ndarray) -> np.ndarray:
+        """(X, Y, Z) the labels, of what lesions hold those of the lesions."""
+        table = np.arange(data.max() + 1, dtype=data.dtype)
+        for role in self.roles:
+            table[[value for value in role.holds if value < len(table)]] = role.value
+        whole: np.ndarray = table[data] if any(role.holds for role in self.roles) else data
+        return whole
 
     def _load_site(self, case_id: str) -> Site:
-        return Site(self.cases.load(case_id), self.schema)
+        return Site(self.cases.load(case_id), self.schema, self.anatomy)
+
+
+def _annotated(cases: RealCases, anatomy: Anatomy) -> RealCases:
+    """The cases in which every lesion was annotated, with what it holds and lies in."""
+    needed = {*anatomy.editable}.union(*(lesion.within for lesion in anatomy.lesions.values()))
+    partial = read_partial_labels(cases.dataset)
+    whole = tuple(case_id for case_id in cases.cases if not needed & {*partial.get(case_id, ())})
+    if not whole:
+        raise LabelError(
+            f"{PARTIAL_FILE} leaves no mask in which {', '.join(sorted(needed))} are annotated",
+            where=cases.dataset.folder,
+            fix="use masks of kind 'real' or 'deformed'",
+        )
+    return cases if whole == cases.cases else RealCases(cases.dataset, whole)

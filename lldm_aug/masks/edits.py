@@ -1,28 +1,33 @@
-"""Which tumours of a liver to change, and the change."""
+"""Which lesions of a mask to change, and the change."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
+from lldm_aug.data.anatomy import Numbers
 from lldm_aug.masks.implant import implant, implant_at
+from lldm_aug.masks.lesion_library import LesionLibrary, Sizes, Specimen, nearest_in_size
 from lldm_aug.masks.measures import SPECK_VOXELS
 from lldm_aug.masks.severed import drop_severed
 from lldm_aug.masks.site import RealTumour, Site
-from lldm_aug.masks.tumour_shapes import Blob, Copy, Shape
-from lldm_aug.masks.tumour_sizes import TumourSizes, ball_diameter_mm
+from lldm_aug.masks.tumour_shapes import Blob, Shape
+from lldm_aug.masks.tumour_sizes import ball_diameter_mm
+from lldm_aug.masks.wall import plane_axes
 from lldm_aug.pool.manifest import TumourEdit
 
 CHANCES = {"kept": 0.35, "moved": 0.2, "resized": 0.25, "removed": 0.2}
 """What happens to each real tumour."""
-MEAN_ADDED = 1.0
-"""Mean of the Poisson distribution of how many are added; at least one if nothing else changes."""
-MAX_TUMOURS = 8
-"""No tumour is added to as many (unless nothing else changes)."""
 GROWTH = 0.35
 """Standard deviation of the logarithm of the factor by which a resized tumour's diameter changes."""
 LEAST_GROWTH = 0.1
+MOST_OF_WALL = 0.6
+"""Largest share of a wall that one lesion may take. The infarcts of EMIDEC take up to 0.52 of their myocardium."""
+ISOTROPIC = 2.0
+"""Copies are turned in any direction where slices are less than so many times as thick as voxels are wide."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Planned:
         shape: what to set in; None to remove.
         real: the real tumour that it is about; None for an added one.
         centre: (3,) voxel of the site for its centre; None where a place is to be found.
+        donor: id of the case whose lesion an added one copies; None if it copies none.
     """
 
     kind: str
@@ -42,17 +48,68 @@ class Planned:
     shape: Shape | None
     real: RealTumour | None
     centre: np.ndarray | None = None
+    donor: str | None = None
 
 
-def plan_edits(rng: np.random.Generator, site: Site, sizes: TumourSizes) -> list[Planned]:
-    """What to do to the tumours of a liver; at least one edit."""
-    plan = [edit for tumour in site.tumours if (edit := _plan_one(rng, site, tumour, sizes)) is not None]
-    removed = sum(edit.kind == "removed" for edit in plan)
-    added = min(int(rng.poisson(MEAN_ADDED)), MAX_TUMOURS - len(site.tumours) + removed)
+def plan_edits(
+    rng: np.random.Generator, site: Site, sizes: Sizes | Mapping[int, Sizes], library: LesionLibrary | None = None
+) -> list[Planned]:
+    """What to do to the tumours of a mask; at least one edit.
+
+    Args:
+        rng: decides.
+        site: the mask.
+        sizes: diameters of tumours, or of the tumours with each label.
+        library: of real lesions; needed where the anatomy says nothing of their number or wants copies.
+    """
+    sizes = sizes if isinstance(sizes, Mapping) else dict.fromkeys(site.lesions, sizes)
+    numbers = Numbers() if library is None else library.numbers
+    if library is not None and numbers is None:
+        return _plan_like(rng, site, sizes, library)
+    plan = _plan_changes(rng, site, sizes)
+    numbers = numbers or Numbers()
+    added = min(int(rng.poisson(numbers.mean_added)), numbers.most - _left(site, plan))
     for _ in range(max(added, 0 if plan else 1)):
-        shape = Blob.draw(rng, sizes.draw(rng, least_mm(site)))
-        plan.append(Planned("added", int(rng.choice(site.lesions)), shape, None))
+        value = int(rng.choice(_possible(site)))
+        plan.append(_plan_added(rng, site, value, sizes[value].draw(rng, least_mm(site)), library))
     return plan
+
+
+def _plan_like(
+    rng: np.random.Generator, site: Site, sizes: Mapping[int, Sizes], library: LesionLibrary
+) -> list[Planned]:
+    """Changes, and what is missing to the lesions of a random case; drawn again until something is edited.
+
+    Each lesion that stays stands for the one of that case that is most like it in size.
+    """
+    plan: list[Planned] = []
+    while not plan:
+        plan = _plan_changes(rng, site, sizes)
+        missing = library.pattern(rng)
+        removed = [edit.real for edit in plan if edit.kind == "removed"]
+        for tumour in site.tumours:
+            if missing and not any(tumour is gone for gone in removed):
+                missing.remove(nearest_in_size(missing, site.diameter_mm(tumour))[0])
+        for real in missing:
+            if real.value in _possible(site):
+                size = library.size_like(rng, real, least_mm(site))
+                plan.append(_plan_added(rng, site, real.value, size, library))
+    return plan
+
+
+def _plan_changes(rng: np.random.Generator, site: Site, sizes: Mapping[int, Sizes]) -> list[Planned]:
+    plans = (_plan_one(rng, site, tumour, sizes[tumour.value]) for tumour in site.tumours)
+    return [edit for edit in plans if edit is not None]
+
+
+def _left(site: Site, plan: list[Planned]) -> int:
+    """How many tumours are left."""
+    return len(site.tumours) - sum(edit.kind == "removed" for edit in plan)
+
+
+def _possible(site: Site) -> list[int]:
+    """The lesions of which the mask has a structure that they lie in."""
+    return [value for value in site.lesions if {*site.roles[value].within} & site.present]
 
 
 def least_mm(site: Site) -> float:
@@ -60,24 +117,57 @@ def least_mm(site: Site) -> float:
     return ball_diameter_mm(SPECK_VOXELS * site.grid.voxel_volume_mm3)
 
 
-def _plan_one(rng: np.random.Generator, site: Site, tumour: RealTumour, sizes: TumourSizes) -> Planned | None:
+def _most_mm(site: Site, value: int) -> float:
+    """Diameter of the largest tumour that fits into a wall; no other structure sets one beforehand."""
+    if not site.roles[value].lesion.cut:
+        return np.inf
+    return site.organ(value).diameter_mm * float(np.cbrt(MOST_OF_WALL))
+
+
+def _plan_added(
+    rng: np.random.Generator, site: Site, value: int, diameter_mm: float, library: LesionLibrary | None
+) -> Planned:
+    lesion = site.roles[value].lesion
+    diameter = min(diameter_mm, _most_mm(site, value))
+    kind = lesion.shapes[int(rng.integers(len(lesion.shapes)))]
+    if kind == "blobs" or library is None or not library.named(value):
+        return Planned("added", value, Blob.draw(rng, diameter), None)
+    real = library.alike(rng, value, diameter)
+    mirror = rng.choice([-1.0, 1.0], 3) if lesion.mirror else np.ones(3)
+    scale = diameter / real.diameter_mm
+    shape = replace(real.copy, scale=scale, mirror=mirror, turn=_turn(rng, site, real))
+    return Planned("added", value, shape, None, donor=real.case_id)
+
+
+def _turn(rng: np.random.Generator, site: Site, real: Specimen) -> np.ndarray:
+    """(3, 3) a random rotation from a mask's directions to a real lesion's; within slices if these are thick."""
+    spacing = site.grid.spacing_mm
+    if max(spacing) < ISOTROPIC * min(spacing):
+        any_way: np.ndarray = Rotation.from_quat(rng.normal(size=4)).as_matrix()
+        return any_way
+    within = Rotation.from_euler("z", rng.uniform(0, 2 * np.pi)).as_matrix()
+    turn: np.ndarray = real.plane @ within @ plane_axes(site.grid).T
+    return turn
+
+
+def _plan_one(rng: np.random.Generator, site: Site, tumour: RealTumour, sizes: Sizes) -> Planned | None:
     kind = str(rng.choice([*CHANCES], p=[*CHANCES.values()]))
     if kind == "kept":
         return None
     if kind == "removed":
         return Planned(kind, tumour.value, None, tumour)
-    copy = Copy.of(tumour.voxels, site.grid.affine[:3, :3])
+    copy = site.copy(tumour)
     if kind == "moved":
-        return Planned(kind, tumour.value, replace(copy, mirror=rng.choice([-1.0, 1.0], 3)), tumour)
+        mirror = rng.choice([-1.0, 1.0], 3) if site.roles[tumour.value].lesion.mirror else np.ones(3)
+        return Planned(kind, tumour.value, replace(copy, mirror=mirror), tumour)
     growth = float(np.exp(rng.choice([-1.0, 1.0]) * max(LEAST_GROWTH, abs(rng.normal(0, GROWTH)))))
-    low, high = max(sizes.range_mm[0], least_mm(site)), sizes.range_mm[1]
+    low, high = max(sizes.range_mm[0], least_mm(site)), min(sizes.range_mm[1], _most_mm(site, tumour.value))
     if growth * copy.diameter_mm > high:
         growth = min(growth, 1 / growth)
     elif growth * copy.diameter_mm < low:
         growth = max(growth, 1 / growth)
-    centre = copy.centre_in_tumour + [s.start for s in tumour.box]
     kind = "grown" if growth > 1 else "shrunk"
-    return Planned(kind, tumour.value, replace(copy, scale=growth), tumour, centre)
+    return Planned(kind, tumour.value, replace(copy, scale=growth), tumour, site.centre(tumour, copy))
 
 
 def make_edits(
@@ -85,21 +175,30 @@ def make_edits(
 ) -> tuple[np.ndarray, tuple[TumourEdit, ...], list[str]]:
     """The site's labels after the edits, a record of them, and what could not be done.
 
-    Tumours that change give way to liver first; then the new ones are set in, the largest first.
+    Tumours that change give way to what they lie in first; then the new ones are set in, the largest first.
     """
     labels = site.labels.copy()
     for edit in plan:
         if edit.real is not None:
-            labels[edit.real.box][edit.real.voxels] = site.liver
+            _remove(site, labels, edit.real)
     records, problems = [], []
     for edit in sorted(plan, key=lambda e: 0.0 if e.shape is None else -e.shape.diameter_mm):
-        was = None if edit.real is None else ball_diameter_mm(edit.real.voxels.sum() * site.grid.voxel_volume_mm3)
+        was = None if edit.real is None else site.diameter_mm(edit.real)
         diameter = was if edit.shape is None else _set_in(rng, site, labels, edit, edit.shape)
         if diameter is None:
-            problems.append(f"no room for a tumour of {edit.shape.diameter_mm if edit.shape else 0:.0f} mm")
+            within = f"structures of {site.organ(edit.value).diameter_mm:.0f} mm"
+            problems.append(f"no room for a tumour of {edit.shape.diameter_mm if edit.shape else 0:.0f} mm in {within}")
         else:
             records.append(_record(site, edit, diameter, was))
     return labels, tuple(records), problems + drop_severed(site, labels)
+
+
+def _remove(site: Site, labels: np.ndarray, tumour: RealTumour) -> None:
+    """Gives a tumour and what it holds to what it lies in."""
+    around = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in tumour.box)
+    voxels = np.zeros(labels.shape, dtype=bool)
+    voxels[tumour.box] = tumour.voxels
+    site.restore(labels[around], voxels[around], site.roles[tumour.value].within)
 
 
 def _set_in(rng: np.random.Generator, site: Site, labels: np.ndarray, edit: Planned, shape: Shape) -> float | None:

@@ -1,24 +1,26 @@
-"""Setting a tumour into a liver: voxel by voxel until it has its volume, around what it must not touch."""
+"""Setting a tumour into its host structure: voxel by voxel until it has its volume, around what it must not touch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
-from scipy.ndimage import binary_dilation, label
 
 from lldm_aug.geometry import Box
-from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS
+from lldm_aug.masks.filling import Filling, crumbs, cut_off
 from lldm_aug.masks.site import Site
-from lldm_aug.masks.tumour_shapes import Shape, volume_mm3
+from lldm_aug.masks.tumour_shapes import Shape
 from lldm_aug.masks.tumour_sizes import ball_diameter_mm
 
 PLACES = 16
 """Positions tried for a tumour."""
 ROOM = 1.3
 """How far beyond its shape a tumour may grow where something is in its way."""
-BENT = 0.3
-"""How far from its shape's surface a voxel of it may lie, in radii."""
-WHOLE = 0.97
-"""Least share of it in one piece."""
+SPREAD = 3.0
+"""The same for one that is cut to a wall."""
+ALIKE = 0.2
+"""Largest difference of the depths in the wall between a copy's centre and the real tumour's."""
+EVERYWHERE: Box = (slice(None), slice(None), slice(None))
 MAX_CUT = 0.03
 """Largest share of a vessel that one tumour may overgrow."""
 
@@ -29,41 +31,76 @@ def implant(rng: np.random.Generator, site: Site, labels: np.ndarray, shape: Sha
     Returns:
         Its diameter in mm (see `ball_diameter_mm`); None if no place was found.
     """
-    cells = site.places(labels, shape.diameter_mm / 2)
-    for cell in rng.permutation(len(cells))[:PLACES]:
-        diameter = implant_at(site, labels, shape, value, site.voxel_in(rng, cells[cell]))
+    for centre in _centres(rng, site, labels, shape, value):
+        facing = shape.facing(site.organ(value).wall.frame(centre)) if site.roles[value].lesion.cut else shape
+        diameter = implant_at(site, labels, facing, value, centre)
         if diameter is not None:
             return diameter
     return None
 
 
+def _centres(
+    rng: np.random.Generator, site: Site, labels: np.ndarray, shape: Shape, value: int
+) -> Iterator[np.ndarray]:
+    """Voxels to try; in a wall those as deep in it as the shape's centre was, if it is a copy."""
+    role = site.roles[value]
+    if not role.lesion.cut:
+        cells = site.places(labels, shape.diameter_mm / 2, value)
+        for cell in rng.permutation(len(cells))[:PLACES]:
+            yield site.voxel_in(rng, cells[cell])
+        return
+    free = site.free(labels, EVERYWHERE, role)
+    if shape.depth is not None:
+        alike = free & (np.abs(site.organ(value).wall.depth - shape.depth) <= ALIKE)
+        free = alike if alike.any() else free
+    centres = np.argwhere(free)
+    yield from centres[rng.permutation(len(centres))[:PLACES]]
+
+
 def implant_at(site: Site, labels: np.ndarray, shape: Shape, value: int, centre: np.ndarray) -> float | None:
     """Sets a tumour into the labels with its centre in this voxel.
 
-    It takes the voxels of liver and thin branches that lie deepest in its shape, until it has its volume: beside the
-    liver's surface, a trunk or another tumour it grows to the other side.
+    It takes the voxels of its host structure and thin branches that lie deepest in its shape, until it has its volume:
+    beside the host's surface, a trunk or another tumour it grows to the other side. One that is cut to a wall spreads
+    along it.
 
     Returns:
         Its diameter in mm; None, with nothing changed, if it does not fit.
     """
-    box = _box(site, shape, centre)
-    here = labels[box]
-    branches = np.isin(here, list(site.vessels.values())) & ~site.trunks[box]
-    others = binary_dilation(np.isin(here, site.lesions), ANY_NEIGHBOUR)
-    free = ((here == site.liver) | branches) & ~site.trunks[box] & ~others
-    tumour = _fill(site, shape, free, _offsets_mm(site, box, centre))
+    role = site.roles[value]
+    box = _box(site, shape, centre, SPREAD if role.lesion.cut else ROOM)
+    here, free = labels[box], site.free(labels[box], box, role)
+    offsets_mm = _offsets_mm(site, box, centre)
+    fill = Filling(shape(offsets_mm), free, shape.diameter_mm, site.grid)
+    within_box = tuple((centre - [s.start for s in box]).tolist())
+    tumour = fill.along_wall(within_box) if role.lesion.cut else fill.compact()
     if tumour is None:
         return None
-    enclosed = _enclosed(site.organ[box] & ~tumour)
+    if role.lesion.cut:
+        enclosed = crumbs(np.isin(labels, role.within), box, tumour)
+    else:
+        enclosed = cut_off(site.organ(value).voxels[box] & ~tumour)
     if (enclosed & ~free).any() or _cuts_too_much(site, here, tumour | enclosed):
         return None
-    here[tumour | enclosed] = value
-    return ball_diameter_mm(np.count_nonzero(tumour | enclosed) * site.grid.voxel_volume_mm3)
+    tumour |= enclosed
+    here[tumour] = value
+    _set_parts(here, tumour, shape.parts(offsets_mm))
+    return ball_diameter_mm(np.count_nonzero(tumour) * site.grid.voxel_volume_mm3)
 
 
-def _box(site: Site, shape: Shape, centre: np.ndarray) -> Box:
+def _set_parts(here: np.ndarray, tumour: np.ndarray, parts: list[tuple[int, float, np.ndarray]]) -> None:
+    """Labels what a tumour holds: as large a share of it as it was of the real one, the voxels deepest in its shape."""
+    for value, share, depth in parts:
+        places = np.flatnonzero(tumour)
+        deepest = np.argsort(depth.ravel()[places], kind="stable")[: round(share * len(places))]
+        part = np.zeros(here.shape, dtype=bool)
+        part.ravel()[places[deepest]] = True
+        here[part] = value
+
+
+def _box(site: Site, shape: Shape, centre: np.ndarray, room: float) -> Box:
     rows = np.linalg.norm(np.linalg.inv(site.grid.affine[:3, :3]), axis=1)
-    reach = np.ceil(ROOM * shape.reach_mm * rows).astype(int) + 1
+    reach = np.ceil(room * shape.reach_mm * rows).astype(int) + 1
     low = np.maximum(centre - reach, 0).tolist()
     high = np.minimum(centre + reach + 1, site.grid.shape).tolist()
     x, y, z = (slice(a, b) for a, b in zip(low, high, strict=True))
@@ -77,36 +114,6 @@ def _offsets_mm(site: Site, box: Box, centre: np.ndarray) -> np.ndarray:
     )
     offsets: np.ndarray = np.tensordot(site.grid.affine[:3, :3], steps, axes=1)
     return offsets
-
-
-def _fill(site: Site, shape: Shape, free: np.ndarray, offsets_mm: np.ndarray) -> np.ndarray | None:
-    """(x, y, z) the tumour's voxels; None if it has to bend too far or falls apart."""
-    wanted = max(SPECK_VOXELS, round(volume_mm3(shape) / site.grid.voxel_volume_mm3))
-    places = np.flatnonzero(free)
-    if len(places) < wanted:
-        return None
-    depth = shape(offsets_mm).ravel()[places]
-    chosen = np.argsort(depth, kind="stable")[:wanted]
-    bend = BENT * shape.diameter_mm / 2 + float(np.linalg.norm(site.grid.spacing_mm)) / 2
-    if depth[chosen[-1]] > bend:
-        return None
-    tumour = np.zeros(free.shape, dtype=bool)
-    tumour.ravel()[places[chosen]] = True
-    pieces, _ = label(tumour, ANY_NEIGHBOUR)
-    sizes = np.bincount(pieces.ravel())[1:]
-    whole: np.ndarray = pieces == 1 + int(np.argmax(sizes))
-    return whole if sizes.max() >= WHOLE * wanted else None
-
-
-def _enclosed(rest: np.ndarray) -> np.ndarray:
-    """What is cut off from the rest of the liver: the pieces that do not reach the box's border."""
-    pieces, count = label(rest, ANY_NEIGHBOUR)
-    inner = np.ones(count + 1, dtype=bool)
-    inner[0] = False
-    for axis in range(3):
-        inner[np.take(pieces, [0, -1], axis=axis)] = False
-    enclosed: np.ndarray = inner[pieces]
-    return enclosed
 
 
 def _cuts_too_much(site: Site, here: np.ndarray, tumour: np.ndarray) -> bool:

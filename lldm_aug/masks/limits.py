@@ -49,7 +49,7 @@ class Limits(Record):
         limits, common = self, {*schema.names} - LESIONS
         for mask in masks:
             common &= {name for name, value in schema.values.items() if (mask == value).any()}
-            specks = max((_speck_share(mask, schema, name) for name in schema.names), default=0.0)
+            specks = max((_speck_share(mask, schema, name, LESIONS) for name in schema.names), default=0.0)
             vessels = _vessels(mask, schema)
             tree = min(map(largest_share, vessels.values()), default=1.0)
             touching = max((touching_share(*pair) for pair in combinations(vessels.values(), 2)), default=0.0)
@@ -59,7 +59,15 @@ class Limits(Record):
             limits = Limits(tree=min(tree, limits.tree), **wider)
         return limits.model_copy(update={"needed": tuple(name for name in schema.names if name in common)})
 
-    def problems(self, mask: np.ndarray, schema: LabelSchema, names: frozenset[str], *, in_liver: bool) -> list[str]:
+    def problems(
+        self,
+        mask: np.ndarray,
+        schema: LabelSchema,
+        names: frozenset[str],
+        *,
+        in_liver: bool,
+        lesions: frozenset[str] = LESIONS,
+    ) -> list[str]:
         """What is beyond these limits.
 
         Args:
@@ -67,9 +75,10 @@ class Limits(Record):
             schema: what they stand for.
             names: structures to look at.
             in_liver: whether vessels and lesions belong into a liver that the mask has.
+            lesions: names of structures of which two voxels are no speck.
         """
         found = [f"no {n}" for n in self.needed if n in names and not (mask == schema.value(n)).any()]
-        specks = {n: _speck_share(mask, schema, n) for n in schema.names if n in names}
+        specks = {n: _speck_share(mask, schema, n, lesions) for n in schema.names if n in names}
         found += [f"{n} has specks" for n, share in specks.items() if share > self.specks]
         vessels = {n: voxels for n, voxels in _vessels(mask, schema).items() if n in names}
         for name, voxels in vessels.items():
@@ -89,9 +98,9 @@ class Limits(Record):
 DEFAULT_LIMITS = Limits()
 
 
-def _speck_share(mask: np.ndarray, schema: LabelSchema, name: str) -> float:
+def _speck_share(mask: np.ndarray, schema: LabelSchema, name: str, lesions: frozenset[str]) -> float:
     sizes = piece_sizes(mask == schema.value(name))
-    specks = sizes[sizes < 2] if name in LESIONS else sizes[1:][sizes[1:] < SPECK_VOXELS]
+    specks = sizes[sizes < 2] if name in lesions else sizes[1:][sizes[1:] < SPECK_VOXELS]
     return float(specks.sum() / max(1, sizes.sum()))
 
 

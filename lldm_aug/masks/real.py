@@ -30,7 +30,7 @@ class RealCases:
         self.cases = tuple(sorted(cases))
         self.load = lru_cache(maxsize=CACHED_MASKS)(dataset.load_label)
         self.faults = lru_cache(maxsize=None)(self._faults)
-        self._hash = lru_cache(maxsize=None)(dataset.label_hash)
+        self.hash = lru_cache(maxsize=None)(dataset.label_hash)
 
     def at(self, index: int) -> str:
         """Id of the case at a place in the order."""
@@ -83,7 +83,7 @@ class RealCases:
             kind=kind,
             source_dataset=self.dataset.name,
             source_case=case_id,
-            source_sha256=self._hash(case_id),
+            source_sha256=self.hash(case_id),
             rejected=rejected,
         )
 

@@ -13,10 +13,10 @@ MAX_LOST = 0.06
 
 
 def drop_severed(site: Site, labels: np.ndarray) -> list[str]:
-    """Turns the parts that were cut off a vessel into liver, and says which vessel has lost too much.
+    """Turns the parts that were cut off a vessel into what lesions lie in, and says which vessel has lost too much.
 
     Args:
-        site: the liver as it was.
+        site: the mask as it was.
         labels: (X, Y, Z) as it is with its tumours; changed in place.
     """
     problems = []
@@ -25,7 +25,7 @@ def drop_severed(site: Site, labels: np.ndarray) -> list[str]:
         total = np.count_nonzero(before)
         if np.count_nonzero(after) == total:
             continue
-        labels[severed(before, after)] = site.liver
+        site.restore(labels, severed(before, after), site.hosts)
         lost = 1 - np.count_nonzero(labels == value) / total
         if lost > MAX_LOST:
             problems.append(f"tumours cut off {100 * lost:.0f} % of {name}")

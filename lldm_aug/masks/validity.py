@@ -25,6 +25,7 @@ def mask_problems(
     *,
     made: frozenset[str] = frozenset(),
     limits: Limits = DEFAULT_LIMITS,
+    lesions: frozenset[str] = LESIONS,
 ) -> list[str]:
     """What is anatomically wrong with a mask; empty if nothing is.
 
@@ -40,6 +41,7 @@ def mask_problems(
         source: the real mask that it was made from, or is; None if there is none.
         made: structures that do not come from ``source``.
         limits: for structures that come from no real mask.
+        lesions: names of the lesions.
     """
     box = _occupied(mask if source is None else np.maximum(mask, source))
     if box is None or not (mask > 0).any():
@@ -55,7 +57,7 @@ def mask_problems(
     if in_liver:
         problems += _liver_problems(mask, schema)
     new = mask if source is None else _without_kept(mask, schema, made, source)
-    return problems + limits.problems(new, schema, made, in_liver=in_liver)
+    return problems + limits.problems(new, schema, made, in_liver=in_liver, lesions=lesions)
 
 
 def is_liver_schema(schema: LabelSchema) -> bool:

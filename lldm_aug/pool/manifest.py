@@ -76,6 +76,15 @@ class MaskOrigin(Record):
     edits: tuple[TumourEdit, ...] = ()
     donors: dict[str, str] = Field(default_factory=dict)
 
+    @property
+    def cases(self) -> tuple[tuple[str, str, str | None], ...]:
+        """Data set, id and SHA-256 of the mask file of each case that the mask was made from."""
+        dataset = self.source_dataset or ""
+        donors = tuple((dataset, case_id, sha256) for case_id, sha256 in self.donors.items())
+        if self.source_case is None and self.source_sha256 is None:
+            return donors
+        return ((dataset, self.source_case or "", self.source_sha256), *donors)
+
 
 class FileRecord(Record):
     """Size in bytes and SHA-256 of a file."""

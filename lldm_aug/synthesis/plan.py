@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lldm_aug import __version__
 from lldm_aug.config.schema import SamplingSettings, check_sampling
+from lldm_aug.data.anatomy import Anatomy, read_anatomy
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
@@ -18,7 +19,6 @@ from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.weights import check_sums
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks import make_mask_source, real_mask_source
-from lldm_aug.masks.limits import LESIONS
 from lldm_aug.masks.reduced import ReducedMasks
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.config_file import CONFIG_FILE
@@ -171,14 +171,14 @@ def request_masks(
                 what = f"masks of kind {kind!r} come from no data set"
                 raise ConfigError(what, where=option, fix="leave one of them out")
         folder = mask_model_folder(model) if kind == "learned" and model is not None else None
-        return MaskRequest(kind, None, None, folder, check_left_out(kind, description.labels, left_out))
+        return MaskRequest(kind, None, None, folder, check_left_out(description.labels, left_out))
     dataset = RawDataset.find(data if data is not None else trained.dataset)
     if fold is None:
         if trained.dataset != dataset.name:
             raise DatasetError("masks would come from an unknown fold", where=dataset.folder, fix="give --fold")
         fold = trained.fold
     _check_known(dataset, description.labels)
-    left_out = check_left_out(kind, dataset.schema, left_out)
+    left_out = check_left_out(dataset.schema, left_out, edited_anatomy(kind, dataset))
     split = _labelled(load_split(dataset, fold, write=write_split), dataset, trained, labelled)
     return MaskRequest(kind, dataset, split, left_out=left_out)
 
@@ -213,8 +213,18 @@ def _check_known(dataset: RawDataset, known: LabelSchema) -> None:
         )
 
 
-def check_left_out(kind: str, schema: LabelSchema, names: Collection[str]) -> tuple[str, ...]:
+def edited_anatomy(kind: str, dataset: RawDataset) -> Anatomy | None:
+    """The anatomy that decides what masks of a kind look like, if one does; errors as `read_anatomy`."""
+    return read_anatomy(dataset) if kind == "edited" else None
+
+
+def check_left_out(schema: LabelSchema, names: Collection[str], anatomy: Anatomy | None = None) -> tuple[str, ...]:
     """The names of structures to leave out, each once and in the order of the masks' schema.
+
+    Args:
+        schema: of the masks.
+        names: what to leave out.
+        anatomy: what is edited in them, if anything is.
 
     Raises:
         ConfigError: when masks lack one, none stays, or edited masks would lose what was edited.
@@ -223,7 +233,7 @@ def check_left_out(kind: str, schema: LabelSchema, names: Collection[str]) -> tu
         schema.without(names)
     except LabelError as error:
         raise ConfigError(error.what, where="--unknown") from error
-    if kind == "edited" and LESIONS & {*names}:
+    if anatomy is not None and anatomy.editable & {*names}:
         fix = "use masks of kind 'real' or 'deformed'"
         raise ConfigError("edited masks are about tumours, which would be left out", where="--unknown", fix=fix)
     return tuple(name for name in schema.names if name in names)
@@ -245,11 +255,14 @@ def make_gate(description: Description, masks: MaskRequest, referee: Path, devic
 def mask_settings(masks: MaskRequest) -> dict[str, Any]:
     """What decides the masks, for ``pool.json``."""
     dataset = masks.dataset
-    return {
+    settings: dict[str, Any] = {
         "masks": masks.kind,
         "mask_dataset": None if dataset is None else dataset.name,
         "mask_cases": {c: dataset.label_hash(c) for c in masks.cases} if dataset else {},
     }
+    if dataset is not None and (anatomy := edited_anatomy(masks.kind, dataset)) is not None:
+        settings["anatomy"] = anatomy.sha256
+    return settings
 
 
 def describe_pool(

@@ -91,7 +91,8 @@ class Situation:
         outside = {case for case in self.hashes if case not in self.labelled}
         masks: dict[str, dict[str, str | None]] = defaultdict(dict)
         for origin in origins:
-            masks[origin.source_dataset or ""][origin.source_case or ""] = origin.source_sha256
+            for dataset, case, sha256 in origin.cases:
+                masks[dataset][case] = sha256
         seen = [(stage.stage, self._of(stage.labelled, stage.dataset, outside)) for stage in generator.stages]
         seen += [("masks", self._of(cases, dataset, outside)) for dataset, cases in masks.items()]
         leaks = [f"{stage} saw {', '.join(cases[:5])}" for stage, cases in seen if cases]
