@@ -268,7 +268,8 @@ def prepare_cases(
 
 def lesion_names(dataset: RawDataset) -> tuple[str, ...]:
     """The structures of a data set that are lesions, or lie in lesions and belong to them."""
-    return tuple(name for name in dataset.schema.names if name in find_anatomy(dataset).editable)
+    lesions = find_anatomy(dataset).editable
+    return tuple(name for name in dataset.schema.names if name in lesions)
 
 
 def _chosen(dataset: RawDataset, split: Split, labelled: LabelledShare | None) -> tuple[Split, tuple[str, ...]]:
