@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from lldm_aug.config.schema import Config
+from lldm_aug.data.anatomy import find_anatomy
 from lldm_aug.data.conform import Frame, compression_for, fitting_spacing, median_spacing
 from lldm_aug.data.intensity import (
     IntensityModel,
@@ -32,7 +33,6 @@ from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.limits import LESIONS
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
@@ -268,7 +268,8 @@ def prepare_cases(
 
 def lesion_names(dataset: RawDataset) -> tuple[str, ...]:
     """The structures of a data set that are lesions, or lie in lesions and belong to them."""
-    return tuple(name for name in dataset.schema.names if name in LESIONS)
+    lesions = find_anatomy(dataset).editable
+    return tuple(name for name in dataset.schema.names if name in lesions)
 
 
 def _chosen(dataset: RawDataset, split: Split, labelled: LabelledShare | None) -> tuple[Split, tuple[str, ...]]:
