@@ -34,7 +34,7 @@ CELLS = (4, 4, 2)
 
 def window_config(shape: tuple[int, int, int] = (16, 16, 12), **stage: object) -> Config:
     """The tiny settings with windows of the blobs' own voxels."""
-    tree = tiny_config(**stage).model_dump(mode="json")
+    tree = tiny_config(**stage).model_dump(mode="json", exclude_unset=True)
     tree["grid"] = {"shape": shape, "windows": True}
     tree["segmenter"] = {"filters": 8, "blocks": (1, 1), "norm_groups": 4}
     return Config.model_validate(tree)

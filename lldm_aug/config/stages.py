@@ -73,6 +73,8 @@ class ControlNetStage(StageSettings):
         drop_mask: share of samples whose mask is withheld whole (for guidance).
         drop_structure: share of structures whose mask is withheld (for partial labels).
         structure_weight: extra weight of latent cells with a label, shared evenly between the structures.
+        inpainting: whether it is told what is around a region, drawn anew for each sample, that it is to paint; see
+            `lldm_aug.training.regions`. A whole image is such a region, too.
         score_every: steps between measurements of mask faithfulness, by which the exported weights are chosen if the
             run has a segmenter; 0 exports the last ones.
         score_cases: deformed training masks that it is measured on.
@@ -82,6 +84,7 @@ class ControlNetStage(StageSettings):
     drop_mask: Share = 0.1
     drop_structure: Share = 0.1
     structure_weight: Annotated[float, Field(ge=0)] = 0.5
+    inpainting: bool = False
     score_every: Annotated[int, Field(ge=0)] = 500
     score_cases: Annotated[int, Field(ge=1, le=64)] = 8
 

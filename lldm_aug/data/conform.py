@@ -19,7 +19,7 @@ from lldm_aug.errors import InvalidVolume
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.volume import Volume
 
-SAME_SPACING = 0.01
+SAME_SPACING = 0.02
 """Spacings that differ by no more than this share of them are the same: resampling would only blur."""
 
 

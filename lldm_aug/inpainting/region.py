@@ -46,10 +46,14 @@ def choose_region(
     if not chosen.any():
         what = {"edits": "no label changed", "lesions": "neither mask has a lesion", "organ": "both masks are empty"}
         raise LabelError(f"nothing to paint: {what[kind]}", fix="choose another --region, or masks of kind 'edited'")
-    reach = np.ceil(margin_mm / np.asarray(spacing_mm)).astype(int)
-    box = box_around(chosen, reach)
-    region: np.ndarray = np.zeros_like(chosen)
-    region[box] = distance_transform_edt(~chosen[box], sampling=spacing_mm) <= margin_mm
+    return grown(chosen, spacing_mm, margin_mm)
+
+
+def grown(voxels: np.ndarray, spacing_mm: tuple[float, float, float], margin_mm: float) -> np.ndarray:
+    """Some (X, Y, Z) voxels, one at least, and all that are no further away from one of them than a margin."""
+    box = box_around(voxels, np.ceil(margin_mm / np.asarray(spacing_mm)).astype(int).tolist())
+    region: np.ndarray = np.zeros_like(voxels)
+    region[box] = distance_transform_edt(~voxels[box], sampling=spacing_mm) <= margin_mm
     return region
 
 

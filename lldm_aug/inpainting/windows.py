@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import find_objects, label
 
-from lldm_aug.data.conform import Frame
+from lldm_aug.data.conform import SAME_SPACING, Frame
 from lldm_aug.geometry import Grid
 from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.models.description import Description
@@ -16,8 +16,6 @@ from lldm_aug.volume import Volume
 
 HALO = 8
 """Voxels of the surroundings that a window shows around a region, at least, where there is room."""
-SAME_SPACING = 0.02
-"""Spacings that differ by less than this share count as equal: then no voxel is resampled."""
 
 Start = tuple[int, int, int]
 
@@ -45,7 +43,7 @@ def painting_grid(label_map: Volume, description: Description) -> Grid:
         return Frame.around(label_map, description.shape, description.spacing_mm).grid
     grid = label_map.grid
     ratio = np.divide(description.spacing_mm, grid.spacing_mm)
-    ratio = np.where(np.abs(ratio - 1) < SAME_SPACING, 1.0, ratio)
+    ratio = np.where(np.abs(ratio - 1) <= SAME_SPACING, 1.0, ratio)
     shape = np.maximum(1, np.ceil(np.round(np.asarray(grid.shape) / ratio, 3))).astype(int)
     affine = grid.affine.copy()
     affine[:3, :3] *= ratio

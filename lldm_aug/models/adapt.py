@@ -83,9 +83,27 @@ def adapt_shortcut(weights: Weights, old: Layout, new: Layout) -> dict[str, torc
     return adapted
 
 
-def adapt_control(weights: Weights, old: Layout, new: Layout) -> dict[str, torch.Tensor]:
-    """The state of a `MaskControl` for another layout (factors are those of the compression)."""
-    return {**weights, MASK_INPUT: _mask(weights[MASK_INPUT], old, new)}
+def adapt_control(
+    weights: Weights, old: Layout, new: Layout, knew: bool = False, knows: bool = False
+) -> dict[str, torch.Tensor]:
+    """The state of a `MaskControl` for another layout (factors are those of the compression).
+
+    Args:
+        weights: known.
+        old: their layout.
+        new: the layout that is wanted.
+        knew: whether they read what is around a region, too (see `lldm_aug.models.region.with_surroundings`).
+        knows: whether that is wanted; if it is new, it is read with weights of zero, and learns.
+    """
+    kernel, sizes = weights[MASK_INPUT], [len(old.structures) * old.voxels, len(old.channels) * old.voxels, old.voxels]
+    mask, *around = torch.split(kernel, sizes if knew else sizes[:1], dim=1)
+    parts = [_mask(mask, old, new)]
+    if knows and knew:
+        parts += [_image(around[0], 1, old, new, "read"), regroup(around[1], 1, old.factors, new.factors, "read")]
+    elif knows:
+        unread = (len(new.channels) + 1) * new.voxels
+        parts.append(kernel.new_zeros(len(kernel), unread, *kernel.shape[2:]))
+    return {**weights, MASK_INPUT: torch.cat(parts, dim=1)}
 
 
 def regroup(weight: torch.Tensor, dim: int, old: Factors, new: Factors, direction: Direction) -> torch.Tensor:

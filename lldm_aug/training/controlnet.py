@@ -13,20 +13,23 @@ from lldm_aug import __version__
 from lldm_aug.config.schema import Config
 from lldm_aug.config.stages import ControlNetStage as Settings
 from lldm_aug.diffusion.objective import make_objective
+from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.card import model_card
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser, copy_encoder
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.mask_description import read_mask_description
+from lldm_aug.models.region import without_surroundings
 from lldm_aug.models.segmenter import read_segmenter_description
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import BestWeights, Score
-from lldm_aug.training.diffusion import counted_cells, network_facts, noised_latents
+from lldm_aug.training.diffusion import counted_cells, draw_latents, network_facts
 from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.faithfulness import MaskFaithfulness
 from lldm_aug.training.initial import Initial, initial_hash
+from lldm_aug.training.inpainting import Surroundings
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import counted_mean, latent_occupancy, structure_weights
 from lldm_aug.training.order import Row
@@ -78,34 +81,55 @@ class ControlNetStage:
         self.objective = make_objective(config.objective)
         denoiser = build_denoiser(config.autoencoder.latents, config.denoiser, config.objective)
         second.fill("denoiser", denoiser)
-        control = MaskControl(
-            config.autoencoder.latents, len(cases.schema.names), cases.record.compression, config.denoiser
-        )
+        channels = len(cases.record.dataset_json["channel_names"])
+        told = len(cases.schema.names) + (channels + 1 if self.settings.inpainting else 0)
+        control = MaskControl(config.autoencoder.latents, told, cases.record.compression, config.denoiser)
         copy_encoder(denoiser, control)
         if initial is not None:
-            initial.fill_control(control, cases)
+            initial.fill_control(control, cases, inpainting=self.settings.inpainting)
         denoiser.requires_grad_(self.settings.train_denoiser)
         self.module = ControlledDenoiser(denoiser, control)
         self.case_ids, self.unlabelled_ids = self.labelled.case_ids, cases.unlabelled_ids
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        boxes = self.cases.drawn(rows, self.config.seed, self.name)
-        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device, boxes)
+        seed, boxes = self.config.seed, self.cases.drawn(rows, self.config.seed, self.name)
+        clean, noise, times = draw_latents(self.latents, self.objective, rows, seed, self.name, device, boxes)
         labels = torch.stack([self.cases.load_label(row.case_id, box) for row, box in zip(rows, boxes, strict=True)])
         condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
-        kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
-        seen = drop_structures(condition, kept.to(device))
-        error = self.objective.error(model(noised.noisy, noised.times, seen), noised)
+        kept = kept_structures(len(self.cases.schema.names), self.settings, seed, self.name, rows)
+        told = drop_structures(condition, kept.to(device))
+        if self.settings.inpainting:
+            around = Surroundings.drawn(self.cases, rows, boxes, labels, seed, self.name).to(device)
+            told = around.told(told)
+            clean = around.clean(clean, self._frozen(device), self.latents)
+            counted: torch.Tensor | None = around.counted
+        else:
+            counted = counted_cells(self.cases, rows, boxes, device)
+        noised = self.objective.noised(clean, noise, times)
+        error = self.objective.error(model(noised.noisy, noised.times, told), noised)
         occupancy = latent_occupancy(condition, self.cases.record.compression)
         weights = structure_weights(occupancy, self.settings.structure_weight)
-        counted = counted_cells(self.cases, rows, boxes, device)
         return counted_mean(weights * error, counted), {"unweighted": counted_mean(error, counted).item()}
 
     def preview(self, path: Path) -> None:
         """Samples for real masks."""
         device = next(self.module.parameters()).device
-        write_samples(path, self.labelled, self.config, self.first, self.latents, self.module, device)
+        write_samples(path, self.labelled, self.config, self.first, self.latents, self._predict_whole, device)
+
+    def _predict_whole(self, latent: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """The module's prediction for whole images of masks (B, S, X, Y, Z)."""
+        if self.settings.inpainting:
+            condition = without_surroundings(condition, len(self.cases.record.dataset_json["channel_names"]))
+        predicted: torch.Tensor = self.module(latent, time, condition)
+        return predicted
+
+    @cached_property
+    def _autoencoder(self) -> Autoencoder:
+        return load_autoencoder(self.cases, self.config, self.first).requires_grad_(False)
+
+    def _frozen(self, device: torch.device) -> Autoencoder:
+        return self._autoencoder.to(device)
 
     @property
     def score_every(self) -> int:
@@ -119,9 +143,8 @@ class ControlNetStage:
     @cached_property
     def generator(self) -> Generator:
         """The generator that the module is the heart of, with the texture that reconstructions lack."""
-        autoencoder = load_autoencoder(self.cases, self.config, self.first)
         device = next(self.module.parameters()).device
-        return Generator(self._description(), autoencoder.to(device), self.module)
+        return Generator(self._description(), self._frozen(device), self.module)
 
     def _with_texture(self, most: int = MOST_CASES) -> Generator:
         """The generator with the texture that its samples for so many training masks lack now: they are smoother."""
@@ -148,6 +171,7 @@ class ControlNetStage:
             latent_std=self.latents.std,
             texture=self.first.record.facts.get("texture", ()),
             real_signal=measure_cases(self.labelled),
+            inpainting=self.settings.inpainting,
             windows=record.windows,
             stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )

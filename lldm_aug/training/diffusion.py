@@ -109,10 +109,23 @@ def noised_latents(
     boxes: Sequence[Box | None] | None = None,
 ) -> Noised:
     """Noisy latents of some rows, or of the parts of their cases in boxes; each row has random numbers of its own."""
+    return objective.noised(*draw_latents(latents, objective, rows, seed, stage, device, boxes))
+
+
+def draw_latents(
+    latents: Clean,
+    objective: Objective,
+    rows: list[Row],
+    seed: int,
+    stage: str,
+    device: torch.device,
+    boxes: Sequence[Box | None] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What `noised_latents` makes them of: clean latents (B, L, ...), noise (B, L, ...) and network times (B,)."""
     clean, noise, times = [], [], []
     for row, box in zip(rows, boxes or [None] * len(rows), strict=True):
         generator = torch_rng(seed, stage, "noise", row.step, row.number)
         clean.append(latents.draw(row.case_id, generator, box))
         noise.append(torch.randn(clean[-1].shape, generator=generator))
         times.append(objective.draw_times(generator, 1))
-    return objective.noised(torch.stack(clean).to(device), torch.stack(noise).to(device), torch.cat(times).to(device))
+    return torch.stack(clean).to(device), torch.stack(noise).to(device), torch.cat(times).to(device)

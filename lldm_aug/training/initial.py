@@ -106,10 +106,19 @@ class Initial:
         weights = self.generator.network.denoiser.state_dict()
         carry_over("denoiser", module, grow_outputs(weights, module.state_dict()))
 
-    def fill_control(self, module: MaskControl, cases: CaseSet) -> None:
-        """Starts a new data set's mask control from this one's weights."""
-        old, new = self._layouts(cases, self.generator.description.compression, cases.record.compression)
-        carry_over("controlnet", module, adapt_control(self.generator.network.control.state_dict(), old, new))
+    def fill_control(self, module: MaskControl, cases: CaseSet, *, inpainting: bool) -> None:
+        """Starts a new data set's mask control from this one's weights.
+
+        Args:
+            module: to be filled.
+            cases: of the new data set.
+            inpainting: whether the module is told what is around a region.
+        """
+        known = self.generator.description
+        old, new = self._layouts(cases, known.compression, cases.record.compression)
+        weights = self.generator.network.control.state_dict()
+        told = (known.inpainting, inpainting)
+        carry_over("controlnet", module, adapt_control(weights, old, new, *told))
 
     def _layouts(self, cases: CaseSet, old: tuple[int, int, int], new: tuple[int, int, int]) -> tuple[Layout, Layout]:
         known, record = self.generator.description, cases.record

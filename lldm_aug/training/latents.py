@@ -63,8 +63,12 @@ class LatentCache:
         moments = load_tensors(self.folder / f"{case_id}.safetensors", box=cells)
         noise = torch.randn(moments["mean"].shape, generator=generator)
         latent = moments["mean"].float() + moments["std"].float() * noise
-        shape = (-1, 1, 1, 1)
-        return (latent - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
+        return self.normalise(latent)
+
+    def normalise(self, latent: torch.Tensor) -> torch.Tensor:
+        """Latents (..., L, x, y, z) with mean 0 and variance 1 in each channel."""
+        mean, std = (torch.tensor(values, device=latent.device).view(-1, 1, 1, 1) for values in (self.mean, self.std))
+        return (latent - mean) / std
 
     def _cells(self, box: Box) -> Box:
         x, y, z = (slice(s.start // f, s.stop // f) for s, f in zip(box, self.compression, strict=True))

@@ -41,7 +41,7 @@ LATENT: dict[str, Any] = {"autoencoder": True, "denoiser": True, "objective": Tr
 """Sections of the settings that decide a model of latents."""
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
-_EARLIER = {"objective.shift": 1.0} | {
+_EARLIER: dict[str, Any] = {"objective.shift": 1.0, "train.controlnet.inpainting": False} | {
     f"{section}{key}": value
     for section in ("objective.", "masks.objective.")
     for key, value in {"spread": 1.0, "detail": 0.15}.items()
