@@ -9,15 +9,21 @@ if TYPE_CHECKING:
     from lldm_aug.blending.batch_sampler import BlendedBatchSampler
     from lldm_aug.blending.iterable import SyntheticIterable
     from lldm_aug.blending.mixin import SyntheticMixin
+    from lldm_aug.inpainting.inpaint import Inpaint
 
 __version__ = "0.1.0"
-__all__ = ["BlendedBatchSampler", "SyntheticIterable", "SyntheticMixin", "__version__"]
+__all__ = ["BlendedBatchSampler", "Inpaint", "SyntheticIterable", "SyntheticMixin", "__version__"]
 
-_MODULES = {"BlendedBatchSampler": "batch_sampler", "SyntheticIterable": "iterable", "SyntheticMixin": "mixin"}
+_MODULES = {
+    "BlendedBatchSampler": "blending.batch_sampler",
+    "Inpaint": "inpainting.inpaint",
+    "SyntheticIterable": "blending.iterable",
+    "SyntheticMixin": "blending.mixin",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Imported when first used: the command line's --help must answer at once.
     if name in _MODULES:
-        return getattr(import_module(f"lldm_aug.blending.{_MODULES[name]}"), name)
+        return getattr(import_module(f"lldm_aug.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

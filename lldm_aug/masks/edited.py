@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -11,7 +12,7 @@ from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.errors import LabelError
 from lldm_aug.masks.edits import make_edits, plan_edits
 from lldm_aug.masks.fitting import Fit, Fitted, as_drawn, fit_valid
-from lldm_aug.masks.lesion_library import LesionLibrary
+from lldm_aug.masks.lesion_library import LesionLibrary, Sizes
 from lldm_aug.masks.real import CACHED_MASKS, RealCases
 from lldm_aug.masks.site import Site, roles_of
 from lldm_aug.masks.source import DrawnMask
@@ -45,7 +46,7 @@ class EditedMasks:
         self.anatomy = anatomy or read_anatomy(cases.dataset)
         self.schema = cases.dataset.schema
         self.roles = roles_of(self.anatomy, self.schema)
-        self.library = LesionLibrary(_annotated(cases, self.anatomy), self.anatomy)
+        self.library = LesionLibrary(annotated_cases(cases, self.anatomy), self.anatomy)
         self._site = lru_cache(maxsize=CACHED_MASKS)(self._load_site)
 
     @cached_property
@@ -88,38 +89,58 @@ class EditedMasks:
         return self.cases.faults(case_id)
 
     def _edit(self, rng: np.random.Generator, case_id: str) -> tuple[Volume, Origin, list[str]]:
-        """A mask with other lesions, how it was made, and what is wrong with it."""
-        source, site = self.cases.load(case_id), self._site(case_id)
-        plan = plan_edits(rng, site, self.library.sizes, self.library)
-        labels, edits, problems = make_edits(rng, site, plan)
-        donors = tuple(sorted({edit.donor for edit in plan if edit.donor is not None}))
-        data = source.data.copy()
-        data[site.box] = labels
-        return Volume(data, source.grid), (edits, donors), problems or self._problems(data, source.data)
-
-    def _problems(self, data: np.ndarray, source: np.ndarray) -> list[str]:
-        """What is wrong with an edited mask.
-
-        What a lesion holds is judged as a part of it. A lesion may cut through the wall that it lies in.
-        """
-        lesions = frozenset(self.anatomy.lesions)
-        walls = {name for lesion in self.anatomy.lesions.values() if lesion.cut for name in lesion.within}
-        whole, before = self._with_held(data), self._with_held(source)
-        return mask_problems(whole, self.schema, before, made=lesions | walls, lesions=lesions)
-
-    def _with_held(self, data: np.ndarray) -> np.ndarray:
-        """(X, Y, Z) the labels, of what lesions hold those of the lesions."""
-        table = np.arange(data.max() + 1, dtype=data.dtype)
-        for role in self.roles:
-            table[[value for value in role.holds if value < len(table)]] = role.value
-        whole: np.ndarray = table[data] if any(role.holds for role in self.roles) else data
-        return whole
+        return edit_mask(rng, self.cases.load(case_id), self._site(case_id), self.library.sizes, self.library)
 
     def _load_site(self, case_id: str) -> Site:
         return Site(self.cases.load(case_id), self.schema, self.anatomy)
 
 
-def _annotated(cases: RealCases, anatomy: Anatomy) -> RealCases:
+def edit_mask(
+    rng: np.random.Generator,
+    source: Volume,
+    site: Site,
+    sizes: Mapping[int, Sizes],
+    library: LesionLibrary | None = None,
+) -> tuple[Volume, Origin, list[str]]:
+    """A mask with other lesions, how it was made, and what is wrong with it.
+
+    Args:
+        rng: decides.
+        source: (X, Y, Z) the real mask.
+        site: what of it can be edited.
+        sizes: see `plan_edits`.
+        library: likewise.
+    """
+    plan = plan_edits(rng, site, sizes, library)
+    labels, edits, problems = make_edits(rng, site, plan)
+    donors = tuple(sorted({edit.donor for edit in plan if edit.donor is not None}))
+    data = source.data.copy()
+    data[site.box] = labels
+    return Volume(data, source.grid), (edits, donors), problems or _problems(data, source.data, site)
+
+
+def _problems(data: np.ndarray, source: np.ndarray, site: Site) -> list[str]:
+    """What is wrong with an edited mask.
+
+    What a lesion holds is judged as a part of it. A lesion may cut through the wall that it lies in.
+    """
+    names, roles = site.schema.names, site.roles.values()
+    lesions = frozenset(names[role.value - 1] for role in roles)
+    walls = {names[value - 1] for role in roles if role.lesion.cut for value in role.within}
+    whole, before = _with_held(data, site), _with_held(source, site)
+    return mask_problems(whole, site.schema, before, made=lesions | walls, lesions=lesions)
+
+
+def _with_held(data: np.ndarray, site: Site) -> np.ndarray:
+    """(X, Y, Z) the labels, of what lesions hold those of the lesions."""
+    table = np.arange(data.max() + 1, dtype=data.dtype)
+    for role in site.roles.values():
+        table[[value for value in role.holds if value < len(table)]] = role.value
+    whole: np.ndarray = table[data] if any(role.holds for role in site.roles.values()) else data
+    return whole
+
+
+def annotated_cases(cases: RealCases, anatomy: Anatomy) -> RealCases:
     """The cases in which every lesion was annotated, with what it holds and lies in."""
     needed = {*anatomy.editable}.union(*(lesion.within for lesion in anatomy.lesions.values()))
     partial = read_partial_labels(cases.dataset)
