@@ -130,13 +130,14 @@ def test_in_a_pipeline_of_monai_files_name_the_cases(dataset: RawDataset) -> Non
     def files(name: str) -> dict[str, str]:
         return {"image": str(dataset.image_paths(name)[0]), "label": str(dataset.label_path(name))}
 
-    image, label = arrays(pipeline(files("case_02")))
+    _, label = arrays(pipeline(files("case_02")))
     assert (label != dataset.load("case_02").label).any()
     with pytest.raises(RuntimeError) as error:
         pipeline(files("case_05"))
     assert isinstance(error.value.__cause__, LeakageError)
 
 
+@pytest.mark.filterwarnings("ignore::lldm_aug.inpainting.inpaint.InpaintWarning")
 def test_the_share_of_edited_samples_and_what_decides_them() -> None:
     inpaint, sample = always(probability=0.3), case()
 
@@ -270,7 +271,7 @@ def test_bad_settings_are_refused(generator: Generator) -> None:
         Inpaint(Negative(), SCHEMA)(as_pair(case()), item=0)
     with pytest.raises(ConfigError, match="3 names for 4 items"):
         always().over(Pairs(), names=["a", "b", "c"])
-    with pytest.raises(ConfigError, match="give dataset="):
+    with pytest.raises(ConfigError, match="Give dataset="):
         always().check(["case_00"])
     with pytest.raises(LabelError, match="hepatic_vein"):
         Inpaint(generator, HBP, region="organ")

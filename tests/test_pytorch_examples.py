@@ -53,7 +53,7 @@ def test_prepared_loaders_share_shuffled_items_and_streams(folder: Path) -> None
 
 
 def test_every_example_is_short_and_shown() -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
     assert [path.name for path in EXAMPLES if len(path.read_text(encoding="utf-8").splitlines()) > 40] == []
     page = PAGE.read_text(encoding="utf-8")
     assert [path.name for path in EXAMPLES if f"](examples/pytorch/{path.name})" not in page] == []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lldm_aug.cli.bench_fidelity import fidelity
+from lldm_aug.cli.bench_inpainting import inpainting
 from lldm_aug.cli.echo import default_device, echo_notes
 from lldm_aug.cli.options import EXISTING_FOLDER, FOLD, NEW_FOLDER, dry_run_option, fold_option, seed_option
 
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def bench() -> None:
-    """Measure a generator on held-out cases, compare it with baselines, or measure what blending costs."""
+    """Measure a generator on held-out cases, compare it with baselines, or time blending and inpainting."""
 
 
 bench.add_command(fidelity)
+bench.add_command(inpainting)
 
 
 @bench.command()

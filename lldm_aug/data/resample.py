@@ -58,13 +58,23 @@ def resample(data: np.ndarray, source: Grid, target: Grid, *, smooth: bool = Tru
     step = np.diag(mapping)[:3]
     if np.abs(mapping[:3, :3] - np.diag(step)).max() > 1e-3 or step.min() <= 0:
         raise InvalidVolume("the axes of the grids are not parallel", fix="bring both to their canonical order first")
-    out = np.asarray(data, dtype=np.float32)
+    every = [
+        axis_weights(source.shape[axis], target.shape[axis], float(step[axis]), float(mapping[axis, 3]), smooth=smooth)
+        for axis in range(3)
+    ]
+    used = [_used_columns(weights) for weights in every]  # a small target sees a small part of its source
+    x, y, z = used
+    out = np.asarray(data[..., x, y, z], dtype=np.float32)
     for axis in range(3):
-        weights = axis_weights(
-            source.shape[axis], target.shape[axis], float(step[axis]), float(mapping[axis, 3]), smooth=smooth
-        )
+        weights = every[axis][:, used[axis]]
         out = np.moveaxis(np.tensordot(out, weights, axes=(out.ndim - 3 + axis, 1)), -1, out.ndim - 3 + axis)
     return np.ascontiguousarray(out)
+
+
+def _used_columns(weights: np.ndarray) -> slice:
+    """The range of input samples that have any weight."""
+    columns = np.flatnonzero(weights.any(axis=0))
+    return slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def inside(source: Grid, target: Grid) -> np.ndarray:

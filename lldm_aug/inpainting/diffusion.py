@@ -18,7 +18,7 @@ from lldm_aug.geometry import Box, Grid
 from lldm_aug.inpainting.blend import blended
 from lldm_aug.inpainting.inpainter import Painted, laid_into
 from lldm_aug.inpainting.region import box_around
-from lldm_aug.inpainting.windows import Window, painting_grid, plan_windows
+from lldm_aug.inpainting.windows import Window, in_batches, painting_grid, plan_windows
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.generator import Generator
@@ -72,12 +72,12 @@ class DiffusionInpainter:
                 where=host.case_id,
                 fix="leave this case out, or use a generator of windows or of a larger field of view",
             )
-        image, scale = to_canonical(host.image, host.grid), self._scale(host)
+        image, scale = to_canonical(host.image, host.grid).copy(), self._scale(host)  # the host's own is kept
         box = self._surroundings(hidden, axes)
         real, hidden = scale.apply(image[:, *box], np.inf), hidden[box]
         mask = Volume(to_canonical(label, host.grid)[box], axes.part(box))
         shown = self._paint(real, mask, hidden, grid, seed)
-        shown = shown + _residual(real, shown, mask, hidden, seed)
+        _add_residual(shown, real, mask, hidden, seed)
         image[:, *box] = scale.invert(blended(real, shown, hidden, axes.spacing_mm))
         return Painted(laid_into(host, from_canonical(image, host.grid), label, region))
 
@@ -101,52 +101,71 @@ class DiffusionInpainter:
             grid: the painting grid.
             seed: of the noise.
         """
-        canvas, painted = real.copy(), np.zeros_like(hidden)
+        canvas, painted, number = real.copy(), np.zeros_like(hidden), 0
         region = resample(hidden, mask.grid, grid) > 0
-        for number, window in enumerate(plan_windows(region, grid, self.generator.description)):
-            todo = hidden & ~painted
-            small = self._window(
-                np.where(painted, canvas, real), mask, todo, window, derive_seed(seed, "window", number)
-            )
-            view = inside(window.grid, mask.grid) & ~painted
-            canvas[:, view] = resample(small, window.grid, mask.grid)[:, view]
-            painted |= hidden & inside(window.core, mask.grid)
+        for windows in in_batches(plan_windows(region, grid, self.generator.description)):
+            seen, todo = np.where(painted, canvas, real), hidden & ~painted
+            seeds = [derive_seed(seed, "window", number + k) for k in range(len(windows))]
+            number += len(windows)
+            for window, small in zip(windows, self._show(seen, mask, todo, windows, seeds), strict=True):
+                view = inside(window.grid, mask.grid) & ~painted
+                canvas[:, view] = resample(small, window.grid, mask.grid)[:, view]
+                painted |= hidden & inside(window.core, mask.grid)
         return canvas
 
-    def _window(self, real: np.ndarray, mask: Volume, hidden: np.ndarray, window: Window, seed: int) -> np.ndarray:
-        """What the generator shows in a window (C, X, Y, Z), continuing its surroundings without a step."""
+    def _show(
+        self, real: np.ndarray, mask: Volume, hidden: np.ndarray, windows: list[Window], seeds: list[int]
+    ) -> np.ndarray:
+        """What the generator shows in windows of one size (B, C, X, Y, Z), continuing their surroundings."""
+        description = self.generator.description
+        known = Relabelling(self.schema, description.labels)
+        views = [self._view(real, mask, hidden, window, known) for window in windows]
+        seen, shown, label = (torch.from_numpy(np.stack(parts)) for parts in zip(*views, strict=True))
+        sides = [n // f for n, f in zip(shown.shape[1:], description.compression, strict=True)]
+        shape = (1, description.autoencoder.latents, *sides)
+        noise = torch.cat([torch.randn(shape, generator=torch_rng(seed, "noise")) for seed in seeds])
+        rng = torch_rng(seeds[0], "ancestral noise")
+        out, _ = self.generator.inpaint(label, seen, shown, noise, self.sampling, rng, known.unknown, self.strength)
+        out = out.float().cpu()
+        if not torch.isfinite(out).all():
+            raise CheckpointError("the generator gave NaN or infinity", fix="lower --guidance, or train it anew")
+        step = filled(seen - out, shown)  # how far the surroundings are off, continued into the region
+        painted: np.ndarray = torch.where(shown[:, None], out + step, out).numpy()
+        return painted
+
+    def _view(
+        self, real: np.ndarray, mask: Volume, hidden: np.ndarray, window: Window, known: Relabelling
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Image (C, X, Y, Z), region and labels (X, Y, Z) in a window."""
         description = self.generator.description
         frame = Frame(mask.grid, window.grid)
         image = np.clip(frame.image_in(real), -description.intensity.limit, description.intensity.limit)
         region = frame.share_in(hidden) > 0
         if not description.inpainting:
             region &= inside(mask.grid, window.grid)  # it has learned images whose edge was continued
-        known = Relabelling(self.schema, description.labels)
-        label = known.apply(frame.label_in(mask.data))
-        sides = [n // f for n, f in zip(window.grid.shape, description.compression, strict=True)]
-        noise = torch.randn(1, description.autoencoder.latents, *sides, generator=torch_rng(seed, "noise"))
-        seen, shown = torch.from_numpy(image)[None], torch.from_numpy(region)[None]
-        rng = torch_rng(seed, "ancestral noise")
-        out, _ = self.generator.inpaint(
-            torch.from_numpy(label)[None], seen, shown, noise, self.sampling, rng, known.unknown, self.strength
-        )
-        out = out.float().cpu()
-        if not torch.isfinite(out).all():
-            raise CheckpointError("the generator gave NaN or infinity", fix="lower --guidance, or train it anew")
-        step = filled(seen - out, shown)  # how far the surroundings are off, continued into the region
-        return torch.where(shown[:, None], out + step, out)[0].numpy()
+        return image, region, known.apply(frame.label_in(mask.data))
 
 
-def _residual(real: np.ndarray, shown: np.ndarray, mask: Volume, hidden: np.ndarray, seed: int) -> np.ndarray:
-    """Noise (C, X, Y, Z) as strong as what the generator's image lacks of the host's around the region.
+def _add_residual(shown: np.ndarray, real: np.ndarray, mask: Volume, hidden: np.ndarray, seed: int) -> None:
+    """Adds noise as strong as what the generator's image lacks of the host's around the region.
 
     It is measured in the structure that most of the ring around the region belongs to, if that is enough.
+
+    Args:
+        shown: (C, X, Y, Z) the generator's image; changed in place, within the ring.
+        real: (C, X, Y, Z) the host, scaled.
+        mask: that was painted for.
+        hidden: (X, Y, Z) the region.
+        seed: of the noise.
     """
-    distance_mm = distance_transform_edt(~hidden, sampling=mask.grid.spacing_mm)
-    ring = ~hidden & (distance_mm <= RING_MM) & (real != shown).any(axis=0)
-    values = mask.data[ring]
+    spacing_mm = mask.grid.spacing_mm
+    box = box_around(hidden, np.ceil(np.divide(RING_MM, spacing_mm)).astype(int).tolist())
+    real, near, label = real[:, *box], shown[:, *box], mask.data[box]
+    distance_mm = distance_transform_edt(~hidden[box], sampling=spacing_mm)
+    ring = (distance_mm > 0) & (distance_mm <= RING_MM) & (real != near).any(axis=0)
+    values = label[ring]
     if not len(values):
-        return np.zeros(1, dtype=np.float32)
-    same = ring & (mask.data == np.bincount(np.maximum(values, 0)).argmax())
-    grain = measure_residual(real, shown, same if same.sum() >= FEWEST_VOXELS else ring)
-    return grain.draw(numpy_rng(seed, "residual noise"), np.zeros_like(mask.data))
+        return
+    same = ring & (label == np.bincount(np.maximum(values, 0)).argmax())
+    grain = measure_residual(real, near, same if same.sum() >= FEWEST_VOXELS else ring)
+    near += grain.draw(numpy_rng(seed, "residual noise"), np.zeros_like(label))

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from lldm_aug.blending.leakage import Leak, check_leakage
-from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.patients import read_patients, relatives
+from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, LeakageError
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance
@@ -69,7 +69,5 @@ class Hosts:
             known = {**hashes, **{case: sha256 for case, sha256 in known.items() if sha256 is not None}}
         name = dataset.name if isinstance(dataset, RawDataset) else dataset
         origins = [MaskOrigin(kind="edited", source_dataset=name, source_case=case) for case in self.training or ()]
-        leaks = check_leakage(
-            self.provenance, origins, dataset=name, validation=known, relatives=others, allow=allow
-        )
+        leaks = check_leakage(self.provenance, origins, dataset=name, validation=known, relatives=others, allow=allow)
         return replace(self, validation=frozenset() if allow else held_out | frozenset(others)), leaks

@@ -21,7 +21,7 @@ from lldm_aug.inpainting.diffusion import DiffusionInpainter
 from lldm_aug.inpainting.hosts import Hosts
 from lldm_aug.inpainting.inpainter import Inpainter
 from lldm_aug.inpainting.region import choose_region
-from lldm_aug.inpainting.sample import Layout, open_sample
+from lldm_aug.inpainting.sample import DEFAULT_LAYOUT, Layout, open_sample
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.edited import TRIES_PER_CASE, edit_mask
 from lldm_aug.masks.relabelling import Relabelling
@@ -96,7 +96,7 @@ class Inpaint:
         sampling: SamplingSettings | None = None,
         strength: float = 1.0,
         seed: int = 0,
-        layout: Layout = Layout(),
+        layout: Layout = DEFAULT_LAYOUT,
         training: Collection[str] | None = None,
         device: str | None = None,
     ) -> None:
@@ -273,6 +273,6 @@ def _open_inpainter(
 
 def _fingerprint(case: Case) -> str:
     """Stands for a sample of which nobody says which one it is: the same voxels are edited in the same way."""
-    digest = hashlib.sha256(np.ascontiguousarray(case.label))
-    digest.update(np.ascontiguousarray(case.image))
+    digest = hashlib.sha256(case.label.tobytes())
+    digest.update(case.image.tobytes())
     return digest.hexdigest()

@@ -39,6 +39,9 @@ class Layout:
     spacing_mm: tuple[float, float, float] | None = None
 
 
+DEFAULT_LAYOUT = Layout()
+
+
 @dataclass(frozen=True)
 class Opened:
     """A sample that was read.

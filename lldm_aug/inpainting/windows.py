@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ from lldm_aug.volume import Volume
 HALO = 8
 """Voxels of the surroundings that a window shows around a region, at least, where there is room."""
 
-Start = tuple[int, int, int]
+AT_ONCE = 4
+"""Most windows in a batch."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Window:
 
     grid: Grid
     core: Grid
+
+    def meets(self, other: Window) -> bool:
+        """Whether one of the two shows what the other paints."""
+        return _overlap(self.grid, other.core) or _overlap(other.grid, self.core)
 
 
 def painting_grid(label_map: Volume, description: Description) -> Grid:
@@ -67,6 +72,29 @@ def plan_windows(region: np.ndarray, grid: Grid, description: Description) -> It
         (x, y, z), (a, b, c) = zip(*placed, strict=True)
         yield Window(grid.part((x, y, z)), grid.part((a, b, c)))
         remaining[a, b, c] = False
+
+
+def in_batches(windows: Iterable[Window]) -> list[list[Window]]:
+    """The windows in batches of one size. One that meets an earlier one is painted in a later batch.
+
+    So each sees what it would have seen if they had been painted one by one, and small ones cost less.
+    """
+    batches: list[list[Window]] = []
+    for window in windows:
+        met = [i for i, batch in enumerate(batches) if any(map(window.meets, batch))]
+        for batch in batches[max(met, default=-1) + 1 :]:
+            if batch[0].grid.shape == window.grid.shape and len(batch) < AT_ONCE:
+                batch.append(window)
+                break
+        else:
+            batches.append([window])
+    return batches
+
+
+def _overlap(one: Grid, other: Grid) -> bool:
+    """Whether two parts of a grid have a voxel in common."""
+    start = np.rint(one.to_voxels(other.affine[:3, 3]))
+    return bool(np.all(start < one.shape) and np.all(start + other.shape > 0))
 
 
 def _side(axis: int, tight: slice, description: Description) -> int:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_dilation, find_objects, label
+from scipy.ndimage import binary_dilation, label
+
+from lldm_aug.geometry import Box
 
 SPECK_VOXELS = 4
 """A piece of fewer voxels is a speck."""
 ANY_NEIGHBOUR = np.ones((3, 3, 3), dtype=bool)
 
 
+def tight_box(structure: np.ndarray) -> Box | None:
+    """The smallest box that holds a boolean structure (X, Y, Z); None for an empty one."""
+    sides = []
+    for axis in range(3):
+        found = np.flatnonzero(structure.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not len(found):
+            return None
+        sides.append(slice(int(found[0]), int(found[-1]) + 1))
+    x, y, z = sides
+    return x, y, z
+
+
 def piece_sizes(structure: np.ndarray) -> np.ndarray:
     """Voxels of each piece of a boolean structure, neighbours by face, edge or corner; the largest first."""
-    (box,) = find_objects(structure.astype(np.uint8)) or (None,)
+    box = tight_box(structure)
     if box is None:
         return np.zeros(0, dtype=int)
     pieces, _ = label(structure[box], ANY_NEIGHBOUR)
@@ -58,7 +72,7 @@ def exposed_shares(pieces: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def touching_share(one: np.ndarray, other: np.ndarray) -> float:
     """Share of the smaller of two boolean structures that has a voxel of the larger as neighbour; 0 if one is empty."""
     small, large = sorted((one, other), key=np.count_nonzero)
-    (box,) = find_objects(small.astype(np.uint8)) or (None,)
+    box = tight_box(small)
     if box is None:
         return 0.0
     around = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)

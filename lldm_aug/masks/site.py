@@ -225,6 +225,8 @@ class Site:
         """Whether each cell holds a voxel of a boolean structure."""
         cells = voxels
         for axis, stride in enumerate(self.strides):
+            if stride == 1:
+                continue
             cells = np.logical_or.reduceat(cells, np.arange(0, cells.shape[axis], stride), axis=axis)
         return cells
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_dilation, find_objects, label
+from scipy.ndimage import binary_dilation, label
 
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.limits import DEFAULT_LIMITS, LESIONS, LIVER, VESSELS, Limits
-from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS, piece_sizes
+from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS, piece_sizes, tight_box
 
 __all__ = ["ANY_NEIGHBOUR", "LESIONS", "LIVER", "SPECK_VOXELS", "VESSELS", "is_liver_schema", "mask_problems"]
 
@@ -67,7 +67,7 @@ def is_liver_schema(schema: LabelSchema) -> bool:
 
 def _occupied(mask: np.ndarray) -> tuple[slice, ...] | None:
     """A box around all structures, with a voxel of background where the grid has one."""
-    (box,) = find_objects((mask > 0).astype(np.uint8)) or (None,)
+    box = tight_box(mask > 0)
     return None if box is None else tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
 
 

@@ -10,7 +10,7 @@ class OneDnnConv3d(nn.Conv3d):
     """A convolution that always runs in oneDNN on the CPU.
 
     PyTorch's own choice sends a small float32 batch of one to a plain loop, which takes about twice as long for the
-    denoiser; the results agree to rounding.
+    denoiser; the results agree to rounding. Convolutions of one voxel are left to it: they are matrix products.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -28,5 +28,5 @@ def prefer_onednn(network: nn.Module) -> None:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return
     for module in network.modules():
-        if type(module) is nn.Conv3d and module.padding_mode == "zeros":
+        if type(module) is nn.Conv3d and module.padding_mode == "zeros" and max(module.kernel_size) > 1:
             module.__class__ = OneDnnConv3d
