@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureTyped, LoadImaged
 from pools import DATASET_JSON, GRID, blob_case
@@ -20,11 +22,14 @@ from torch.utils.data import DataLoader, Dataset
 import lldm_aug
 from lldm_aug.blending.convert import as_dictionary, as_monai, as_pair, as_subject
 from lldm_aug.blending.leakage import LeakageWarning
+from lldm_aug.cli import main
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import ConfigError, InvalidVolume, LabelError, LeakageError
+from lldm_aug.geometry import Grid
 from lldm_aug.inpainting.inpaint import Inpaint, InpaintWarning
 from lldm_aug.inpainting.inpainter import Painted
 from lldm_aug.inpainting.sample import Layout, case_name
+from lldm_aug.inpainting.windows import Window, in_batches
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.models.generator import Generator
 
@@ -284,3 +289,26 @@ def test_a_file_belongs_to_a_case() -> None:
 
 def test_it_is_part_of_the_package() -> None:
     assert lldm_aug.Inpaint is Inpaint
+
+
+def window(start: int, side: int, core: tuple[int, int]) -> Window:
+    """Along the first axis of a grid of 64 voxels."""
+    part = Grid.regular((64, 16, 16), (1.0, 1.0, 1.0)).crop
+    return Window(part((start, 0, 0), (side, 16, 16)), part((core[0], 0, 0), (core[1] - core[0], 16, 16)))
+
+
+def test_windows_share_a_batch_unless_one_shows_what_the_other_paints() -> None:
+    first, apart, beside = window(0, 16, (4, 8)), window(10, 16, (17, 20)), window(6, 16, (9, 12))
+    other = window(40, 24, (48, 56))
+    assert in_batches([first, apart, other]) == [[first, apart], [other]]
+    assert in_batches([first, beside, apart]) == [[first], [beside], [apart]]
+    far = [window(16 * k, 16, (16 * k + 6, 16 * k + 10)) for k in range(4)]
+    assert [len(batch) for batch in in_batches([*far, *far])] == [4, 4]
+
+
+@pytest.mark.slow
+def test_its_time_is_measured(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["bench", "inpainting", "--n", "1", "--workers", "0", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "inpainting.json").read_text())["criteria"]
+    assert all(figure["value"] > 0 for figure in figures)
