@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ import lldm_aug
 from lldm_aug.blending.convert import as_dictionary, as_monai, as_pair, as_subject
 from lldm_aug.blending.leakage import LeakageWarning
 from lldm_aug.cli import main
+from lldm_aug.data.anatomy import Anatomy, Lesion, Numbers
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import ConfigError, InvalidVolume, LabelError, LeakageError
 from lldm_aug.geometry import Grid
@@ -238,6 +240,19 @@ def test_the_guard_knows_the_generator_hosts_and_donors(generator: Generator, da
         assert inpaint.check([seen], allow=True)
     with pytest.raises(LeakageError, match="case_99"):
         always(Negative(("case_99",)), training=["case_00"])(case(), item=0)
+
+
+def test_lesions_are_measured_and_copied_as_the_anatomy_says(dataset: RawDataset) -> None:
+    anatomy = Anatomy(lesions={"hcc": Lesion(within=("liver",), shapes=("copies",))}, numbers=Numbers(mean_added=2.0))
+    inpaint = always(labels=dataset, anatomy=anatomy, training=dataset.case_ids)
+    host = dataset.load(dataset.case_ids[0])
+    edited = inpaint(host, item=1)
+    assert (edited.label != host.label).any()
+    assert np.array_equal(pickle.loads(pickle.dumps(inpaint))(host, item=1).label, edited.label)
+    bare = Case(host.case_id, host.image, np.minimum(host.label, 1), host.grid)
+    assert inpaint(bare, item=1) is bare  # nobody says that it has no lesion
+    with pytest.raises(LabelError, match="nobody says how large hcc is"):
+        always(anatomy=anatomy)
 
 
 def test_a_host_that_is_not_for_training_is_refused() -> None:

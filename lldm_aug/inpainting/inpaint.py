@@ -20,18 +20,17 @@ from lldm_aug.inpainting import DEFAULT_MARGIN_MM, REGIONS
 from lldm_aug.inpainting.diffusion import DiffusionInpainter
 from lldm_aug.inpainting.hosts import Hosts
 from lldm_aug.inpainting.inpainter import Inpainter
+from lldm_aug.inpainting.mask_edits import MaskEdits
 from lldm_aug.inpainting.region import choose_region
 from lldm_aug.inpainting.sample import DEFAULT_LAYOUT, Layout, open_sample
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.edited import TRIES_PER_CASE, edit_mask
+from lldm_aug.masks.edited import TRIES_PER_CASE
 from lldm_aug.masks.relabelling import Relabelling
-from lldm_aug.masks.site import Site
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.resources import pretrained_dir
 from lldm_aug.seeds import Part, derive_seed, numpy_rng
 from lldm_aug.synthesis.plan import generator_folder
-from lldm_aug.volume import Volume
 
 if TYPE_CHECKING:
     from lldm_aug.inpainting.inpainted_dataset import InpaintedDataset
@@ -75,7 +74,8 @@ class Inpaint:
         strength: below 1, the region keeps so much less than all of its old appearance.
         seed: decides everything random.
         layout: keys of image and mask, and the voxel size of samples without an affine.
-        training: ids of the training cases, if no other case may be edited.
+        training: ids of the training cases: no other case is then edited, and if the data set is given, the lesions of
+            their masks are measured and copied where its anatomy asks for that.
         device: where to move the generator; it stays where it is if left out.
 
     Raises:
@@ -112,6 +112,7 @@ class Inpaint:
         self.inpainter, provenance = _open_inpainter(generator, self.schema, sampling, strength, device)
         self.hosts = Hosts(provenance, None if training is None else frozenset(training))
         self._dataset = labels if isinstance(labels, RawDataset) else None
+        self._edits = MaskEdits(self.schema, self.anatomy, self._dataset, training) if region == "edits" else None
         self._epoch = SharedEpoch()
 
     @property
@@ -205,18 +206,18 @@ class Inpaint:
 
     def _new_label(self, case: Case, key: tuple[Part, ...]) -> np.ndarray | None:
         """(X, Y, Z) the mask to paint for; None if no edit of the case's mask is valid."""
-        if self.region != "edits":
+        if self._edits is None:
             return case.label
-        hosts = {self.schema.value(name) for lesion in self.anatomy.lesions.values() for name in lesion.within}
-        if not np.isin(case.label, [*hosts]).any():
+        if not self._edits.suits(case):
             return None
-        mask = Volume(case.label, case.grid)
-        site = Site(mask, self.schema)
+        site = self._edits.site(case)
         problems: list[str] = []
         for attempt in range(TRIES_PER_CASE):
-            edited, _, problems = edit_mask(numpy_rng("edit", *key, attempt), mask, site)
+            label, donors, problems = self._edits.edit(numpy_rng("edit", *key, attempt), case, site)
             if not problems:
-                return edited.data
+                for donor in donors:
+                    self.hosts.admit(donor)
+                return label
         what = f"no valid edit in {TRIES_PER_CASE} draws; the last: {'; '.join(problems)}"
         warnings.warn(f"a sample stays as it is: {case.case_id or 'unnamed'}: {what}.", InpaintWarning, stacklevel=4)
         return None
