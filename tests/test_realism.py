@@ -1,6 +1,7 @@
 """The realism test finds what is blurred, finds no difference where there is none, and never mixes patients."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,14 @@ from lldm_aug.cli import main
 from lldm_aug.data.anatomy import default_anatomy
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import DatasetError, PoolError
+from lldm_aug.evaluation.feature_cache import FeatureCache
 from lldm_aug.evaluation.realism import trial
 from lldm_aug.evaluation.realism.classifier import PatchNetwork, scores, train_classifier
+from lldm_aug.evaluation.realism.copies import copies
 from lldm_aug.evaluation.realism.matching import matched
 from lldm_aug.evaluation.realism.patches import SHIFT, Patch, PatchFormat, painted_lesions
 from lldm_aug.evaluation.realism.plan import plan_realism
+from lldm_aug.evaluation.realism.run import RealismMeasured
 from lldm_aug.evaluation.realism.trial import Training, area, halves, run_trial
 from lldm_aug.inpainting.lesions import lesion_parts
 from lldm_aug.io.atomic import write_json
@@ -130,6 +134,25 @@ def test_only_painted_lesions_of_a_pair_count() -> None:
     assert part.box == (slice(2, 6),) * 3
 
 
+def test_a_copied_lesion_is_found_and_another_one_is_not(tmp_path: Path) -> None:
+    real = {f"p{i}": [patch(i, f"p{i}")] for i in range(12)}
+    copied = replace(real["p3"][0], patient="p5")
+    pools = {"copied": {"p5": [copied]}, "own": {"p3": real["p3"]}, "new": {"p5": [patch(99, "p5")]}}
+    measured = RealismMeasured(PatchFormat(SIDE, (2.0, 2.0, 3.0), None), real, pools, {})
+    rows = {(row[0], row[1]): row[2] for row in copies(measured, FeatureCache(tmp_path, Mean())).rows}
+    assert rows["copied", "image"] == rows["copied", "features"] == "copies"
+    assert rows["own", "image"] == rows["new", "image"] == "no sign of copies"
+
+
+class Mean:
+    """A network whose features are a few voxels."""
+
+    name, identity = "voxels", "voxels"
+
+    def features(self, slices: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(slices[:, 4:8, 4:8].reshape(len(slices), -1))
+
+
 def write_inpainted(folder: Path, dataset: RawDataset, smoothing: float) -> Path:
     """A pool whose pairs are the data set's cases with other lesions: theirs, smoothed."""
     info = PoolInfo(
@@ -175,10 +198,11 @@ def test_the_command_writes_its_report(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     found = json.loads((out / "results.json").read_text())
-    auc, kid = found["tables"]
+    auc, kid, copied = found["tables"]
     assert [row[0] for row in auc["rows"]] == ["smooth", "blurred"]
     assert auc["rows"][0][1] > 0.8
     assert [row[1] for row in kid["rows"]] == ["smooth", "blurred"]
+    assert [row[:2] for row in copied["rows"]] == [["smooth", "features"], ["smooth", "image"]]
     assert "smooth" in (out / "report.md").read_text()
     assert (out / "auc.csv").is_file()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from lldm_aug.data.resample import canonical_grid, resample, to_canonical
 from lldm_aug.geometry import Grid
 from lldm_aug.inpainting.lesions import LesionPart, lesion_parts
 from lldm_aug.labels import LabelSchema
+from lldm_aug.report.planes import PLANES
 
 CONTEXT_MM = 10.0
 """How much a patch shows around a lesion on each side, but for the largest lesions."""
@@ -25,6 +26,8 @@ LEAST_SIDE, MOST_SIDE = 4, 32
 """Voxels of a patch along an axis."""
 SHIFT = 2
 """Voxels by which a patch is wider on each side, so that training can shift it."""
+LEAST_SHOWN = 8
+"""Voxels along either side of a slice that is looked at."""
 SAME_SPACING = 0.1
 """Cases whose spacing differs by less than this share from the usual one keep their voxels: no interpolation."""
 PAINTED_SHARE = 0.5
@@ -118,3 +121,20 @@ def painted_lesions(pair: Case, host: Case, schema: LabelSchema, anatomy: Anatom
     for part in lesion_parts(pair.label, schema, anatomy):
         if unlike[part.box][part.voxels].mean() >= PAINTED_SHARE:
             yield part
+
+
+def patch_slices(patches: Sequence[Patch]) -> dict[str, np.ndarray]:
+    """The middle slices (N, height, width) of patches in [0, 1], by plane (and channel, if several).
+
+    Planes in which a patch is only a few voxels high are left out.
+    """
+    found = {}
+    for number in range(len(patches[0].image)):
+        grey = [np.clip((patch.image[number][(slice(SHIFT, -SHIFT),) * 3] + 1) / 2, 0, 1) for patch in patches]
+        for plane in PLANES:
+            shape = grey[0].shape
+            if min(shape[plane.across], shape[plane.down]) >= LEAST_SHOWN:
+                name = plane.name if len(patches[0].image) == 1 else f"{plane.name}, channel {number}"
+                middle = shape[plane.normal] // 2
+                found[name] = np.stack([plane.slice(volume, middle) for volume in grey]).astype(np.float32)
+    return found

@@ -9,6 +9,7 @@ from typing import Any
 from lldm_aug import __version__
 from lldm_aug.evaluation.feature_cache import FeatureCache
 from lldm_aug.evaluation.machine import Machine
+from lldm_aug.evaluation.realism.copies import copies
 from lldm_aug.evaluation.realism.plan import RealismPlan
 from lldm_aug.evaluation.realism.run import CONTROL, RealismMeasured
 from lldm_aug.evaluation.realism.tables import areas, patch_kid
@@ -52,7 +53,7 @@ def write_report(
     plan: RealismPlan, measured: RealismMeasured, caches: Sequence[FeatureCache], out: Path, machine: Machine
 ) -> RealismResults:
     """Makes figures of measurements and writes all files, each atomically."""
-    tables = (areas(measured, plan.seed), patch_kid(measured, caches, plan.seed))
+    tables = (areas(measured, plan.seed), patch_kid(measured, caches, plan.seed), copies(measured, caches[0]))
     results = RealismResults(
         lldm_aug_version=__version__,
         machine=machine,

@@ -10,12 +10,10 @@ from lldm_aug.evaluation.bootstrap import resamples
 from lldm_aug.evaluation.feature_cache import CaseFeatures, FeatureCache
 from lldm_aug.evaluation.fidelity.distances import figures
 from lldm_aug.evaluation.fidelity.resampled import RESAMPLES, resampled
-from lldm_aug.evaluation.realism.classifier import LEAST_HALVED
 from lldm_aug.evaluation.realism.matching import Pair
-from lldm_aug.evaluation.realism.patches import SHIFT, Patch
+from lldm_aug.evaluation.realism.patches import Patch, patch_slices
 from lldm_aug.evaluation.realism.run import CONTROL, RealismMeasured
 from lldm_aug.evaluation.realism.trial import Tested, area
-from lldm_aug.report.planes import PLANES
 from lldm_aug.report.table import Cell, Table
 
 FEWEST_PATIENTS = 2
@@ -90,18 +88,4 @@ def _by_patient(patches: Sequence[Patch], cache: FeatureCache) -> list[CaseFeatu
     groups: dict[str, list[Patch]] = {}
     for patch in patches:
         groups.setdefault(patch.patient, []).append(patch)
-    return [cache.features(_slices(groups[patient])) for patient in sorted(groups)]
-
-
-def _slices(patches: Sequence[Patch]) -> dict[str, np.ndarray]:
-    """The middle slices (N, height, width) of patches in [0, 1], by plane (and channel, if several)."""
-    found = {}
-    for number in range(len(patches[0].image)):
-        grey = [np.clip((patch.image[number][(slice(SHIFT, -SHIFT),) * 3] + 1) / 2, 0, 1) for patch in patches]
-        for plane in PLANES:
-            shape = grey[0].shape
-            if min(shape[plane.across], shape[plane.down]) >= LEAST_HALVED:
-                name = plane.name if len(patches[0].image) == 1 else f"{plane.name}, channel {number}"
-                middle = shape[plane.normal] // 2
-                found[name] = np.stack([plane.slice(volume, middle) for volume in grey]).astype(np.float32)
-    return found
+    return [cache.features(patch_slices(groups[patient])) for patient in sorted(groups)]
