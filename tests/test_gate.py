@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from pools import DATASET_JSON, GRID, blob_case
+from scipy.ndimage import binary_dilation
 from test_segmenter import segmenter_config
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main
 from lldm_aug.config.schema import IntensitySettings
 from lldm_aug.data.intensity import measure_scale
-from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.data.signal import CaseSignal, Range, case_signal, real_signal
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError, LabelError, PoolError
@@ -25,7 +26,8 @@ from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.description import Description, read_description
 from lldm_aug.models.segmenter import HeldoutDice
-from lldm_aug.pool.manifest import MaskOrigin, read_cases, read_info
+from lldm_aug.pool.inpainted import Inpainted
+from lldm_aug.pool.manifest import InpaintedRegion, MaskOrigin, read_cases, read_info
 from lldm_aug.pool.merge import merge_pools
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.pool.rejected import Reason, read_rejected
@@ -189,6 +191,24 @@ def test_zeros_inside_structures_are_rejected(gate: Gate) -> None:
     x, y, z = (int(np.median(axis)) for axis in np.nonzero(case.label == 1))
     image[0, x - 1 : x + 2, y - 1 : y + 2, z - 1 : z + 2] = 0
     assert "zeros inside structures" in reasons(gate, replace(case, image=image))
+
+
+def inpainted(case: SyntheticCase, outside: float = 0.0) -> SyntheticCase:
+    """The case as if the surroundings of its tumour had been painted, on a host that is brighter by ``outside``."""
+    region = binary_dilation(case.label == 2, iterations=3)
+    host = Case("host", np.where(case.image == 0, 0, case.image + outside), case.label, case.grid)
+    record = InpaintedRegion(region="lesions", margin_mm=6, paint="diffusion", voxels=1, box=((0, 1), (0, 1), (0, 1)))
+    image = np.where(region, case.image, host.image)
+    return replace(case, image=image, inpainted=Inpainted(host, (), Path("label"), region, record))
+
+
+def test_of_an_inpainted_pair_the_region_is_judged_and_nothing_else(gate: Gate) -> None:
+    good = inpainted(pair())
+    assert gate.judge(good) == ()
+    noisy = np.where(good.image == 0, np.float32(0.01), good.image)
+    assert "background" in reasons(gate, replace(pair(), image=noisy))
+    assert "background" not in reasons(gate, replace(good, image=noisy))
+    assert "region border" in reasons(gate, inpainted(pair(), outside=40))
 
 
 def test_a_referee_of_other_structures_is_refused(description: Description) -> None:

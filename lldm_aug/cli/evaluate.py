@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lldm_aug.cli.evaluate_fidelity import fidelity
+from lldm_aug.cli.evaluate_realism import realism
 from lldm_aug.cli.evaluate_report import report
 from lldm_aug.cli.evaluate_utility import utility
 
@@ -15,5 +16,6 @@ def evaluate() -> None:
 
 
 evaluate.add_command(fidelity)
+evaluate.add_command(realism)
 evaluate.add_command(report)
 evaluate.add_command(utility)

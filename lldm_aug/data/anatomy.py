@@ -85,6 +85,20 @@ class Anatomy(Record):
         """Changes with anything that the anatomy says."""
         return sha256_json(self.model_dump(mode="json"))
 
+    def within(self, schema: LabelSchema) -> Anatomy:
+        """The roles of a schema's structures; lesions of which it has no host structure are left out."""
+        lesions = {
+            name: lesion.model_copy(
+                update={
+                    part: tuple(n for n in getattr(lesion, part) if n in schema.names) for part in ("within", "holds")
+                }
+            )
+            for name, lesion in self.lesions.items()
+            if name in schema.names and {*lesion.within} & {*schema.names}
+        }
+        vessels = tuple(name for name in self.vessels if name in schema.names)
+        return self.model_copy(update={"lesions": lesions, "vessels": vessels})
+
 
 NO_LESIONS = Anatomy()
 """The anatomy of a data set that names none."""

@@ -68,6 +68,11 @@ def high_pass_within(image: np.ndarray, region: np.ndarray) -> np.ndarray:
     return fine
 
 
+def noise_level(image: np.ndarray, region: np.ndarray) -> float:
+    """Robust standard deviation of the high-pass values of an image (X, Y, Z) in a region that is not empty."""
+    return float(np.sqrt(_variance(high_pass_within(image, region))))
+
+
 def measure_grain(
     image: np.ndarray,
     shown: np.ndarray,

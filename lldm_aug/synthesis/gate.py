@@ -17,9 +17,18 @@ from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.description import Description
+from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.rejected import Reason
 from lldm_aug.synthesis.case import SyntheticCase
 from lldm_aug.synthesis.referee import Referee, check_referee
+from lldm_aug.synthesis.region_gate import INVENTED_SHARE as REGION_INVENTED_SHARE
+from lldm_aug.synthesis.region_gate import (
+    NOISE_FACTOR,
+    RIM_FACTOR,
+    border_reasons,
+    noise_reasons,
+    segmentation_reasons,
+)
 from lldm_aug.volume import Volume
 
 DICE_SHARE = 0.8
@@ -94,13 +103,32 @@ class Gate:
             "mean_margin": MEAN_MARGIN,
             "deviation_factor": DEVIATION_FACTOR,
             "zero_margin": ZERO_MARGIN,
+            "region_rim_factor": RIM_FACTOR,
+            "region_noise_factor": NOISE_FACTOR,
+            "region_invented_share": REGION_INVENTED_SHARE,
         }
 
     def judge(self, case: SyntheticCase) -> tuple[Reason, ...]:
-        """Why a pair is rejected; nothing for one that is kept."""
+        """Why a pair is rejected; nothing for one that is kept. Of an inpainted one only the region is judged."""
         found = self.referee.segment(case.image, case.grid)
+        if case.inpainted is not None:
+            return self._judge_region(case, case.inpainted, found)
         signal = self._signal(replace(case, label=np.where(self._left_open(found), 0, case.label)))
         return (*self._zeros(signal), *self._signals(signal), *self._segmentation(case, found))
+
+    def _judge_region(self, case: SyntheticCase, inpainted: Inpainted, found: np.ndarray) -> tuple[Reason, ...]:
+        region, host = inpainted.region, inpainted.host
+        signal = self._signal(replace(case, label=np.where(region & ~self._left_open(found), case.label, 0)))
+        labelled = max(int((case.label > 0).sum()), 1)
+        shares = {name: int((case.label == value).sum()) / labelled for name, value in self.schema.values.items()}
+        least = {name: self._least_dice(name, share) for name, share in shares.items()}
+        seen = Relabelling(self.referee.schema, self.schema).apply(found)
+        return (
+            *self._means(signal),
+            *segmentation_reasons(seen, case.label, region, self.schema, least),
+            *border_reasons(case.image, case.label, host, region),
+            *noise_reasons(case.image, case.label, host, region),
+        )
 
     def _left_open(self, found: np.ndarray) -> np.ndarray:
         """(X, Y, Z) where the referee sees what the masks leave out, with a voxel around it that may hold a part of it.
@@ -134,13 +162,22 @@ class Gate:
         return reasons
 
     def _signals(self, signal: CaseSignal) -> list[Reason]:
+        return [*self._means(signal), *self._deviations(signal)]
+
+    def _means(self, signal: CaseSignal) -> list[Reason]:
         reasons = []
         for name, means in signal.mean.items():
             for channel, value in enumerate(means if name in self.real.mean else ()):
                 mean = _widened(self.real.mean[name][channel], MEAN_MARGIN)
                 if not mean.low <= value <= mean.high:
                     reasons.append(Reason(check="mean", structure=name, value=value, low=mean.low, high=mean.high))
-                real, spread = self.real.deviation[name][channel], signal.deviation[name][channel]
+        return reasons
+
+    def _deviations(self, signal: CaseSignal) -> list[Reason]:
+        reasons = []
+        for name, deviations in signal.deviation.items():
+            for channel, spread in enumerate(deviations if name in self.real.deviation else ()):
+                real = self.real.deviation[name][channel]
                 low, high = real.low / DEVIATION_FACTOR, real.high * DEVIATION_FACTOR
                 if not low <= spread <= high:
                     reasons.append(Reason(check="deviation", structure=name, value=spread, low=low, high=high))

@@ -110,10 +110,10 @@ def _rows(network: str, sets: ThreeSets, seed: int) -> list[tuple[Cell, ...]]:
     for measure in MEASURES:
         found = {plane: resampled(measure, sets.of(plane), draws) for plane in sets.planes}
         for group, planes in groups.items():
-            figures = _figures(np.mean([found[plane] for plane in planes], axis=0))
+            cells = figures(np.mean([found[plane] for plane in planes], axis=0))
             least = min(slices[plane] for plane in planes)
             used = dimensions_for(least, features) if measure == "FID" else features
-            rows.append((network, group, measure, *figures, n, least, used, features))
+            rows.append((network, group, measure, *cells, n, least, used, features))
     return rows
 
 
@@ -121,7 +121,7 @@ def _together(planes: Sequence[str]) -> str:
     return "mean" if any(plane.startswith(VOLUME) for plane in planes) else TWO_AND_A_HALF_D
 
 
-def _figures(found: np.ndarray) -> list[Cell]:
+def figures(found: np.ndarray) -> list[Cell]:
     """Distance, floor and their ratio, each with its interval."""
     distance, floor = centred(found).T
     return [cell for values in (distance, floor, over(distance, floor)) for cell in spread(values).cells]

@@ -22,6 +22,9 @@ from lldm_aug.synthesis.referee import Referee, check_referee, load_referee
 
 NOT_OF_IMAGES = frozenset({"segmenter", "masks_autoencoder", "masks_diffusion"})
 """Stages in a pool's history that are no part of what makes its images."""
+INPAINTED = (
+    "outside of the region inpainted pairs are their host by design; 'lldm-aug evaluate realism' compares the lesions"
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def plan_fidelity(
     judge = _open_referee(pairs, referee, device)
     stages = pairs.info.generator.stages
     chosen = _real_cases(dataset, fold, pairs.cases, stages + (() if judge is None else judge.stages))
-    found, cases, missing = _training(stages, training, dataset)
+    inpainted = any(case.inpainting for case in pairs.cases)
+    found, cases, missing = (None, (), INPAINTED) if inpainted else _training(stages, training, dataset)
     plan = FidelityPlan(pairs, chosen, found, cases, judge, networks, seed, ())
     notes = [*_real_notes(chosen), *_training_notes(plan, missing), *_referee_notes(plan)]
     return FidelityPlan(pairs, chosen, found, cases, judge, networks, seed, tuple(notes))

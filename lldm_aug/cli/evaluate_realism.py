@@ -1,0 +1,94 @@
+"""``lldm-aug evaluate realism``: painted lesions against real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lldm_aug.cli.echo import default_device, echo_notes, echo_table
+from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, seed_option
+from lldm_aug.evaluation.networks import NETWORKS, OWN_WEIGHTS
+from lldm_aug.evaluation.realism import STEPS
+
+if TYPE_CHECKING:
+    from lldm_aug.evaluation.realism.plan import RealismPlan
+    from lldm_aug.evaluation.realism.report import RealismResults
+
+
+@click.command()
+@click.option("--real", metavar="DATASET", required=True, help="Data set that the hosts were taken from.")
+@click.option(
+    "--pool", "pools", type=EXISTING_FOLDER, multiple=True, required=True, help="Inpainted pairs; may be repeated."
+)
+@click.option(
+    "--network",
+    "networks",
+    type=click.Choice(NETWORKS),
+    multiple=True,
+    default=[OWN_WEIGHTS],
+    help="Feature network for KID; may be repeated.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Weights of a network but effnet; repeated in the networks' order.",
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=STEPS, show_default=True, help="Of the training of each network."
+)
+@click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
+@seed_option
+@dry_run_option
+def realism(
+    real: str,
+    pools: tuple[Path, ...],
+    networks: tuple[str, ...],
+    weights: tuple[Path, ...],
+    steps: int,
+    out: Path,
+    seed: int,
+    dry_run: bool,
+) -> None:
+    """Test whether painted lesions can be told from real ones.
+
+    A small 3D network learns it on half of the patients and is tested on the other half, for each pool and for a
+    control: real lesions, blurred, which must be found. Beside it the KID of lesion-centred patches.
+
+    \b
+    Example:
+      lldm-aug evaluate realism --real Dataset700 --pool pools/lesions --pool pools/pasted --out reports/x
+    """
+    from lldm_aug.evaluation.networks import choose_networks
+    from lldm_aug.evaluation.realism.plan import plan_realism
+
+    plan = plan_realism(real, pools, choose_networks(networks, weights), seed, steps)
+    click.echo(f"real       {plan.real.name}: {len(plan.real.case_ids)} cases of {len(plan.all_patients)} patients")
+    for name, pool in plan.pools.items():
+        click.echo(f"pool       {name}: {len(pool)} pairs")
+    if not dry_run:
+        _show(_run(plan, out), out)
+
+
+def _run(plan: RealismPlan, out: Path) -> RealismResults:
+    from lldm_aug.cli.progress import progress_bar
+    from lldm_aug.evaluation.machine import describe_machine
+    from lldm_aug.evaluation.realism.report import write_report
+    from lldm_aug.evaluation.realism.run import count_steps, open_features, run_realism
+
+    device = default_device()
+    caches = open_features(plan, out, device)
+    with progress_bar("realism", total=count_steps(plan)) as update:
+        measured = run_realism(plan, device, update)
+    return write_report(plan, measured, caches, out, describe_machine(device))
+
+
+def _show(results: RealismResults, out: Path) -> None:
+    from lldm_aug.evaluation.realism.report import REPORT_FILE
+
+    for table in results.tables:
+        echo_table(table)
+    echo_notes(results.notes)
+    click.echo(out / REPORT_FILE)
