@@ -76,6 +76,11 @@ class Anatomy(Record):
     numbers: Numbers | None = None
 
     @property
+    def tissues(self) -> tuple[str, ...]:
+        """Names of the structures that lesions lie in."""
+        return tuple(dict.fromkeys(name for lesion in self.lesions.values() for name in lesion.within))
+
+    @property
     def editable(self) -> frozenset[str]:
         """Names of the lesions and of what they hold."""
         return frozenset(self.lesions).union(*(lesion.holds for lesion in self.lesions.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from lldm_aug.data.resample import canonical_grid, from_canonical, inside, resam
 from lldm_aug.errors import CheckpointError, InvalidVolume
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.inpainting.blend import blended
+from lldm_aug.inpainting.continuation import continued
 from lldm_aug.inpainting.inpainter import Painted, laid_into
 from lldm_aug.inpainting.region import box_around
 from lldm_aug.inpainting.windows import Window, in_batches, painting_grid, plan_windows
@@ -44,12 +46,14 @@ class DiffusionInpainter:
         schema: the structures of the masks; those that the generator knows besides are unknown.
         sampling: solver, steps and guidance.
         strength: see `Generator.inpaint`.
+        tissues: names of structures that go on in the region as they are around it, such as what lesions lie in.
     """
 
     generator: Generator
     schema: LabelSchema
     sampling: SamplingSettings
     strength: float = 1.0
+    tissues: Collection[str] = ()
 
     @property
     def kind(self) -> str:
@@ -130,7 +134,15 @@ class DiffusionInpainter:
         if not torch.isfinite(out).all():
             raise CheckpointError("the generator gave NaN or infinity", fix="lower --guidance, or train it anew")
         step = filled(seen - out, shown)  # how far the surroundings are off, continued into the region
-        painted: np.ndarray = torch.where(shown[:, None], out + step, out).numpy()
+        painted = torch.where(shown[:, None], out + step, out)
+        rows = zip(painted.numpy(), seen.numpy(), label.numpy(), shown.numpy(), strict=True)
+        return np.stack([self._continued(*row) for row in rows])
+
+    def _continued(self, painted: np.ndarray, seen: np.ndarray, label: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """A painted window (C, X, Y, Z) in which tissues go on as they are around the region."""
+        for name in self.tissues:
+            tissue = label == self.generator.description.labels.value(name)
+            painted = continued(painted, seen, tissue, hidden)
         return painted
 
     def _view(

@@ -109,7 +109,7 @@ class Inpaint:
         self.anatomy = anatomy or _anatomy_of(labels, self.schema, needed=region != "organ")
         self.probability, self.region, self.margin_mm, self.seed = probability, region, margin_mm, seed
         self.layout = layout
-        self.inpainter, provenance = _open_inpainter(generator, self.schema, sampling, strength, device)
+        self.inpainter, provenance = _open_inpainter(generator, self.schema, sampling, strength, device, self.anatomy)
         self.hosts = Hosts(provenance, None if training is None else frozenset(training))
         self._dataset = labels if isinstance(labels, RawDataset) else None
         self._edits = MaskEdits(self.schema, self.anatomy, self._dataset, training) if region == "edits" else None
@@ -255,6 +255,7 @@ def _open_inpainter(
     sampling: SamplingSettings | None,
     strength: float,
     device: str | None,
+    anatomy: Anatomy,
 ) -> tuple[Inpainter, GeneratorProvenance]:
     """What paints, and what it was trained on."""
     _check_range("strength", strength, 0, 1)
@@ -265,7 +266,8 @@ def _open_inpainter(
             fix = "use a generator that was trained on this data set"
             raise LabelError(f"the generator does not know {', '.join(unknown)}", fix=fix)
         generator = generator if device is None else generator.to(device)
-        generator = DiffusionInpainter(generator, schema, sampling or generator.description.sampling, strength)
+        sampling = sampling or generator.description.sampling
+        generator = DiffusionInpainter(generator, schema, sampling, strength, anatomy.within(schema).tissues)
     model = getattr(generator, "generator", None)
     if isinstance(model, Generator):
         return generator, GeneratorProvenance(hash=model.hash, stages=model.description.stages)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.data.anatomy import find_anatomy
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.description import Description
 from lldm_aug.pool.manifest import PoolInfo
@@ -111,7 +112,9 @@ class GeneratorPlan:
         from lldm_aug.inpainting.diffusion import DiffusionInpainter
 
         assert self.masks.dataset is not None
-        inpainter = DiffusionInpainter(generator, source.schema, self.sampling, self.inpainting.strength)
+        schema, strength = source.schema, self.inpainting.strength
+        tissues = find_anatomy(self.masks.dataset).within(schema).tissues
+        inpainter = DiffusionInpainter(generator, schema, self.sampling, strength, tissues)
         return Job(info, self.inpainting.pairs(self.masks.dataset, source, inpainter).make, gate)
 
     def _gate(self, device: torch.device | str) -> Gate | None:
