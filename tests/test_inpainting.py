@@ -19,6 +19,7 @@ from lldm_aug.errors import LabelError
 from lldm_aug.geometry import Grid
 from lldm_aug.inpainting.blend import blended
 from lldm_aug.inpainting.continuation import continued
+from lldm_aug.inpainting.host_noise import match_noise
 from lldm_aug.inpainting.region import choose_region
 from lldm_aug.inpainting.windows import painting_grid, plan_windows
 from lldm_aug.io.atomic import write_json
@@ -293,3 +294,20 @@ def test_tissue_goes_on_as_it_is_around_the_region_and_keeps_its_texture() -> No
     assert float((out - seen)[0, 12:20, 12:20, 12:20].std()) < 0.05
     nothing_around = hidden & tissue
     assert continued(painted, seen, nothing_around, hidden) is painted
+
+
+@pytest.mark.parametrize("strength", [0.02, 0.2])
+def test_painted_voxels_get_the_noise_of_their_host(strength: float) -> None:
+    rng = np.random.default_rng(0)
+    label = np.ones((48, 40, 40), np.int16)
+    label[20:28, 16:24, 16:24] = 2
+    flat = np.where(label == 2, -0.5, 0.5)[None].astype(np.float32)
+    host = flat + rng.normal(0, 0.1, flat.shape).astype(np.float32)
+    hidden = np.zeros(label.shape, bool)
+    hidden[14:34, 10:30, 10:30] = True
+    painted = np.where(hidden, flat + rng.normal(0, strength, flat.shape), flat).astype(np.float32)
+    match_noise(painted, host, Volume(label, Grid.regular(label.shape, (1.0, 1.0, 1.0))), hidden, 4.0, 7)
+    for value in (1, 2):
+        part = hidden & (label == value)
+        assert float(painted[0, part].std()) == pytest.approx(0.1, rel=0.35)
+        assert float(painted[0, part].mean()) == pytest.approx(1 - 0.5 if value == 1 else -0.5, abs=0.03)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.conform import Frame
@@ -18,6 +17,7 @@ from lldm_aug.errors import CheckpointError, InvalidVolume
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.inpainting.blend import blended
 from lldm_aug.inpainting.continuation import continued
+from lldm_aug.inpainting.host_noise import RING_MM, match_noise
 from lldm_aug.inpainting.inpainter import Painted, laid_into
 from lldm_aug.inpainting.region import box_around
 from lldm_aug.inpainting.windows import Window, in_batches, painting_grid, plan_windows
@@ -25,12 +25,11 @@ from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.region import filled
-from lldm_aug.models.texture import FEWEST_VOXELS, measure_residual
-from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
+from lldm_aug.seeds import derive_seed, torch_rng
 from lldm_aug.volume import Volume
 
-RING_MM = 12.0
-"""How far around a region the noise of its host is measured."""
+LEAST_TEXTURE = 0.4
+"""Share of a structure's texture that is kept, however much stronger than the host's noise it is."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class DiffusionInpainter:
         real, hidden = scale.apply(image[:, *box], np.inf), hidden[box]
         mask = Volume(to_canonical(label, host.grid)[box], axes.part(box))
         shown = self._paint(real, mask, hidden, grid, seed)
-        _add_residual(shown, real, mask, hidden, seed)
+        match_noise(shown, real, mask, hidden, self._cell_mm, seed)
         image[:, *box] = scale.invert(blended(real, shown, hidden, axes.spacing_mm))
         return Painted(laid_into(host, from_canonical(image, host.grid), label, region))
 
@@ -89,10 +88,16 @@ class DiffusionInpainter:
         description = self.generator.description
         return description.common_scale or measure_scale(host.image, description.scaling)
 
+    @property
+    def _cell_mm(self) -> float:
+        """Longest side of a latent cell."""
+        description = self.generator.description
+        return float(np.multiply(description.compression, description.spacing_mm).max())
+
     def _surroundings(self, hidden: np.ndarray, axes: Grid) -> Box:
         """The part of a host that windows around its region can show."""
         description = self.generator.description
-        reach_mm = np.multiply(description.shape, description.spacing_mm) + RING_MM
+        reach_mm = np.multiply(description.shape, description.spacing_mm) + RING_MM + self._cell_mm
         return box_around(hidden, np.ceil(reach_mm / axes.spacing_mm).astype(int).tolist())
 
     def _paint(self, real: np.ndarray, mask: Volume, hidden: np.ndarray, grid: Grid, seed: int) -> np.ndarray:
@@ -156,28 +161,3 @@ class DiffusionInpainter:
         if not description.inpainting:
             region &= inside(mask.grid, window.grid)  # it has learned images whose edge was continued
         return image, region, known.apply(frame.label_in(mask.data))
-
-
-def _add_residual(shown: np.ndarray, real: np.ndarray, mask: Volume, hidden: np.ndarray, seed: int) -> None:
-    """Adds noise as strong as what the generator's image lacks of the host's around the region.
-
-    It is measured in the structure that most of the ring around the region belongs to, if that is enough.
-
-    Args:
-        shown: (C, X, Y, Z) the generator's image; changed in place, within the ring.
-        real: (C, X, Y, Z) the host, scaled.
-        mask: that was painted for.
-        hidden: (X, Y, Z) the region.
-        seed: of the noise.
-    """
-    spacing_mm = mask.grid.spacing_mm
-    box = box_around(hidden, np.ceil(np.divide(RING_MM, spacing_mm)).astype(int).tolist())
-    real, near, label = real[:, *box], shown[:, *box], mask.data[box]
-    distance_mm = distance_transform_edt(~hidden[box], sampling=spacing_mm)
-    ring = (distance_mm > 0) & (distance_mm <= RING_MM) & (real != near).any(axis=0)
-    values = label[ring]
-    if not len(values):
-        return
-    same = ring & (label == np.bincount(np.maximum(values, 0)).argmax())
-    grain = measure_residual(real, near, same if same.sum() >= FEWEST_VOXELS else ring)
-    near += grain.draw(numpy_rng(seed, "residual noise"), np.zeros_like(label))

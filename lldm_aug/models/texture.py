@@ -103,19 +103,23 @@ def measure_grain(
     return Grain(deviation=tuple(deviation), correlation=correlation)
 
 
-def measure_residual(image: np.ndarray, shown: np.ndarray, region: np.ndarray) -> Grain:
-    """The grain that a reconstruction lacks in a region, the same for all labels.
+def measure_residual(
+    image: np.ndarray, shown: np.ndarray, region: np.ndarray, where: np.ndarray | None = None
+) -> Grain:
+    """The grain that a reconstruction lacks, the same for all labels.
 
     Args:
         image: (C, X, Y, Z) scaled.
         shown: likewise, the reconstruction.
-        region: (X, Y, Z) booleans, some of them True.
+        region: (X, Y, Z) booleans, some of them True: where the image's grain is measured.
+        where: likewise, where that of what is shown is, if not there.
     """
+    where = region if where is None else where
     correlation = _neighbour_correlation(image - shown, region)
     white = numpy_rng("unit grain").standard_normal((1, *region.shape), dtype=np.float32)
     gain = _variance(high_pass_within(_correlated(white, correlation)[0], region))
     lacking = [
-        max(0.0, _variance(high_pass_within(real, region)) - _variance(high_pass_within(smooth, region))) / gain
+        max(0.0, _variance(high_pass_within(real, region)) - _variance(high_pass_within(smooth, where))) / gain
         for real, smooth in zip(image, shown, strict=True)
     ]
     return Grain(deviation=tuple((round(float(np.sqrt(v)), 5),) for v in lacking), correlation=correlation)
