@@ -26,6 +26,7 @@ from lldm_aug.io.atomic import write_json
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.description import read_description
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_info
+from lldm_aug.pool.mosaic import pool_rows
 from lldm_aug.pool.verify import verify_pool
 from lldm_aug.volume import Volume
 
@@ -145,6 +146,14 @@ def test_hosts_are_training_cases_of_the_fold_or_share(
     assert {case.mask.source_case for case in read_cases(pool).values()} <= {*train}
     few = generate(run, hosts, tmp_path / "few", 3, "--share", "0.5")
     assert {c.mask.source_case for c in few.values()} <= {*LabelledShare(share=0.5).labelled(train)}
+
+
+def test_the_pools_picture_shows_each_pair_below_its_host(pool: Path, hosts: RawDataset) -> None:
+    rows = pool_rows(pool, hosts)
+    assert [row.caption.split(":")[0] for row in rows] == ["host", "inpainted"] * 3
+    for host, pair in zip(rows[::2], rows[1::2], strict=True):
+        assert np.array_equal(host.slices_from, host.image != pair.image)
+    assert {row.caption.split(":")[0] for row in pool_rows(pool)} == {"synthetic"}
 
 
 def content(pool: Path) -> dict[str, str]:

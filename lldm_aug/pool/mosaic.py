@@ -11,6 +11,7 @@ from lldm_aug.io.nifti import read_image, read_label
 from lldm_aug.labels import LabelSchema
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_info
 from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.report.planes import robust_window
 
 MOSAIC_FILE = "mosaic.png"
 NUM_ROWS = 5
@@ -31,7 +32,8 @@ def _host_and_pair(pool: Path, case: PoolCase, hosts: RawDataset) -> tuple[Mosai
     edits = ", ".join(f"{edit.structure} {edit.kind}" for edit in case.mask.edits)
     pair = case_row(pool, case, f"inpainted: {case.case_id}{edits and f' ({edits})'}")
     changed = host.image != pair.image
-    return replace(host, slices_from=changed), replace(pair, slices_from=changed)
+    shared = {"slices_from": changed, "window": robust_window(host.image, host.label)}
+    return replace(host, **shared), replace(pair, **shared)
 
 
 def draw_pool(pool: Path, hosts: RawDataset | None = None) -> Path | None:

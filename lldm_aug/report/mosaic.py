@@ -43,6 +43,7 @@ class MosaicRow:
         spacing_mm: voxel size.
         caption: what stands above it.
         slices_from: another mask to choose the slices by, so that two rows of one case show the same.
+        window: grey values shown as black and as white; None takes them from the image and the mask that guides.
     """
 
     image: np.ndarray
@@ -50,6 +51,7 @@ class MosaicRow:
     spacing_mm: tuple[float, float, float]
     caption: str
     slices_from: np.ndarray | None = None
+    window: Window | None = None
 
     @classmethod
     def of(cls, case: Case, caption: str) -> MosaicRow:
@@ -59,7 +61,7 @@ class MosaicRow:
 
     @property
     def guide(self) -> np.ndarray:
-        """The mask that decides slices and window."""
+        """The mask that decides the slices, and the window if none is given."""
         return self.label if self.slices_from is None else self.slices_from
 
 
@@ -137,7 +139,7 @@ def _draw_row(figure: Figure, row: MosaicRow, top: float) -> None:
         va="baseline",
         parse_math=False,
     )
-    window = robust_window(row.image, row.guide)
+    window = row.window or robust_window(row.image, row.guide)
     side = max(max(plane.size_mm(row.image.shape, row.spacing_mm)) for plane in PLANES)
     tile = (TILE_INCHES / width, TILE_INCHES / height)
     bottom = (top - CAPTION_INCHES - TILE_INCHES) / height
