@@ -18,6 +18,8 @@ BATCH = 16
 LEARNING_RATE = 3e-3
 LEAST_HALVED = 8
 """A side of fewer voxels is not halved any more."""
+LARGE_SIDE = 20
+"""A side of as many voxels is halved by the first convolution already."""
 
 
 class PatchNetwork(nn.Module):
@@ -31,7 +33,7 @@ class PatchNetwork(nn.Module):
     def __init__(self, channels: int, side: Sequence[int]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        sides, stride = list(side), [1, 1, 1]
+        sides, stride = list(side), [2 if n >= LARGE_SIDE else 1 for n in side]
         for width in CHANNELS:
             x, y, z = stride
             convolution = nn.Conv3d(channels, width, 3, (x, y, z), padding=1, bias=False)
