@@ -21,8 +21,8 @@ def match_noise(
 ) -> None:
     """Gives a painted region noise as strong as the host's: what lacks is added, what is too much is taken off.
 
-    The host's is measured beyond the latent cells that the region touches, which were sampled as a whole, in the
-    structure that most voxels there belong to; the region's in the same structure, if it has enough of it.
+    The host's is measured beyond the latent cells that the region touches, which were sampled as a whole, and in the
+    structure that both have most of. Anatomy is no noise: no more is added than the generator's image lacks there.
 
     Args:
         shown: (C, X, Y, Z) the generator's image; changed in place, in and around the region.
@@ -38,15 +38,22 @@ def match_noise(
     real, near, label, inner = real[:, *box], shown[:, *box], mask.data[box], hidden[box]
     distance_mm = distance_transform_edt(~inner, sampling=spacing_mm)
     ring = (distance_mm > cell_mm) & (distance_mm <= cell_mm + RING_MM) & (real != near).any(axis=0)
-    values = label[ring]
-    if not len(values):
+    if not ring.any():
         return
-    tissue = label == np.bincount(np.maximum(values, 0)).argmax()
+    tissue = _common_tissue(label, ring, inner)
     around, within = (part & tissue if (part & tissue).sum() >= FEWEST_VOXELS else part for part in (ring, inner))
     for wanted, channel in zip(real, near, strict=True):
         _calm(channel, noise_level(channel, within) ** 2 - noise_level(wanted, around) ** 2, label, inner)
     grain = measure_residual(real, near, around, within)
     near += grain.draw(numpy_rng(seed, "residual noise"), np.zeros_like(label))
+
+
+def _common_tissue(label: np.ndarray, ring: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """(X, Y, Z) booleans of the structure that a region has most of, of those of which the ring has enough."""
+    counts = {int(value): int((inner & (label == value)).sum()) for value in np.unique(label[inner]) if value > 0}
+    known = {value: n for value, n in counts.items() if (ring & (label == value)).sum() >= FEWEST_VOXELS}
+    tissue: np.ndarray = label == max(known, key=known.__getitem__, default=0)
+    return tissue
 
 
 def _calm(channel: np.ndarray, excess: float, label: np.ndarray, region: np.ndarray) -> None:

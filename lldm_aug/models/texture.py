@@ -112,16 +112,16 @@ def measure_residual(
         image: (C, X, Y, Z) scaled.
         shown: likewise, the reconstruction.
         region: (X, Y, Z) booleans, some of them True: where the image's grain is measured.
-        where: likewise, where that of what is shown is, if not there.
+        where: likewise, where more is shown than in the region: what its texture has beyond the region's is not added.
     """
     where = region if where is None else where
     correlation = _neighbour_correlation(image - shown, region)
     white = numpy_rng("unit grain").standard_normal((1, *region.shape), dtype=np.float32)
     gain = _variance(high_pass_within(_correlated(white, correlation)[0], region))
-    lacking = [
-        max(0.0, _variance(high_pass_within(real, region)) - _variance(high_pass_within(smooth, where))) / gain
-        for real, smooth in zip(image, shown, strict=True)
-    ]
+    lacking = []
+    for real, smooth in zip(image, shown, strict=True):
+        there = max(_variance(high_pass_within(smooth, part)) for part in (region, where))
+        lacking.append(max(0.0, _variance(high_pass_within(real, region)) - there) / gain)
     return Grain(deviation=tuple((round(float(np.sqrt(v)), 5),) for v in lacking), correlation=correlation)
 
 
