@@ -100,7 +100,8 @@ def test_a_network_does_not_depend_on_the_global_generator() -> None:
     real, painted = [patch(i) for i in range(4)], [patch(i + 4) for i in range(4)]
     found = [scores(train_classifier(real, painted, 1, steps=2), real) for _ in range(2)]
     np.testing.assert_array_equal(*found)
-    assert PatchNetwork(2, (8, 8, 1)).eval()(torch.zeros(1, 2, 8, 8, 1)).shape == (1,)
+    network = PatchNetwork(2, (8, 8, 4)).eval()
+    assert network(torch.zeros(1, 2, 8, 8, 4), torch.ones(1, 1, 8, 8, 4)).shape == (1,)
 
 
 def ball_case(centre: tuple[int, int, int] = (16, 14, 12)) -> Case:

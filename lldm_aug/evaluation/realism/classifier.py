@@ -14,16 +14,20 @@ from lldm_aug.evaluation.realism.patches import SHIFT, Patch
 from lldm_aug.seeds import Part, derive_seed, numpy_rng
 
 CHANNELS = (8, 16, 32)
+HIDDEN = 16
 BATCH = 16
 LEARNING_RATE = 3e-3
 LEAST_HALVED = 8
 """A side of fewer voxels is not halved any more."""
-LARGE_SIDE = 20
-"""A side of as many voxels is halved by the first convolution already."""
+AROUND = 2
+"""Voxels around a lesion that belong to its border."""
 
 
 class PatchNetwork(nn.Module):
-    """Three convolutions, the mean and the maximum over the patch, and one number.
+    """Three convolutions; of each the means and the maximum near the lesion and the mean elsewhere; and a number.
+
+    Half of the first filters see the image, the others its texture (what local means leave), which would otherwise be
+    drowned: contrast between organs is many times stronger.
 
     Args:
         channels: of the image.
@@ -32,23 +36,40 @@ class PatchNetwork(nn.Module):
 
     def __init__(self, channels: int, side: Sequence[int]) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        sides, stride = list(side), [2 if n >= LARGE_SIDE else 1 for n in side]
+        self.levels = nn.ModuleList()
+        sides, stride, before, groups = list(side), [1, 1, 1], 2 * channels, 2
         for width in CHANNELS:
             x, y, z = stride
-            convolution = nn.Conv3d(channels, width, 3, (x, y, z), padding=1, bias=False)
-            layers += [convolution, nn.BatchNorm3d(width), nn.ReLU()]
+            convolution = nn.Conv3d(before, width, 3, (x, y, z), padding=1, bias=False, groups=groups)
+            self.levels.append(nn.Sequential(convolution, nn.BatchNorm3d(width), nn.ReLU()))
             sides = [-(-n // s) for n, s in zip(sides, stride, strict=True)]
             stride = [2 if n >= LEAST_HALVED else 1 for n in sides]
-            channels = width
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(2 * channels, 1)
+            before, groups = width, 1
+        self.head = nn.Sequential(nn.Linear(3 * sum(CHANNELS), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits (B,) that patches (B, C, x, y, z) are painted."""
-        found = self.layers(image).flatten(2)
-        logit: Tensor = self.head(torch.cat([found.mean(dim=2), found.amax(dim=2)], dim=1))[:, 0]
+    def forward(self, image: Tensor, lesion: Tensor) -> Tensor:
+        """Logits (B,) that patches are painted.
+
+        Args:
+            image: (B, C, x, y, z).
+            lesion: (B, 1, x, y, z), 1 in the lesion: says where to look, so that what is around does not drown it.
+        """
+        smooth = F.avg_pool3d(image, 3, stride=1, padding=1, count_include_pad=False)
+        found = torch.cat([image, image - smooth], dim=1)
+        near = F.max_pool3d(lesion, 2 * AROUND + 1, stride=1, padding=AROUND)
+        pooled = []
+        for level in self.levels:
+            found = level(found)
+            pooled += _pooled(found, F.adaptive_max_pool3d(near, found.shape[2:]))
+        logit: Tensor = self.head(torch.cat(pooled, dim=1))[:, 0]
         return logit
+
+
+def _pooled(found: Tensor, near: Tensor) -> list[Tensor]:
+    """Means (B, F) of features (B, F, x, y, z) near the lesion and elsewhere, and the strongest near it."""
+    parts = (near, 1 - near)
+    means = [(found * part).sum((2, 3, 4)) / part.sum((2, 3, 4)).clamp(min=1) for part in parts]
+    return [*means, (found * near).amax((2, 3, 4))]  # no feature is negative
 
 
 def train_classifier(
@@ -66,8 +87,8 @@ def train_classifier(
     network.train()
     for _ in range(steps):
         chosen = [kind[int(i)] for kind in (real, painted) for i in rng.integers(len(kind), size=BATCH // 2)]
-        batch = np.stack([_augmented(patch.image, rng) for patch in chosen])
-        loss = F.binary_cross_entropy_with_logits(network(torch.from_numpy(batch).to(device)), target)
+        logits = network(*_batch([_augmented(patch, rng) for patch in chosen], device))
+        loss = F.binary_cross_entropy_with_logits(logits, target)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -78,18 +99,30 @@ def train_classifier(
 @torch.inference_mode()
 def scores(network: PatchNetwork, patches: Sequence[Patch], device: torch.device | str = "cpu") -> np.ndarray:
     """(N,) logits that patches are painted."""
-    inner = (slice(None), *(slice(SHIFT, -SHIFT),) * 3)
-    batches = [
-        np.stack([patch.image[inner] for patch in patches[i : i + BATCH]]) for i in range(0, len(patches), BATCH)
-    ]
-    found = [network(torch.from_numpy(batch).to(device)).float().cpu().numpy() for batch in batches]
-    return np.concatenate(found)
+    views = [_part(patch, (SHIFT,) * 3) for patch in patches]
+    batches = [_batch(views[i : i + BATCH], device) for i in range(0, len(views), BATCH)]
+    return np.concatenate([network(*batch).float().cpu().numpy() for batch in batches])
 
 
-def _augmented(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A patch (C, x, y, z) shifted, mirrored and with slightly other contrast."""
-    starts = rng.integers(2 * SHIFT + 1, size=3)
-    part = image[:, *(slice(s, s + n - 2 * SHIFT) for s, n in zip(starts, image.shape[1:], strict=True))]
+View = tuple[np.ndarray, np.ndarray]
+"""An image (C, x, y, z) and its lesion (1, x, y, z) as a network sees them."""
+
+
+def _batch(views: Sequence[View], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    images, lesions = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*views, strict=True))
+    return images, lesions
+
+
+def _part(patch: Patch, start: Sequence[int]) -> View:
+    """A patch without the voxels that are there to be shifted."""
+    box = tuple(slice(s, s + n - 2 * SHIFT) for s, n in zip(start, patch.lesion.shape, strict=True))
+    return patch.image[:, *box], patch.lesion[None, *box].astype(np.float32)
+
+
+def _augmented(patch: Patch, rng: np.random.Generator) -> View:
+    """A patch shifted, mirrored and with slightly other contrast."""
+    image, lesion = _part(patch, rng.integers(2 * SHIFT + 1, size=3).tolist())
     axes = tuple(axis for axis in (1, 2, 3) if rng.random() < 0.5)
-    mirrored = np.flip(part, axes) * rng.uniform(0.9, 1.1) + rng.uniform(-0.1, 0.1)
-    return np.ascontiguousarray(mirrored, dtype=np.float32)
+    image, lesion = (np.flip(x, axes) for x in (image, lesion))
+    contrasted = image * rng.uniform(0.9, 1.1) + rng.uniform(-0.1, 0.1)
+    return np.ascontiguousarray(contrasted, dtype=np.float32), np.ascontiguousarray(lesion)
