@@ -208,6 +208,15 @@ def test_what_cannot_be_painted_is_refused(
     assert message in refused(run, hosts, tmp_path / "p", *more)
 
 
+def test_a_host_that_cannot_be_read_is_named_and_not_passed_over(run: Path, tmp_path: Path) -> None:
+    hosts = write_hosts(tmp_path / "Dataset996_Hosts")
+    (image,) = hosts.image_paths(min(load_split(hosts, 0).train))
+    image.write_bytes(image.read_bytes()[:2000])
+    result = CliRunner().invoke(main, command(run, hosts, tmp_path / "p", 6))
+    assert result.exit_code == 1
+    assert image.name in result.stderr
+
+
 def test_options_of_inpainting_need_it(run: Path, hosts: RawDataset, tmp_path: Path) -> None:
     asked = [word for word in command(run, hosts, tmp_path / "p", 1, "--margin-mm", "3") if word != "--inpaint"]
     result = CliRunner().invoke(main, asked)

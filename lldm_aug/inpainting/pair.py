@@ -48,20 +48,23 @@ class InpaintedPairs:
         """One pair. A host in which there is nothing to paint, or cannot be painted, is passed over for the next.
 
         Raises:
-            LabelError, InvalidVolume: when no host within the bounds could be painted, or it cannot be read.
+            LabelError, InvalidVolume: when no host within the bounds could be painted, no mask could be drawn, or a
+                host cannot be read.
         """
-        for attempt in range(MAX_DRAWS):
-            try:
-                return self._make(run_seed, index, attempt)
-            except (LabelError, InvalidVolume):
-                if attempt == MAX_DRAWS - 1:
-                    raise
-        raise AssertionError("MAX_DRAWS is 0")
-
-    def _make(self, run_seed: int, index: int, attempt: int) -> SyntheticCase:
         seed = derive_seed(run_seed, "case", index)
-        mask = self.source.draw(index + attempt, seed)
-        host, label = self._load(_host_of(mask)), mask.label.data
+        refused: LabelError | InvalidVolume | None = None
+        for attempt in range(MAX_DRAWS):
+            mask = self.source.draw(index + attempt, seed)
+            host = self._load(_host_of(mask))
+            try:
+                return self._painted(host, mask, index, seed)
+            except (LabelError, InvalidVolume) as error:
+                refused = error
+        assert refused is not None  # MAX_DRAWS is at least 1
+        raise refused
+
+    def _painted(self, host: Case, mask: DrawnMask, index: int, seed: int) -> SyntheticCase:
+        label = mask.label.data
         region = choose_region(
             self.region, host.label, label, self.source.schema, self.lesions, host.grid.spacing_mm, self.margin_mm
         )
