@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lldm_aug.cli.echo import default_device, echo_notes, echo_table
+from lldm_aug.cli.network_options import networks_option, weights_option
 from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, fold_option, seed_option
-from lldm_aug.evaluation.networks import NETWORKS, OWN_WEIGHTS
 
 if TYPE_CHECKING:
     from lldm_aug.evaluation.fidelity.plan import FidelityPlan
@@ -24,20 +24,8 @@ if TYPE_CHECKING:
     "--training", metavar="DATASET", default=None, help="Data set that it was trained on; by its name if left out."
 )
 @click.option("--referee", type=EXISTING_FOLDER, default=None, help="Segmenter, or nnU-Net model.")
-@click.option(
-    "--network",
-    "networks",
-    type=click.Choice(NETWORKS),
-    multiple=True,
-    default=[OWN_WEIGHTS],
-    help="Feature network; may be repeated.",
-)
-@click.option(
-    "--weights",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    help="Weights of a network but effnet; repeated in the networks' order.",
-)
+@networks_option
+@weights_option
 @click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
 @seed_option
 @dry_run_option

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lldm_aug.cli.echo import default_device, echo_notes, echo_table
+from lldm_aug.cli.network_options import networks_option, weights_option
 from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, seed_option
-from lldm_aug.evaluation.networks import NETWORKS, OWN_WEIGHTS
 from lldm_aug.evaluation.realism import STEPS
 
 if TYPE_CHECKING:
@@ -22,20 +22,8 @@ if TYPE_CHECKING:
 @click.option(
     "--pool", "pools", type=EXISTING_FOLDER, multiple=True, required=True, help="Inpainted pairs; may be repeated."
 )
-@click.option(
-    "--network",
-    "networks",
-    type=click.Choice(NETWORKS),
-    multiple=True,
-    default=[OWN_WEIGHTS],
-    help="Feature network for KID; may be repeated.",
-)
-@click.option(
-    "--weights",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    help="Weights of a network but effnet; repeated in the networks' order.",
-)
+@networks_option
+@weights_option
 @click.option(
     "--steps", type=click.IntRange(min=1), default=STEPS, show_default=True, help="Of the training of each network."
 )

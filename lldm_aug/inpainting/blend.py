@@ -6,13 +6,10 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from lldm_aug.inpainting.region import box_around
+from lldm_aug.models.texture import KERNEL_VOXELS, SMOOTHING_VOXELS
 
 SOFT_MM = 4.0
 """Width of the border over which the host turns into what was painted, inside of the region."""
-SMOOTHING_VOXELS = 1.0
-"""Of the Gaussian that parts an image into what is blended evenly and its fine texture."""
-AROUND_VOXELS = 4
-"""Half width of its kernel."""
 
 
 def blended(
@@ -31,7 +28,7 @@ def blended(
     Returns:
         (C, X, Y, Z) float32, equal to the host outside of the region.
     """
-    box = box_around(region, (AROUND_VOXELS,) * 3)
+    box = box_around(region, (KERNEL_VOXELS,) * 3)
     inside = region[box]
     depth_mm = distance_transform_edt(np.pad(inside, 1, mode="edge"), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
     share = np.clip(depth_mm / SOFT_MM, 0, 1).astype(np.float32)

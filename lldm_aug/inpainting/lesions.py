@@ -12,6 +12,7 @@ from lldm_aug.data.anatomy import Anatomy
 from lldm_aug.geometry import Box
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS
+from lldm_aug.masks.tumour_sizes import ball_diameter_mm
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class LesionPart:
 
     def diameter_mm(self, spacing_mm: tuple[float, float, float]) -> float:
         """Diameter of the ball of its volume."""
-        return float((6 / np.pi * np.count_nonzero(self.labels) * np.prod(spacing_mm)) ** (1 / 3))
+        return ball_diameter_mm(float(np.count_nonzero(self.labels) * np.prod(spacing_mm)))
 
 
 def lesion_parts(
