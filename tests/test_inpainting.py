@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from pools import blob_case
+from scipy.ndimage import binary_dilation, gaussian_filter
 from tiny import tiny_config, tiny_generator
 
 from lldm_aug.cli import main
@@ -306,12 +307,23 @@ def test_tissue_goes_on_as_it_is_around_the_region_and_keeps_its_texture() -> No
     hidden = np.zeros((32, 32, 32), bool)
     hidden[8:24, 8:24, 8:24] = True
     painted = np.where(hidden, seen - 0.6, seen)  # a hole that is far too dark
-    out = continued(painted, seen, tissue, hidden)
+    out = continued(painted, seen, tissue, hidden, (1.0, 1.0, 1.0))
     assert np.array_equal(out[:, ~hidden], painted[:, ~hidden])
     assert np.abs((out - seen)[0, hidden]).mean() < 0.12
     assert float((out - seen)[0, 12:20, 12:20, 12:20].std()) < 0.05
     nothing_around = hidden & tissue
-    assert continued(painted, seen, nothing_around, hidden) is painted
+    assert continued(painted, seen, nothing_around, hidden, (1.0, 1.0, 1.0)) is painted
+
+
+def test_the_rim_of_a_tissue_beside_a_lesion_stays_as_it_is_painted() -> None:
+    lesion = np.zeros((40, 40, 40), bool)
+    lesion[16:24, 16:24, 16:24] = True
+    blurred = gaussian_filter(np.where(lesion, -1.0, 0.5), 1.0)[None].astype(np.float32)
+    hidden = np.zeros(lesion.shape, bool)
+    hidden[12:28, 12:28, 12:28] = True
+    out = continued(blurred, blurred, ~lesion, hidden, (1.0, 1.0, 1.0))
+    rim = binary_dilation(lesion) & ~lesion
+    assert np.abs((out - blurred)[0, rim]).max() < 0.05
 
 
 @pytest.mark.parametrize("strength", [0.02, 0.2])

@@ -147,7 +147,7 @@ class DiffusionInpainter:
         """A painted window (C, X, Y, Z) in which tissues go on as they are around the region."""
         for name in self.tissues:
             tissue = label == self.generator.description.labels.value(name)
-            painted = continued(painted, seen, tissue, hidden)
+            painted = continued(painted, seen, tissue, hidden, self.generator.description.spacing_mm)
         return painted
 
     def _view(

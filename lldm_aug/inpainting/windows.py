@@ -12,6 +12,7 @@ from lldm_aug.data.conform import SAME_SPACING, Frame
 from lldm_aug.geometry import Grid
 from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.models.description import Description
+from lldm_aug.models.layers import lowest_cell
 from lldm_aug.volume import Volume
 
 HALO = 8
@@ -102,7 +103,7 @@ def _side(axis: int, tight: slice, description: Description) -> int:
     whole = description.shape[axis]
     if description.windows:
         return whole
-    step = int(description.compression[axis] * 2 ** (len(description.denoiser.channels) - 1))
+    step = lowest_cell(description.compression, len(description.denoiser.channels))[axis]
     length: int = tight.stop - tight.start
     return min(whole, -(-(length + 2 * HALO) // step) * step)
 

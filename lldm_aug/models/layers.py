@@ -7,6 +7,17 @@ import torch
 Factors = tuple[int, int, int]
 
 
+def lowest_cell(compression: Factors, levels: int) -> Factors:
+    """Voxels per cell of the lowest level of a network that halves latents: images are multiples of it.
+
+    Args:
+        compression: voxels per latent cell.
+        levels: of the network; the first is at the latents' own resolution.
+    """
+    x, y, z = (factor * 2 ** (levels - 1) for factor in compression)
+    return x, y, z
+
+
 def space_to_depth(x: torch.Tensor, factors: Factors) -> torch.Tensor:
     """(B, C, X, Y, Z) to (B, C * fx * fy * fz, X / fx, Y / fy, Z / fz)."""
     b, c, *sides = x.shape

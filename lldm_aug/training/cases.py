@@ -34,6 +34,7 @@ from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.condition import encode_mask
+from lldm_aug.models.layers import lowest_cell
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 from lldm_aug.seeds import numpy_rng
@@ -108,6 +109,7 @@ class CaseSet:
         self.folder = folder
         self.record = record
         self.schema = LabelSchema.from_dataset_json(record.dataset_json)
+        self._scenes: dict[str, Scene] = {}
 
     @property
     def case_ids(self) -> tuple[str, ...]:
@@ -152,14 +154,30 @@ class CaseSet:
         """
         if not self.record.windows:
             return [None] * len(rows)
+        return [*self.crops(rows, seed, stage, sides or self.record.shape)]
+
+    def crops(self, rows: Sequence[Row], seed: int, stage: str, sides: Sides) -> list[Box]:
+        """Parts of so many voxels of the cases of a batch, as `drawn` draws them, of whole fields of view as well."""
         rngs = [numpy_rng(seed, stage, "window", row.step, row.number) for row in rows]
         pairs = zip(rows, rngs, strict=True)
-        return [self._scene(row.case_id).drawn(rng, sides or self.record.shape) for row, rng in pairs]
+        return [self._scene(row.case_id).drawn(rng, sides) for row, rng in pairs]
 
     def _scene(self, case_id: str) -> Scene:
-        record, places = self.record, load_tensors(_case_file(self.folder, case_id), ("places",))["places"]
-        lesions = frozenset(map(self.schema.value, record.lesions))
-        return Scene(record.outlines[case_id], places.numpy(), lesions, record.compression)
+        if case_id not in self._scenes:
+            lesions = frozenset(map(self.schema.value, self.record.lesions))
+            outline, places = self._outline(case_id), self._places(case_id)
+            self._scenes[case_id] = Scene(outline, places, lesions, self.record.compression)
+        return self._scenes[case_id]
+
+    def _places(self, case_id: str) -> np.ndarray:
+        """See `find_places`."""
+        if not self.record.windows:
+            return find_places(self.load_label(case_id).numpy(), self.schema)
+        return load_tensors(_case_file(self.folder, case_id), ("places",))["places"].numpy()
+
+    def _outline(self, case_id: str) -> Outline:
+        shape = self.record.shape
+        return self.record.outlines.get(case_id) or Outline(sides=shape, start=(0, 0, 0), stop=shape)
 
     def inside(self, case_ids: Sequence[str], boxes: Sequence[Box | None]) -> torch.Tensor:
         """Booleans (B, 1, X, Y, Z): which voxels of parts of cases, as `load` gives them, the cases cover."""
@@ -167,8 +185,7 @@ class CaseSet:
         return torch.stack([self._inside(case_id, box or self._window(case_id)) for case_id, box in pairs])[:, None]
 
     def _inside(self, case_id: str, box: Box | None) -> torch.Tensor:
-        shape = self.record.shape
-        outline = self.record.outlines.get(case_id) or Outline(sides=shape, start=(0, 0, 0), stop=shape)
+        outline = self._outline(case_id)
         return outline.covers(box or outline.box)
 
     def counted(self, rows: Sequence[Row], boxes: Sequence[Box | None]) -> torch.Tensor | None:
@@ -407,7 +424,7 @@ def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: P
 def _check_grid(shape: tuple[int, int, int], compression: tuple[int, int, int], config: Config) -> None:
     """Raises ConfigError when the networks cannot halve the grid, or the crops of it, as often as they are to."""
     levels = len(config.denoiser.channels)
-    deepest = tuple(factor * 2 ** (levels - 1) for factor in compression)
+    deepest = lowest_cell(compression, levels)
     if any(side % factor for side, factor in zip(shape, deepest, strict=True)):
         raise ConfigError(
             f"shape {shape} is not a multiple of {deepest}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +14,20 @@ from lldm_aug import __version__
 from lldm_aug.config.schema import Config
 from lldm_aug.config.stages import ControlNetStage as Settings
 from lldm_aug.diffusion.objective import make_objective
+from lldm_aug.geometry import Box
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.card import model_card
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser, copy_encoder
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
+from lldm_aug.models.layers import lowest_cell
 from lldm_aug.models.mask_description import read_mask_description
 from lldm_aug.models.region import without_surroundings
 from lldm_aug.models.segmenter import read_segmenter_description
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import BestWeights, Score
+from lldm_aug.training.crops import crop_sides
 from lldm_aug.training.diffusion import counted_cells, draw_latents, network_facts
 from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import Export, write_export
@@ -93,7 +97,7 @@ class ControlNetStage:
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        seed, boxes = self.config.seed, self.cases.drawn(rows, self.config.seed, self.name)
+        seed, boxes = self.config.seed, self._shown(rows)
         clean, noise, times = draw_latents(self.latents, self.objective, rows, seed, self.name, device, boxes)
         labels = torch.stack([self.cases.load_label(row.case_id, box) for row, box in zip(rows, boxes, strict=True)])
         condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
@@ -111,6 +115,16 @@ class ControlNetStage:
         occupancy = latent_occupancy(condition, self.cases.record.compression)
         weights = structure_weights(occupancy, self.settings.structure_weight)
         return counted_mean(weights * error, counted), {"unweighted": counted_mean(error, counted).item()}
+
+    def _shown(self, rows: list[Row]) -> Sequence[Box | None]:
+        """The parts of their cases that the rows show, None for all."""
+        record, seed = self.cases.record, self.config.seed
+        if self.settings.inpainting and not record.windows:
+            cell = lowest_cell(record.compression, len(self.config.denoiser.channels))
+            sides = crop_sides(record.shape, cell, seed, self.name, rows[0].step)
+            if sides is not None:
+                return self.cases.crops(rows, seed, self.name, sides)
+        return self.cases.drawn(rows, seed, self.name)
 
     def preview(self, path: Path) -> None:
         """Samples for real masks."""
