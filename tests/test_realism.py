@@ -17,7 +17,7 @@ from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import DatasetError, PoolError
 from lldm_aug.evaluation.feature_cache import FeatureCache
 from lldm_aug.evaluation.realism import trial
-from lldm_aug.evaluation.realism.classifier import PatchNetwork, scores, train_classifier
+from lldm_aug.evaluation.realism.classifier import PatchNetwork, _texture, scores, train_classifier
 from lldm_aug.evaluation.realism.copies import copies
 from lldm_aug.evaluation.realism.matching import matched
 from lldm_aug.evaluation.realism.patches import SHIFT, Patch, PatchFormat, painted_lesions
@@ -222,3 +222,14 @@ def test_pools_without_hosts_and_unknown_hosts_are_refused(tmp_path: Path) -> No
     (pool / "manifest.jsonl").write_text(line + "\n")
     with pytest.raises(DatasetError, match="1 patients"):
         plan_realism(str(dataset.folder), (pool,), (), 0)
+
+
+def test_texture_is_measured_by_that_of_the_surroundings() -> None:
+    rng = torch.Generator().manual_seed(0)
+    image, near = torch.randn(2, 1, 20, 20, 20, generator=rng), torch.zeros(2, 1, 20, 20, 20)
+    near[:, :, 5:15, 5:15, 5:15] = 1
+    smoother = torch.where(near > 0, 0.3 * image, image)
+    faint = _texture(0.1 * smoother, near)
+    torch.testing.assert_close(faint, _texture(smoother, near))
+    assert faint[near == 0].abs().median().item() == pytest.approx(1, abs=0.1)
+    assert faint[:, :, 6:14, 6:14, 6:14].abs().median().item() == pytest.approx(0.3, abs=0.05)

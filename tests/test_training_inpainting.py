@@ -12,15 +12,18 @@ from test_windows import window_config
 from tiny import STAGE, copy_without, tiny_config, tiny_generator
 from volumes import shared_data
 
-from lldm_aug.config.schema import Config
+from lldm_aug.config.schema import Config, SamplingSettings
 from lldm_aug.data.anatomy import ANATOMY_FILE
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.inpainting.region import grown
+from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.models.description import read_description
 from lldm_aug.models.generator import Generator
+from lldm_aug.synthesis.plan import choose_sampling
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.controlnet import ControlNetStage
+from lldm_aug.training.crops import CROPPED, crop_sides
 from lldm_aug.training.export import read_export
 from lldm_aug.training.initial import Initial
 from lldm_aug.training.inpainting import KNOWN_WEIGHT, Surroundings
@@ -264,3 +267,34 @@ def test_windows_of_real_hearts(tmp_path: Path) -> None:
         assert (cases.load_label(name) >= 3).any()
         assert cases.record.outlines[name].sides[2] >= 8
     assert read_description(run / "generator").latent_shape[1:] == (16, 16, 8)
+
+
+def test_most_steps_show_crops_that_the_network_can_halve() -> None:
+    sides = [crop_sides((96, 96, 64), (16, 16, 16), 0, "controlnet", step) for step in range(300)]
+    assert sum(side is None for side in sides) / 300 == pytest.approx(1 - CROPPED, abs=0.06)
+    assert {*filter(None, sides)} == {(x, y, 32) for x in (32, 48) for y in (32, 48)}
+    assert sides == [crop_sides((96, 96, 64), (16, 16, 16), 0, "controlnet", step) for step in range(300)]
+    assert crop_sides((16, 16, 12), (8, 8, 4), 0, "controlnet", sides.index((32, 32, 32))) == (16, 16, 8)
+
+
+def test_a_network_of_whole_images_sees_crops_where_something_is(dataset: RawDataset, tmp_path: Path) -> None:
+    tree = tiny_config(steps=1).model_dump(mode="json")
+    tree["train"]["controlnet"]["inpainting"] = True
+    tree["grid"]["shape"] = [32, 32, 24]
+    config = Config.model_validate(tree)
+    run = tiny_generator(dataset, tmp_path, config)
+    cases = prepare_cases(dataset, 0, config, run / "cases")
+    first, second = (read_export(run / name / "export", "controlnet") for name in STAGES[:2])
+    latents = cache_latents(cases, first, load_autoencoder(cases, config, first), run / "latents")
+    stage = ControlNetStage(cases, _resolved(config, cases), first, second, latents)
+    shapes = {tuple(given(stage, [Row(cases.case_ids[0], step, 0)])[1].shape[2:]) for step in range(12)}
+    assert shapes == {(32, 32, 24), (16, 16, 8), (16, 16, 12)}
+
+
+def test_inpainting_needs_no_guidance_and_few_steps(run: Path) -> None:
+    description = Generator.load(run / "generator").description
+    asked = description.model_copy(update={"sampling": SamplingSettings(steps=30, guidance=2.0)})
+    assert inpainting_sampling(asked) == SamplingSettings(steps=5, guidance=1.0)
+    assert choose_sampling(asked, None, 1.5, inpainting=True) == SamplingSettings(steps=5, guidance=1.5)
+    ancestral = asked.model_copy(update={"sampling": SamplingSettings(solver="ddpm", steps=200, guidance=2.0)})
+    assert inpainting_sampling(ancestral) == SamplingSettings(solver="ddpm", steps=200, guidance=1.0)

@@ -184,7 +184,7 @@ def _plan(
     description = read_description(folder)
     kind = masks or ("procedural" if model is None and drawn["data"] is None else "deformed")
     request = request_masks(description, kind, model=start, **drawn)
-    sampling = choose_sampling(description, steps, guidance)
+    sampling = choose_sampling(description, steps, guidance, inpainting=settings is not None)
     return GeneratorPlan(folder, description, request, seed, sampling, referee or (folder if gate else None), settings)
 
 

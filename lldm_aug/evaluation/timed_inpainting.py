@@ -18,6 +18,7 @@ from lldm_aug.evaluation.machine import Machine
 from lldm_aug.inpainting.diffusion import DiffusionInpainter
 from lldm_aug.inpainting.inpaint import Inpaint
 from lldm_aug.inpainting.region import choose_region
+from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.labels import HBP
 from lldm_aug.masks.edits import Planned, make_edits
 from lldm_aug.masks.limits import LESIONS
@@ -86,7 +87,7 @@ def phantom_hosts(count: int, seed: int) -> list[Case]:
 
 def time_lesions(generator: Generator, hosts: Sequence[Case]) -> list[Timed]:
     """Adds a lesion to each host in which there is room for it; the first is done twice, and counts once."""
-    inpainter = DiffusionInpainter(generator, HBP, generator.description.sampling)
+    inpainter = DiffusionInpainter(generator, HBP, inpainting_sampling(generator.description))
     timed = [_time_lesion(inpainter, host, index) for index, host in enumerate([hosts[0], *hosts])]
     return [found for found in timed[1:] if found is not None]
 

@@ -23,6 +23,7 @@ from lldm_aug.inpainting.inpainter import Inpainter
 from lldm_aug.inpainting.mask_edits import MaskEdits
 from lldm_aug.inpainting.region import choose_region
 from lldm_aug.inpainting.sample import DEFAULT_LAYOUT, Layout, open_sample
+from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.edited import TRIES_PER_CASE
 from lldm_aug.masks.relabelling import Relabelling
@@ -70,7 +71,7 @@ class Inpaint:
         region: ``edits`` for voxels whose label changed, and a margin; with ``lesions`` and ``organ`` the mask stays,
             and all lesions or all structures get a new look.
         margin_mm: how far around these voxels is painted, too.
-        sampling: solver, steps and guidance; the generator's own if left out.
+        sampling: solver, steps and guidance; see `inpainting_sampling` if left out.
         strength: below 1, the region keeps so much less than all of its old appearance.
         seed: decides everything random.
         layout: keys of image and mask, and the voxel size of samples without an affine.
@@ -266,7 +267,7 @@ def _open_inpainter(
             fix = "use a generator that was trained on this data set"
             raise LabelError(f"the generator does not know {', '.join(unknown)}", fix=fix)
         generator = generator if device is None else generator.to(device)
-        sampling = sampling or generator.description.sampling
+        sampling = sampling or inpainting_sampling(generator.description)
         generator = DiffusionInpainter(generator, schema, sampling, strength, anatomy.within(schema).tissues)
     model = getattr(generator, "generator", None)
     if isinstance(model, Generator):

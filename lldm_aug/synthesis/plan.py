@@ -15,6 +15,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold, Split, load_split, patients_of
 from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, LabelError
+from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.weights import check_sums
 from lldm_aug.labels import LabelSchema
@@ -119,14 +120,17 @@ def generator_folder(path: Path) -> Path:
     raise CheckpointError("no generator", where=path, fix="finish 'lldm-aug train controlnet', or give another folder")
 
 
-def choose_sampling(description: Description, steps: int | None, guidance: float | None) -> SamplingSettings:
-    """The generator's own sampling with what the user asks for.
+def choose_sampling(
+    description: Description, steps: int | None, guidance: float | None, *, inpainting: bool = False
+) -> SamplingSettings:
+    """The generator's own sampling, or that of its inpainting, with what the user asks for.
 
     Raises:
         ConfigError: when its solver cannot take so many steps.
     """
     asked = {"steps": steps, "guidance": guidance}
-    sampling = description.sampling.model_copy(update={k: v for k, v in asked.items() if v is not None})
+    own = inpainting_sampling(description) if inpainting else description.sampling
+    sampling = own.model_copy(update={k: v for k, v in asked.items() if v is not None})
     try:
         check_sampling(description.objective, sampling)
     except ValueError as error:

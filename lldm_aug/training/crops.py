@@ -6,7 +6,7 @@ from lldm_aug.models.layers import Factors
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.windows import Sides
 
-CROPPED = 0.75
+CROPPED = 0.85
 """Of the steps show crops. Each costs a fraction of a step that shows whole images."""
 SMALLEST = 2
 """Cells of the denoiser's lowest level along a crop's sides, at least; at most as many as half of the image has."""

@@ -23,11 +23,16 @@ AROUND = 2
 """Voxels around a lesion that belong to its border."""
 
 
+LEAST_TEXTURE = 1e-3
+"""Of what is scaled to [-1, 1]; below it there is none."""
+
+
 class PatchNetwork(nn.Module):
-    """Three convolutions; of each the means and the maximum near the lesion and the mean elsewhere; and a number.
+    """Three convolutions; of each means inside, near and away from the lesion, and the maximum near it; and a number.
 
     Half of the first filters see the image, the others its texture (what local means leave), which would otherwise be
-    drowned: contrast between organs is many times stronger.
+    drowned: contrast between organs is many times stronger. Texture is measured by that of the patch away from the
+    lesion, so that a lesion that is smoother than its surroundings looks alike in quiet and in noisy images.
 
     Args:
         channels: of the image.
@@ -45,7 +50,7 @@ class PatchNetwork(nn.Module):
             sides = [-(-n // s) for n, s in zip(sides, stride, strict=True)]
             stride = [2 if n >= LEAST_HALVED else 1 for n in sides]
             before, groups = width, 1
-        self.head = nn.Sequential(nn.Linear(3 * sum(CHANNELS), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
+        self.head = nn.Sequential(nn.Linear(4 * sum(CHANNELS), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
 
     def forward(self, image: Tensor, lesion: Tensor) -> Tensor:
         """Logits (B,) that patches are painted.
@@ -54,20 +59,27 @@ class PatchNetwork(nn.Module):
             image: (B, C, x, y, z).
             lesion: (B, 1, x, y, z), 1 in the lesion: says where to look, so that what is around does not drown it.
         """
-        smooth = F.avg_pool3d(image, 3, stride=1, padding=1, count_include_pad=False)
-        found = torch.cat([image, image - smooth], dim=1)
         near = F.max_pool3d(lesion, 2 * AROUND + 1, stride=1, padding=AROUND)
+        found = torch.cat([image, _texture(image, near)], dim=1)
         pooled = []
         for level in self.levels:
             found = level(found)
-            pooled += _pooled(found, F.adaptive_max_pool3d(near, found.shape[2:]))
+            pooled += _pooled(found, *(F.adaptive_max_pool3d(part, found.shape[2:]) for part in (lesion, near)))
         logit: Tensor = self.head(torch.cat(pooled, dim=1))[:, 0]
         return logit
 
 
-def _pooled(found: Tensor, near: Tensor) -> list[Tensor]:
-    """Means (B, F) of features (B, F, x, y, z) near the lesion and elsewhere, and the strongest near it."""
-    parts = (near, 1 - near)
+def _texture(image: Tensor, near: Tensor) -> Tensor:
+    """What local means leave of images (B, C, x, y, z), over its usual size away from lesions (median, not edges)."""
+    texture = image - F.avg_pool3d(image, 3, stride=1, padding=1, count_include_pad=False)
+    away = torch.where(near > 0, torch.nan, texture.abs())
+    usual = away.flatten(2).nanmedian(2).values[..., None, None, None]
+    return texture / usual.nan_to_num(1.0).clamp(min=LEAST_TEXTURE)
+
+
+def _pooled(found: Tensor, lesion: Tensor, near: Tensor) -> list[Tensor]:
+    """Means (B, F) of features (B, F, x, y, z) in the lesion, near it and elsewhere, and the strongest near it."""
+    parts = (lesion, near, 1 - near)
     means = [(found * part).sum((2, 3, 4)) / part.sum((2, 3, 4)).clamp(min=1) for part in parts]
     return [*means, (found * near).amax((2, 3, 4))]  # no feature is negative
 
