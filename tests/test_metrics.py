@@ -154,7 +154,7 @@ def test_a_case_has_a_score_for_every_structure() -> None:
     truth = numpy_rng("blocks", 0).integers(0, 4, (8, 8, 8))
     prediction = truth.copy()
     prediction[truth == 3] = 0
-    liver, portal, hepatic, hcc = score_case(prediction, truth, HBP, SPACING, 2.0)
+    liver, portal, hepatic, hcc = score_case(prediction, truth, HBP, SPACING, 2.0, lesions=["hcc"])
     assert (liver.empty, hepatic.empty, hcc.empty) == ("", "prediction", "both")
     assert liver.metrics["dice"] == liver.metrics["nsd"] == portal.metrics["cl_dice"] == 1
     assert liver.metrics["cl_dice"] is None
@@ -163,10 +163,18 @@ def test_a_case_has_a_score_for_every_structure() -> None:
     assert hcc.lesions[ANY_SIZE] == (0, 0, 0, 0)
 
 
+def test_lesions_are_what_the_data_set_says() -> None:
+    schema = LabelSchema(("myocardium", "infarct"))
+    truth = numpy_rng("blocks", 1).integers(0, 3, (8, 8, 8))
+    wall, infarct = score_case(truth, truth, schema, SPACING, 2.0, lesions=["infarct"])
+    assert wall.metrics["lesion_f1"] is None
+    assert infarct.metrics["lesion_f1"] == 1
+
+
 def test_what_is_ignored_or_not_annotated_does_not_count() -> None:
     schema = LabelSchema(("liver", "hcc"), ignore=3)
     truth, prediction = np.ones((6, 6, 6), int), np.ones((6, 6, 6), int)
     truth[3:], prediction[3:] = 3, 2
-    liver, hcc = score_case(prediction, truth, schema, SPACING, 1.0, unknown=("hcc",))
+    liver, hcc = score_case(prediction, truth, schema, SPACING, 1.0, unknown=("hcc",), lesions=["hcc"])
     assert liver.metrics["dice"] == liver.metrics["nsd"] == 1
     assert (hcc.empty, set(hcc.metrics.values())) == ("not annotated", {None})

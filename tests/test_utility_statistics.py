@@ -139,7 +139,7 @@ def asked(*networks: str, seeds: int = 2) -> list[Cell]:
 def test_goals_report_gain_and_harm() -> None:
     rows = [row(f"net{n}", "hcc", 0.05 + 0.02 * n, 0.01 if n else -0.01, 0.2) for n in range(5)]
     rows += [row("net0", "liver", -0.01, -0.02, -0.005), row("net0", "hcc", 1, 1, 1, "real-aug")]
-    table = goals_table(rows, asked(*FIVE), asked(*FIVE))
+    table = goals_table(rows, asked(*FIVE), asked(*FIVE), ["hcc"])
     best, sure, harm = ((line[3], line[5]) for line in table.rows)
     assert best == (pytest.approx(0.13), "yes")
     assert sure == ("4 of 5", "yes")
@@ -151,21 +151,21 @@ def test_goals_report_gain_and_harm() -> None:
 
 def test_goals_are_not_judged_before_all_is_there() -> None:
     found = [row(name, "hcc", 0.3, 0.2, 0.4) for name in FIVE]
-    four = goals_table(found[:4], asked(*FIVE[:4]), asked(*FIVE[:4]))
+    four = goals_table(found[:4], asked(*FIVE[:4]), asked(*FIVE[:4]), ["hcc"])
     assert [(line[5], line[-2]) for line in four.rows] == [("not judged", 4)] * 3
     for missing in (cell(Arm("real"), 1, "net4"), cell(SYN, 1, "net4")):
         there = [one for one in asked(*FIVE) if one != missing]
-        assert {line[5] for line in goals_table(found, asked(*FIVE), there).rows} == {"not judged"}
+        assert {line[5] for line in goals_table(found, asked(*FIVE), there, ["hcc"]).rows} == {"not judged"}
     other = cell(Arm("syn", 0.25))  # another arm's cells, and those of another share, may be unfinished
     elsewhere = Cell("net0", SYN, 1.0, 0, 0)
-    whole = goals_table(found, [*asked(*FIVE), other, elsewhere], asked(*FIVE))
+    whole = goals_table(found, [*asked(*FIVE), other, elsewhere], asked(*FIVE), ["hcc"])
     assert {line[5] for line in whole.rows} == {"yes"}
 
 
 def test_goals_of_too_few_cases_are_neither_met_nor_missed() -> None:
     gain = Gain(mean=0.3, low=None, high=None, p=None, n=3)
     rows = [row("unet", "hcc", 0, 0, 0).model_copy(update={"gain": gain})]
-    table = goals_table(rows, asked("unet"), asked("unet"))
+    table = goals_table(rows, asked("unet"), asked("unet"), ["hcc"])
     assert [line[5] for line in table.rows] == ["too few cases"] * 3
 
 

@@ -13,7 +13,7 @@ from lldm_aug.evaluation.metrics.centre_line import cl_dice
 from lldm_aug.evaluation.metrics.lesions import ANY_SIZE, SIZES_MM, Detection, detect
 from lldm_aug.evaluation.metrics.surface import surface_agreement
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.limits import LESIONS, VESSELS
+from lldm_aug.masks.limits import VESSELS
 from lldm_aug.record import Record
 
 METRICS = ("dice", "nsd", "hd95_mm", "cl_dice", "lesion_recall", "lesion_precision", "lesion_f1")
@@ -30,8 +30,8 @@ class StructureScore(Record):
         empty: ``truth``, ``prediction`` or ``both``: what lacks the structure; ``not annotated`` if the truth does not
             tell; nothing if both have it.
         metrics: figures by name, all of `METRICS`; None where one is not defined (both empty) or not asked for (centre
-            lines of what is no vessel, lesions of what is no tumour).
-        lesions: counts by size class of a tumour: lesions, found, finds, right ones.
+            lines of what is no vessel, counts of what is no lesion).
+        lesions: counts by size class of a lesion: true ones, found, finds, right ones; empty for other structures.
     """
 
     structure: str
@@ -47,6 +47,8 @@ def score_case(
     spacing_mm: tuple[float, float, float],
     tolerance_mm: float,
     unknown: Collection[str] = (),
+    *,
+    lesions: Collection[str],
 ) -> tuple[StructureScore, ...]:
     """Scores of all structures of a schema.
 
@@ -57,6 +59,7 @@ def score_case(
         spacing_mm: voxel size.
         tolerance_mm: of the normalised surface Dice.
         unknown: structures that are not annotated in this case.
+        lesions: structures that are lesions: their connected components are counted, too.
     """
     if schema.ignore is not None:
         counted = truth != schema.ignore
@@ -65,7 +68,9 @@ def score_case(
     return tuple(
         StructureScore(structure=name, empty=UNKNOWN, metrics=dict.fromkeys(METRICS))
         if name in unknown
-        else _score(name, prediction == value, truth == value, spacing_mm, tolerance_mm, overlaps[name])
+        else _score(
+            name, prediction == value, truth == value, spacing_mm, tolerance_mm, overlaps[name], lesion=name in lesions
+        )
         for name, value in schema.values.items()
     )
 
@@ -77,9 +82,11 @@ def _score(
     spacing_mm: tuple[float, float, float],
     tolerance_mm: float,
     overlap: float,
+    *,
+    lesion: bool,
 ) -> StructureScore:
     surfaces = surface_agreement(prediction, truth, spacing_mm, tolerance_mm)
-    counts = detect(prediction, truth, spacing_mm) if name in LESIONS else {}
+    counts = detect(prediction, truth, spacing_mm) if lesion else {}
     whole = counts.get(ANY_SIZE, Detection())
     figures = {
         "dice": overlap,

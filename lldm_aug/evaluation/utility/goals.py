@@ -8,7 +8,6 @@ from collections.abc import Container, Sequence
 from lldm_aug.evaluation.utility.arms import REAL, SYN
 from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.pairing import GainRow
-from lldm_aug.masks.limits import LESIONS
 from lldm_aug.report.table import Cell as Entry
 from lldm_aug.report.table import Table
 
@@ -24,13 +23,16 @@ NOTE = (
 )
 
 
-def goals_table(rows: Sequence[GainRow], cells: Sequence[Cell], finished: Container[Cell]) -> Table:
+def goals_table(
+    rows: Sequence[GainRow], cells: Sequence[Cell], finished: Container[Cell], lesions: Container[str]
+) -> Table:
     """Lesion gains of arms with synthetic cases, and harm to any structure; judged once all is there.
 
     Args:
         rows: gains.
         cells: all that the study has.
         finished: those that the gains are of.
+        lesions: names of the structures that are lesions.
     """
     lines: list[tuple[Entry, ...]] = []
     dice = [row for row in rows if row.metric == "dice" and row.arm.startswith(SYN)]
@@ -42,7 +44,7 @@ def goals_table(rows: Sequence[GainRow], cells: Sequence[Cell], finished: Contai
         whole = counts[0] >= FEWEST_NETWORKS and len(there) == len(compared)
         found = [
             line
-            for structure in dict.fromkeys(row.structure for row in mine if row.structure in LESIONS)
+            for structure in dict.fromkeys(row.structure for row in mine if row.structure in lesions)
             for line in _gain_lines([row for row in mine if row.structure == structure], whole)
         ]
         lines += [(arm, share, *line, *counts) for line in (*found, _harm_line(mine, whole))]

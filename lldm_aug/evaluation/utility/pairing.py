@@ -11,7 +11,7 @@ from lldm_aug.evaluation.metrics.score import LESS_IS_BETTER, UNKNOWN, Structure
 from lldm_aug.evaluation.utility.arms import REAL, Arm
 from lldm_aug.evaluation.utility.cell import Cell, CellScores
 from lldm_aug.evaluation.utility.statistics import Gain, holm, paired_gain
-from lldm_aug.masks.limits import LESIONS, VESSELS
+from lldm_aug.masks.limits import VESSELS
 from lldm_aug.record import Record
 
 AGREED = {"dice": 1.0, "nsd": 1.0, "hd95_mm": 0.0, "cl_dice": 1.0, "lesion_f1": 1.0}
@@ -68,8 +68,8 @@ def value(score: StructureScore, metric: str) -> float | None:
     found = score.metrics[metric]
     if found is not None or score.empty != "both":
         return found
-    only = {"cl_dice": VESSELS, "lesion_f1": LESIONS}.get(metric)
-    return AGREED.get(metric) if only is None or score.structure in only else None
+    asked = {"cl_dice": score.structure in VESSELS, "lesion_f1": bool(score.lesions)}.get(metric, True)
+    return AGREED.get(metric) if asked else None
 
 
 def compare(scores: Mapping[Cell, CellScores]) -> tuple[GainRow, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lldm_aug import __version__
+from lldm_aug.data.anatomy import find_anatomy
 from lldm_aug.evaluation.machine import Machine
 from lldm_aug.evaluation.utility.basis import arms_table
 from lldm_aug.evaluation.utility.brief import dice_gains, where_empty
@@ -66,7 +67,7 @@ def compile_results(plan: StudyPlan, data: StudyData, machine: Machine) -> Utili
             f"unfinished: {len(scores)} of {len(cells)} cells; run the same command, or its other parts, to go on"
         )
     tables = (
-        goals_table(gains, cells, scores),
+        goals_table(gains, cells, scores, find_anatomy(plan.dataset).lesions),
         arms_table(data),
         gains_table(gains),
         means_table(scores),

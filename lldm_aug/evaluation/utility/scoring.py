@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lldm_aug.data.anatomy import find_anatomy
 from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.evaluation.metrics.score import StructureScore, score_case
 from lldm_aug.evaluation.utility.cell import Cell
@@ -19,7 +20,7 @@ Found = Callable[[str, Volume], np.ndarray]
 def score_found(plan: StudyPlan, cell: Cell, found: Found) -> dict[str, tuple[StructureScore, ...]]:
     """Scores of all structures by case, on each case's own grid and in millimetres."""
     dataset, case_ids = plan.judged(cell.fold)
-    unknown, scores = read_partial_labels(dataset), {}
+    unknown, lesions, scores = read_partial_labels(dataset), find_anatomy(plan.dataset).lesions, {}
     for case_id in case_ids:
         truth = dataset.load_label(case_id)
         scores[case_id] = score_case(
@@ -29,5 +30,6 @@ def score_found(plan: StudyPlan, cell: Cell, found: Found) -> dict[str, tuple[St
             truth.grid.spacing_mm,
             plan.settings.tolerance_mm,
             unknown.get(case_id, ()),
+            lesions=lesions,
         )
     return scores
