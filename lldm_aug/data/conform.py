@@ -77,7 +77,7 @@ class Frame:
         canonical = canonical_grid(native)
         ratio = np.asarray(spacing_mm) / canonical.spacing_mm
         ratio = np.where(np.abs(ratio - 1) <= SAME_SPACING, 1.0, ratio)
-        sides = np.maximum(1, np.rint(canonical.shape / ratio)).astype(int)
+        sides = np.ceil(np.round(canonical.shape / ratio, 3)).astype(int)  # not a voxel of the case is lost
         x, y, z = (int(n) for n in -(-np.maximum(sides, least) // multiple) * multiple)
         before = (np.array([x, y, z]) - sides) // 2
         start = (np.asarray(canonical.shape) - 1) / 2 - ((sides - 1) / 2 + before) * ratio

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import find_objects, label
 
-from lldm_aug.data.conform import SAME_SPACING, Frame
+from lldm_aug.data.conform import Frame
 from lldm_aug.geometry import Grid
 from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.models.description import Description
@@ -47,14 +47,7 @@ def painting_grid(label_map: Volume, description: Description) -> Grid:
     """
     if not description.windows:
         return Frame.around(label_map, description.shape, description.spacing_mm).grid
-    grid = label_map.grid
-    ratio = np.divide(description.spacing_mm, grid.spacing_mm)
-    ratio = np.where(np.abs(ratio - 1) <= SAME_SPACING, 1.0, ratio)
-    shape = np.maximum(1, np.ceil(np.round(np.asarray(grid.shape) / ratio, 3))).astype(int)
-    affine = grid.affine.copy()
-    affine[:3, :3] *= ratio
-    affine[:3, 3] = grid.to_mm(((np.asarray(grid.shape) - 1) - (shape - 1) * ratio) / 2)
-    return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+    return Frame.whole(label_map.grid, description.spacing_mm, least=(1, 1, 1), multiple=(1, 1, 1)).grid
 
 
 def plan_windows(region: np.ndarray, grid: Grid, description: Description) -> Iterator[Window]:
