@@ -6,6 +6,7 @@ from volumes import shared_data
 
 from lldm_aug.data.conform import Frame, compression_for, fitting_spacing
 from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.resample import inside
 from lldm_aug.geometry import Grid
 from lldm_aug.volume import Volume
 
@@ -73,6 +74,13 @@ def test_a_whole_case_of_another_spacing_is_resampled_from_edge_to_edge() -> Non
     np.testing.assert_allclose(frame.grid.crop((0, 0, 0), (20, 27, 12)).centre_mm, case.grid.centre_mm, atol=1e-6)
     assert frame.covered() == (slice(0, 20), slice(0, 27), slice(0, 12))
     assert frame.native_view().matches(case.grid)
+
+
+def test_a_whole_case_loses_no_voxel_at_its_border() -> None:
+    grid = Grid.regular((10, 10, 10), (1.0, 1.0, 1.0))
+    frame = Frame.whole(grid, (4.0, 4.0, 4.0), (1, 1, 1), (1, 1, 1))
+    assert frame.grid.shape == (3, 3, 3)
+    assert inside(frame.grid, grid).all()
 
 
 def test_spacing_covers_the_largest_case_but_is_never_finer_than_the_data() -> None:

@@ -13,6 +13,7 @@ from lldm_aug.baselines.stage import BaselineStage
 from lldm_aug.config.schema import Config
 from lldm_aug.config.stages import GanStage
 from lldm_aug.data.conform import compression_for
+from lldm_aug.models.layers import lowest_cell
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.order import Row
@@ -36,7 +37,7 @@ class GanBaseline(BaselineStage):
         self.settings: GanStage = config.train.baseline_gan
         sizes, channels, structures = config.baselines.gan, self.channels + 1, len(cases.schema.names)
         stem = compression_for(cases.record.spacing_mm, FINEST)
-        coarsest = self.cells([f * 2 ** (len(sizes.channels) - 1) for f in stem], "baselines.gan.channels")
+        coarsest = self.cells(lowest_cell(stem, len(sizes.channels)), "baselines.gan.channels")
         self.noise_shape = (sizes.code_channels, *coarsest)
         critics = Critics(channels, structures, stem, sizes, torch.Size(self.noise_shape).numel())
         self.module = AlphaGan(Maker(channels, structures, stem, sizes), critics)

@@ -10,6 +10,7 @@ from lldm_aug.baselines.pixel_network import PixelDenoiser
 from lldm_aug.config.schema import Config, SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.geometry import Box
+from lldm_aug.models.layers import lowest_cell
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.diffusion import Clean
@@ -26,7 +27,7 @@ class PixelBaseline(ConcatenatedBaseline):
     def __init__(self, cases: CaseSet, config: Config) -> None:
         super().__init__(cases, config, config.train.baseline_pixel)
         sizes, stem = config.baselines.pixel, compression_for(cases.record.spacing_mm, config.baselines.pixel.patch)
-        self.cells([f * 2 ** (len(sizes.denoiser.channels) - 1) for f in stem], "baselines.pixel.denoiser.channels")
+        self.cells(lowest_cell(stem, len(sizes.denoiser.channels)), "baselines.pixel.denoiser.channels")
         self.noise_shape = (self.channels + 1, *cases.record.shape)
         self.module = PixelDenoiser(self.channels + 1, len(cases.schema.names), stem, sizes, config.objective)
 

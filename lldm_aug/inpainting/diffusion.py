@@ -28,9 +28,6 @@ from lldm_aug.models.region import filled
 from lldm_aug.seeds import derive_seed, torch_rng
 from lldm_aug.volume import Volume
 
-LEAST_TEXTURE = 0.4
-"""Share of a structure's texture that is kept, however much stronger than the host's noise it is."""
-
 
 @dataclass(frozen=True)
 class DiffusionInpainter:

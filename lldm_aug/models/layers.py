@@ -8,11 +8,11 @@ Factors = tuple[int, int, int]
 
 
 def lowest_cell(compression: Factors, levels: int) -> Factors:
-    """Voxels per cell of the lowest level of a network that halves latents: images are multiples of it.
+    """Voxels per cell of the lowest level of a network that halves a grid: images are multiples of it.
 
     Args:
-        compression: voxels per latent cell.
-        levels: of the network; the first is at the latents' own resolution.
+        compression: voxels per cell of its first level, such as a latent's.
+        levels: of the network.
     """
     x, y, z = (factor * 2 ** (levels - 1) for factor in compression)
     return x, y, z

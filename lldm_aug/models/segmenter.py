@@ -23,7 +23,7 @@ from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.config_file import CONFIG_FILE, VersionedDescription, read_config
-from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
+from lldm_aug.models.layers import Factors, depth_to_space, lowest_cell, space_to_depth
 from lldm_aug.models.saving import write_model
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
@@ -103,7 +103,7 @@ class SegmentationNet(nn.Module):
         super().__init__()
         self.stem: Factors = compression_for(spacing_mm, finest_factor=2)
         levels = len(settings.blocks)
-        self.multiple = tuple(factor * 2 ** (levels - 1) for factor in self.stem)
+        self.multiple = lowest_cell(self.stem, levels)
         unfolded = self.stem[0] * self.stem[1] * self.stem[2]
         self.core = SegResNet(
             spatial_dims=3,

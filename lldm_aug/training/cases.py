@@ -143,7 +143,7 @@ class CaseSet:
         x, y, z = (min(n, m) for n, m in zip(wanted or self.record.shape, self.record.shape, strict=True))
         return x, y, z
 
-    def drawn(self, rows: Sequence[Row], seed: int, stage: str, sides: Sides | None = None) -> list[Box | None]:
+    def drawn(self, rows: Sequence[Row], seed: int, stage: str, sides: Sides | None = None) -> Sequence[Box | None]:
         """The parts of their cases that the rows of a batch show, None for all: pure functions of seed, stage and row.
 
         Args:
@@ -154,7 +154,7 @@ class CaseSet:
         """
         if not self.record.windows:
             return [None] * len(rows)
-        return [*self.crops(rows, seed, stage, sides or self.record.shape)]
+        return self.crops(rows, seed, stage, sides or self.record.shape)
 
     def crops(self, rows: Sequence[Row], seed: int, stage: str, sides: Sides) -> list[Box]:
         """Parts of so many voxels of the cases of a batch, as `drawn` draws them, of whole fields of view as well."""

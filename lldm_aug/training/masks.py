@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import compression_for
 from lldm_aug.errors import ConfigError
-from lldm_aug.models.layers import Factors
+from lldm_aug.models.layers import Factors, lowest_cell
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import read_export
 from lldm_aug.training.mask_fields import MaskFields
@@ -49,7 +49,7 @@ def _compression(config: Config, cases: CaseSet) -> Factors:
     """Voxels per latent cell; refuses a grid, or crops of it, that the networks cannot halve so often."""
     record, masks = cases.record, config.masks
     compression = masks.autoencoder.compression or compression_for(record.spacing_mm)
-    deepest = tuple(factor * 2 ** (len(masks.denoiser.channels) - 1) for factor in compression)
+    deepest = lowest_cell(compression, len(masks.denoiser.channels))
     if any(side % factor for side, factor in zip(record.shape, deepest, strict=True)):
         raise ConfigError(
             f"shape {record.shape} is not a multiple of {deepest}",

@@ -21,10 +21,8 @@ LEAST_HALVED = 8
 """A side of fewer voxels is not halved any more."""
 AROUND = 2
 """Voxels around a lesion that belong to its border."""
-
-
-LEAST_TEXTURE = 1e-3
-"""Of what is scaled to [-1, 1]; below it there is none."""
+FAINTEST = 1e-3
+"""Size of texture, of what is scaled to [-1, 1], below which there is none to measure by."""
 
 
 class PatchNetwork(nn.Module):
@@ -74,7 +72,7 @@ def _texture(image: Tensor, near: Tensor) -> Tensor:
     texture = image - F.avg_pool3d(image, 3, stride=1, padding=1, count_include_pad=False)
     away = torch.where(near > 0, torch.nan, texture.abs())
     usual = away.flatten(2).nanmedian(2).values[..., None, None, None]
-    return texture / usual.nan_to_num(1.0).clamp(min=LEAST_TEXTURE)
+    return texture / usual.nan_to_num(1.0).clamp(min=FAINTEST)
 
 
 def _pooled(found: Tensor, lesion: Tensor, near: Tensor) -> list[Tensor]:
