@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,7 @@ def markdown(results: BenchResults) -> str:
         f"masks of {results.n}, compared with {len(heldout['others'])} others. Features: {results.network['name']}. "
         f"Timings: {results.machine}. Made by lldm_aug {results.lldm_aug_version}, seed {results.seed}.",
         "",
-        "| figure | value | bound | verdict | beside it |",
-        "| --- | --- | --- | --- | --- |",
-        *(_line(criterion) for criterion in results.criteria),
+        *criteria_table(results.criteria),
         "",
         *(f"- {note}" for note in results.notes),
         "",
@@ -118,6 +117,12 @@ def markdown(results: BenchResults) -> str:
         f"First cases side by side: `{MOSAIC_FILE}`. All numbers: `{RESULTS_FILE}`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def criteria_table(criteria: Iterable[Criterion]) -> list[str]:
+    """Lines of a Markdown table of figures."""
+    head = ["| figure | value | bound | verdict | beside it |", "| --- | --- | --- | --- | --- |"]
+    return [*head, *map(_line, criteria)]
 
 
 def _line(criterion: Criterion) -> str:
