@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parents[1]
 ON_THE_MACHINE = (
     "torch==2.11.*",
     *("accelerate", "safetensors", "numpy", "scipy", "scikit-image", "matplotlib", "pillow", "pyyaml", "jinja2"),
-    *("markupsafe", "huggingface-hub", "tqdm", "pytest", "pytest-timeout", "markdown-it-py", "pygments", "zipp"),
+    *("markupsafe", "huggingface-hub", "requests", "regex", "httpx", "tqdm", "pytest", "pytest-timeout", "markdown-it-py", "pygments", "zipp"),
 )
 """What the session uses of the packages of such a machine."""
 SECONDS = 840

@@ -284,6 +284,9 @@ def test_windows_cover_every_region_with_its_surroundings(run: Path) -> None:
     apart = np.zeros((60, 18, 12), bool)
     apart[5, 5, 5] = apart[40, 5, 5] = True
     assert cover((60, 18, 12), apart, run, windows=True) == [shape, shape]
+    wide = np.zeros((32, 28, 24), bool)  # larger than a window along each axis: what remains is no box
+    wide[6:26, 8:20, 6:18] = True
+    assert len(cover((32, 28, 24), wide, run, windows=True)) > 3
     small = np.ones((10, 9, 4), bool)  # a case smaller than a window
     assert {*cover((10, 9, 4), small, run, windows=True)} == {shape}
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import find_objects, label
 
 from lldm_aug.data.conform import Frame
-from lldm_aug.geometry import Grid
+from lldm_aug.geometry import Box, Grid
 from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.models.description import Description
 from lldm_aug.models.layers import lowest_cell
@@ -61,11 +61,21 @@ def plan_windows(region: np.ndarray, grid: Grid, description: Description) -> It
     remaining = region.copy()
     while remaining.any():
         parts, _ = label(remaining, ANY_NEIGHBOUR)
-        tight = find_objects(parts)[0]
-        placed = [_along(side, grid.shape[axis], _side(axis, side, description)) for axis, side in enumerate(tight)]
-        (x, y, z), (a, b, c) = zip(*placed, strict=True)
-        yield Window(grid.part((x, y, z)), grid.part((a, b, c)))
-        remaining[a, b, c] = False
+        x, y, z = find_objects(parts)[0]
+        shown, core = _placed((x, y, z), grid, description)
+        if not remaining[core].any():  # this corner of what holds the part has been painted: go on from a voxel
+            first = np.argwhere(parts == 1)[0].tolist()
+            x, y, z = (slice(start, side.stop) for start, side in zip(first, (x, y, z), strict=True))
+            shown, core = _placed((x, y, z), grid, description)
+        yield Window(grid.part(shown), grid.part(core))
+        remaining[core] = False
+
+
+def _placed(tight: Box, grid: Grid, description: Description) -> tuple[Box, Box]:
+    """A window for a part of a region, and its core, which begins where the part does."""
+    placed = [_along(side, grid.shape[axis], _side(axis, side, description)) for axis, side in enumerate(tight)]
+    (x, y, z), (a, b, c) = zip(*placed, strict=True)
+    return (x, y, z), (a, b, c)
 
 
 def in_batches(windows: Iterable[Window]) -> list[list[Window]]:

@@ -81,13 +81,13 @@ class _Run:
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.ema = Ema(stage.module, settings.ema_decay)
         self.best = BestWeights(self.folder)
-        start = load_checkpoint(self.folder / "checkpoints", stage.module, self.ema, optimizer)
         if isinstance(stage, GameStage):  # its parts take turns, for which there is no wrapper: see _average_gradients
             self.model, self.optimizer = stage.module, self.accelerator.prepare(optimizer)
         else:
             self.model, self.optimizer = self.accelerator.prepare(stage.module, optimizer)
         self.bad_steps = 0
-        return start
+        # Last, for Accelerate moves what it prepares: Adam's step counters, each read in each step, stay on the CPU.
+        return load_checkpoint(self.folder / "checkpoints", stage.module, self.ema, optimizer)
 
     def go(self) -> None:
         """Trains and exports."""
