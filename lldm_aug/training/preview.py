@@ -41,16 +41,16 @@ def write_samples(
     device: torch.device,
 ) -> None:
     """Real cases above samples for their masks; the same noise each time, so that pictures can be compared."""
-    autoencoder = load_autoencoder(cases, config, first)
-    mean, std = (torch.tensor(v).view(1, -1, 1, 1, 1) for v in (latents.mean, latents.std))
+    autoencoder = load_autoencoder(cases, config, first).to(device)
+    mean, std = (torch.tensor(v, device=device).view(1, -1, 1, 1, 1) for v in (latents.mean, latents.std))
 
     def show(case_id: str, case: PreparedCase) -> torch.Tensor:
         generator = torch_rng(config.seed, "preview", case_id)
         cells = [n // f for n, f in zip(case.label.shape, cases.record.compression, strict=True)]
         noise = torch.randn(1, len(latents.mean), *cells, generator=generator)
-        condition = cases.condition([case_id], case.label[None])
-        steered = guided(predict, condition.to(device), None, 1)
-        latent = sample(steered, noise.to(device), config.objective, config.sampling, generator).cpu()
+        condition = cases.condition([case_id], case.label[None]).to(device)
+        steered = guided(predict, condition, None, 1)
+        latent = sample(steered, noise.to(device), config.objective, config.sampling, generator)
         return autoencoder.decode(latent * std + mean, condition)[0][0]
 
     write_shown(path, cases, show)

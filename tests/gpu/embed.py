@@ -71,6 +71,9 @@ TINY = Sizes(
     ),
 )
 
+REHEARSAL_SECONDS = 120.0
+"""That trainings fill, and figures after them, in a rehearsal."""
+
 
 @dataclass
 class Embedding:
@@ -201,7 +204,8 @@ def main() -> None:
     if not torch.cuda.is_available() and not arguments.rehearse:
         sys.exit("there is no CUDA GPU: run it where there is one, or with --rehearse")
     sizes = TINY if arguments.rehearse else Sizes()
-    end = time.monotonic() + arguments.seconds
+    seconds = min(arguments.seconds, REHEARSAL_SECONDS) if arguments.rehearse else arguments.seconds
+    end = time.monotonic() + seconds
     Embedding(arguments.work.resolve(), arguments.out.resolve(), end, sizes).make()
 
 
