@@ -16,7 +16,7 @@ def test_dry_run_lists_the_commands_and_writes_nothing(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["demo", "--dry-run", "--out", str(tmp_path / "d")])
     assert result.exit_code == 0
     assert "nnUNetv2_train 700" in result.output
-    assert "-tr nnUNetTrainerLLDMAug" in result.output
+    assert "-tr nnUNetTrainerAdam1en3LLDMAug" in result.output
     assert not (tmp_path / "d").exists()
 
 

@@ -41,7 +41,7 @@ def test_rehearsal(tmp_path: Path) -> None:
     install = [str(python), "-m", "pip", "install", "--quiet", *ON_THE_MACHINE]
     if subprocess.run(install, check=False).returncode:
         pytest.skip("the packages of such a machine cannot be installed here")
-    tools = {"WHEELS": str(tmp_path / "wheels"), "PYTHON": str(python), "OUT": str(tmp_path / "out")}
+    tools = {"FIGURES": "1", "WHEELS": str(tmp_path / "wheels"), "PYTHON": str(python), "OUT": str(tmp_path / "out")}
     environment = {**os.environ, **tools, "WORK": str(tmp_path / "work"), "SECONDS_IN_ALL": str(SECONDS)}
     environment["PATH"] = f"{python.parent}:{environment['PATH']}"
     scripts = REPOSITORY / "tests" / "gpu"
@@ -51,7 +51,15 @@ def test_rehearsal(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"tests.json", "paper.json", "embed.json", "generator.tar.00", "pictures.png", "log.txt"} <= results
+    assert {
+        "tests.json",
+        "paper.json",
+        "embed.json",
+        "generator.tar.00",
+        "pictures.png",
+        "faithfulness.png",
+        "log.txt",
+    } <= results
     assert len(results) <= 8
     assert all((tmp_path / "out" / name).stat().st_size < 16 * 2**20 for name in results)
     report = json.loads((tmp_path / "out" / "embed.json").read_text())

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL: time to write what a part has."""
 LEAST_SECONDS = 20.0
 """With less time left a part is not begun."""
+LOOK_SECONDS = 0.2
+"""Between two looks at a part that runs."""
 SUMMARY = "parts.json"
 LOG = "log.txt"
 Clock = Callable[[], float]
@@ -95,7 +98,8 @@ class Session:
         """The exit code of a process, or None if it had to be stopped, with all that it started."""
         end = self.clock() + seconds
         while process.poll() is None and self.clock() < end:
-            time.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
+            self._copy_results()  # now, and not at the end: the machine may go away
         if process.poll() is not None:
             return process.returncode
         os.killpg(process.pid, signal.SIGTERM)
@@ -110,8 +114,10 @@ class Session:
         """Brings what there is so far to the results that come back, which an earlier call on the machine began."""
         for path in sorted((self.work / "results").glob("*")):
             target = self.out / path.name
+            if path.suffix == ".partial" or (target.exists() and target.stat().st_mtime_ns >= path.stat().st_mtime_ns):
+                continue
             temporary = target.with_name(f"{target.name}.partial")
-            temporary.write_bytes(path.read_bytes())
+            shutil.copy2(path, temporary)
             temporary.replace(target)
 
 
