@@ -17,7 +17,7 @@ ON_THE_MACHINE = (
     *("pytest", "pytest-timeout", "markdown-it-py", "pygments", "zipp"),
 )
 """What the session uses of the packages of such a machine."""
-SECONDS = 840
+SECONDS = 1200
 
 
 def _works(python: str) -> bool:

@@ -42,7 +42,7 @@ class Part:
 
 
 PARTS = (Part("tests", 90), Part("paper", 90), Part("embed", None))
-REHEARSAL_FACTOR = 4
+REHEARSAL_FACTOR = 6
 """Two CPU cores take so much longer for tiny sizes than a GPU for real ones, at most."""
 
 
