@@ -23,7 +23,7 @@ from lldm_aug.models.segmenter import Segmenter
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/results/gpu.md")
-PICTURES = {"pictures.png": Path("docs/images/gpu.png"), "faithfulness.png": Path("docs/images/faithfulness.png")}
+PICTURES = {"pictures.png": Path("docs/images/embedded.png"), "faithfulness.png": Path("docs/images/faithfulness.png")}
 """Where each that came back belongs."""
 LARGEST_BYTES = 40e6
 """Of the embedded generator with all that belongs to it."""
@@ -121,7 +121,6 @@ def page(results: Path, report: dict[str, Any]) -> str:
     if report:
         plain = {key: value for key, value in report.items() if key not in ("new", "old")}
         lines += ["## embed", "", *_flat_table(plain), ""]
-        lines += ["![Pairs of the generator that was trained](../images/gpu.png)", ""]
     for which, title in (("new", "The generator that was trained"), ("old", "The one that was there before")):
         if found := figures(report, which):
             lines += [f"### {title}", "", *criteria_table(found), ""]

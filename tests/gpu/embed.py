@@ -213,8 +213,6 @@ class Embedding:
 def main() -> None:
     """Trains, packs and measures."""
     arguments = part_arguments(__doc__)
-    if not torch.cuda.is_available() and not arguments.rehearse:
-        sys.exit("there is no CUDA GPU: run it where there is one, or with --rehearse")
     sizes = TINY if arguments.rehearse else Sizes()
     seconds = min(arguments.seconds, REHEARSAL_SECONDS) if arguments.rehearse else arguments.seconds
     end = time.monotonic() + seconds

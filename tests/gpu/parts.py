@@ -126,13 +126,17 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def part_arguments(description: str) -> argparse.Namespace:
-    """What every part is called with."""
+    """What every part is called with; ends the process where there is neither a GPU nor a rehearsal."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--work", type=Path, required=True, help="scratch, kept between calls")
     parser.add_argument("--out", type=Path, required=True, help="where results go")
     parser.add_argument("--seconds", type=float, required=True, help="time that there is")
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes, on the CPU")
     arguments = parser.parse_args()
+    import torch  # not above: who runs the parts does without
+
+    if not torch.cuda.is_available() and not arguments.rehearse:
+        sys.exit("there is no CUDA device: run it where there is one, or with --rehearse")
     for folder in (arguments.work, arguments.out):
         folder.mkdir(parents=True, exist_ok=True)
     return arguments

@@ -35,14 +35,15 @@ def with_steps(config: Config, stage: str, steps: int) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update={stage: settings})})
 
 
-def chosen_steps(stage: str, config: Config, data: RawDataset, run: Path, end: float, clock=time.monotonic) -> int:
-    """Steps of a stage: those that an earlier call chose, or those that fit until ``end`` by the clock."""
+def chosen_steps(stage: str, config: Config, data: RawDataset, run: Path, end: float) -> int:
+    """Steps of a stage: those that an earlier call chose, or those that fit until ``end`` on the monotonic clock."""
     path = run / f"steps_{stage}.json"
     if path.exists():
         return int(json.loads(path.read_text(encoding="utf-8"))["steps"])
     taken = time_stage(stage, config, data, "all", run, TIMED_STEPS)
-    steps = steps_within(end - clock(), statistics.median(taken[TIMED_STEPS // 2 :]))
-    write_json(path, {"steps": steps, "seconds_a_step": statistics.median(taken[TIMED_STEPS // 2 :])})
+    usual = statistics.median(taken[TIMED_STEPS // 2 :])
+    steps = steps_within(end - time.monotonic(), usual)
+    write_json(path, {"steps": steps, "seconds_a_step": usual})
     return steps
 
 
