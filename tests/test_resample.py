@@ -65,6 +65,16 @@ def test_same_grid_is_identity() -> None:
     np.testing.assert_allclose(resample(data, grid, grid), data, atol=1e-6)
 
 
+def test_a_shift_by_whole_voxels_takes_them_as_they_are_and_continues_the_edge() -> None:
+    data = np.random.default_rng(0).normal(size=(2, 6, 5, 4)).astype(np.float32)
+    source = Grid((6, 5, 4), np.diag([1.5, 2, 3, 1]))
+    affine = source.affine.copy()
+    affine[:3, 3] = source.to_mm(np.array([2.0, -1.0, 0.0]))
+    moved = resample(data, source, Grid((7, 4, 4), affine))
+    padded = np.pad(data, ((0, 0), (0, 3), (1, 0), (0, 0)), mode="edge")
+    np.testing.assert_array_equal(moved, padded[:, 2:9, 0:4, :])
+
+
 def test_linear_ramp_is_reproduced_between_samples() -> None:
     source, target = Grid.regular((20, 20, 20), (2, 2, 2)), Grid.regular((18, 18, 18), (1, 1, 1))
     mm = source.to_mm(np.stack(np.meshgrid(*map(np.arange, source.shape), indexing="ij"), -1))

@@ -66,9 +66,15 @@ def resample(data: np.ndarray, source: Grid, target: Grid, *, smooth: bool = Tru
     x, y, z = used
     out = np.asarray(data[..., x, y, z], dtype=np.float32)
     for axis in range(3):
-        weights = every[axis][:, used[axis]]
-        out = np.moveaxis(np.tensordot(out, weights, axes=(out.ndim - 3 + axis, 1)), -1, out.ndim - 3 + axis)
+        out = _interpolated(out, every[axis][:, used[axis]], out.ndim - 3 + axis)
     return np.ascontiguousarray(out)
+
+
+def _interpolated(data: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
+    """Data weighted along an axis; where each sample is one of the input's, it is taken as it is, which costs little."""
+    if np.all(weights.max(axis=1) == 1):
+        return np.take(data, weights.argmax(axis=1), axis=axis)
+    return np.moveaxis(np.tensordot(data, weights, axes=(axis, 1)), -1, axis)
 
 
 def _used_columns(weights: np.ndarray) -> slice:
