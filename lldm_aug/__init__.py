@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lldm_aug.version import __version__
+
 if TYPE_CHECKING:
     from lldm_aug.blending.batch_sampler import BlendedBatchSampler
     from lldm_aug.blending.iterable import SyntheticIterable
     from lldm_aug.blending.mixin import SyntheticMixin
     from lldm_aug.inpainting.inpaint import Inpaint
 
-__version__ = "0.1.0"
 __all__ = ["BlendedBatchSampler", "Inpaint", "SyntheticIterable", "SyntheticMixin", "__version__"]
 
 _MODULES = {

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LldmAugError
-from lldm_aug.evaluation.dice import dice
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import read_label
+from lldm_aug.metrics.dice import dice
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.pool.mosaic import pool_rows
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
 
 DATASET = "Dataset700_HBPPhantom"
 HELD_OUT = "Dataset701_HBPHeldOut"

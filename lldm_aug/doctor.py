@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from lldm_aug import __version__
 from lldm_aug.resources import pretrained_dir
+from lldm_aug.version import __version__
 
 State = Literal["ok", "note", "fault"]
 LIBRARIES = (

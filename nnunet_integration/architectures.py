@@ -8,8 +8,8 @@ from typing import Any
 
 from lldm_aug.errors import ConfigError, IncompatibleResume
 from lldm_aug.io.atomic import write_json
-from nnunet_integration import networks
-from nnunet_integration.networks import SingleOutput
+from lldm_aug.models import segmentation_networks as networks
+from lldm_aug.models.segmentation_networks import SingleOutput
 from nnunet_integration.target import Target
 
 Arguments = Mapping[str, Any]

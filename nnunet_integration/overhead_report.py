@@ -7,10 +7,11 @@ from importlib.metadata import version
 
 import numpy as np
 
-from lldm_aug import __version__
-from lldm_aug.evaluation.goals import CHOICE_MICROSECONDS, HOOK_MILLISECONDS, OVERHEAD, Criterion, judge
-from lldm_aug.evaluation.machine import Machine
+from lldm_aug.evaluation.goals import CHOICE_MICROSECONDS, HOOK_MILLISECONDS, OVERHEAD
+from lldm_aug.machine import Machine
 from lldm_aug.record import Record
+from lldm_aug.report.criterion import Criterion, judge
+from lldm_aug.version import __version__
 from nnunet_integration.overhead import CASES, Overhead, hook_seconds, mixin_choice_seconds
 
 FILE = "blending.json"

@@ -12,7 +12,7 @@ import torch
 
 from lldm_aug.errors import CheckpointError, IncompatibleResume
 from lldm_aug.io.atomic import atomic_folder
-from nnunet_integration.networks import has_one_output
+from lldm_aug.models.segmentation_networks import has_one_output
 from nnunet_integration.variants import SUFFIX
 
 CHECKPOINTS = "fold_*/checkpoint_*.pth"

@@ -12,7 +12,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from lldm_aug import __version__
 from lldm_aug.blending.ratio import check_ratio
 from lldm_aug.data.patients import PATIENTS_FILE
 from lldm_aug.data.splits import Fold, Split, split_of
@@ -22,6 +21,7 @@ from lldm_aug.io.hashing import sha256_json
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
 from lldm_aug.pool.verify import file_record
+from lldm_aug.version import __version__
 from nnunet_integration.cascade import PreviousStage
 from nnunet_integration.guard import guard
 from nnunet_integration.prepared import ENDINGS, PreparedCase, PreparedSet, SetInfo

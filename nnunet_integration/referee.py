@@ -61,8 +61,8 @@ class NnunetReferee:
         return from_canonical(label, grid) if self.reorients else label
 
 
-def load_nnunet_referee(path: Path, device: torch.device) -> NnunetReferee:
-    """Loads a fold of a model that nnU-Net trained.
+def load_nnunet_referee(path: Path, device: torch.device) -> NnunetReferee | None:
+    """Loads a fold of a model that nnU-Net trained; None where a folder belongs to no such model.
 
     nnU-Net reads its checkpoints with pickle, which can run code: use your own models only.
 
@@ -74,6 +74,8 @@ def load_nnunet_referee(path: Path, device: torch.device) -> NnunetReferee:
         CheckpointError: when there is no finished fold, more than one, or no validation scores.
         DatasetError: when nnU-Net is not installed, or the data set that it was trained on cannot be found.
     """
+    if not any((folder / "plans.json").is_file() for folder in (path, path.parent)):
+        return None
     fold_folder = _fold_folder(path)
     model, fold = fold_folder.parent, parse_fold(fold_folder.name.removeprefix("fold_"))
     description, plans = _read_json(model / "dataset.json"), _read_json(model / "plans.json")

@@ -12,16 +12,16 @@ import torch.distributed as dist
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from lldm_aug import __version__
 from lldm_aug.blending.epoch import SharedEpoch
 from lldm_aug.blending.schedule import Schedule
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.errors import DatasetError, IncompatibleResume
+from lldm_aug.models.segmentation_networks import has_one_output
+from lldm_aug.version import __version__
 from nnunet_integration.cascade import PreviousStage
 from nnunet_integration.dataset import Blend, BlendedDataset, is_synthetic
 from nnunet_integration.guard import guard
 from nnunet_integration.loader import blended_loader
-from nnunet_integration.networks import has_one_output
 from nnunet_integration.offer import Offers
 from nnunet_integration.prepared import PreparedSet, find_prepared
 from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, stamp_scores, write_record

@@ -39,68 +39,69 @@ TRAINER = {REAL_AUG: "nnUNetTrainerDA5LLDMAug"}
 """Of an arm, if not the plain one."""
 
 
-def check_study(dataset: RawDataset, settings: StudySettings, networks: Sequence[str], arms: Sequence[Arm]) -> None:
-    """Refuses what nnU-Net cannot do, and adds configurations of the networks to its plans.
+class NnunetEngine:
+    """Trains the networks of a study with nnU-Net; see `lldm_aug.evaluation.utility.engine.Engine`."""
 
-    Raises:
-        ConfigError: for an unknown network, or an arm that it has no cases for.
-        DatasetError: when nnU-Net, or the preprocessed data set, is missing.
-        IncompatibleResume: as `add_networks`.
-    """
-    if any(arm.kind == AUTOENCODED for arm in arms):
-        raise ConfigError(f"arm {AUTOENCODED!r} is for --engine monai", where="--arms", fix="leave it out")
-    if not networks:
-        raise ConfigError("no networks", where="--networks", fix=f"use {', '.join(NETWORKS)}")
-    add_networks(Target.find(dataset.name, settings.configuration, settings.plans), networks)
+    def check(self, dataset: RawDataset, settings: StudySettings, networks: Sequence[str], arms: Sequence[Arm]) -> None:
+        """Refuses what nnU-Net cannot do, and adds configurations of the networks to its plans.
 
+        Raises:
+            ConfigError: for an unknown network, or an arm that it has no cases for.
+            DatasetError: when nnU-Net, or the preprocessed data set, is missing.
+            IncompatibleResume: as `add_networks`.
+        """
+        if any(arm.kind == AUTOENCODED for arm in arms):
+            raise ConfigError(f"arm {AUTOENCODED!r} is for --engine monai", where="--arms", fix="leave it out")
+        if not networks:
+            raise ConfigError("no networks", where="--networks", fix=f"use {', '.join(NETWORKS)}")
+        add_networks(Target.find(dataset.name, settings.configuration, settings.plans), networks)
 
-def plans_hash(plan: StudyPlan, cell: Cell) -> str:
-    """SHA-256 of what the plans say of a cell's network; configurations of other networks may come and go.
+    def plans_hash(self, plan: StudyPlan, cell: Cell) -> str:
+        """SHA-256 of what the plans say of a cell's network; configurations of other networks may come and go.
 
-    Raises:
-        DatasetError: as `Target.find`.
-    """
-    target = _target(plan, cell)
-    common = {key: value for key, value in target.plans.plans.items() if key != "configurations"}
-    return sha256_json({**common, "configuration": target.configuration.configuration})
+        Raises:
+            DatasetError: as `Target.find`.
+        """
+        target = _target(plan, cell)
+        common = {key: value for key, value in target.plans.plans.items() if key != "configurations"}
+        return sha256_json({**common, "configuration": target.configuration.configuration})
+
+    def run(self, plan: StudyPlan, cell: Cell, device: str) -> None:
+        """Trains and scores a cell; a training that was interrupted goes on.
+
+        nnU-Net draws its first weights and crops anew each time: the seed decides the choice of synthetic cases alone.
+
+        Raises:
+            TrainingError: when one of nnU-Net's commands fails.
+            LldmAugError: as `plan_preparation`.
+        """
+        start, folder = time.perf_counter(), cell.folder(plan.out)
+        environment = {**_environment(plan, cell, folder), **_prepared(plan, cell)}
+        settings = plan.settings
+        chosen = ["-tr", TRAINER.get(cell.arm.kind, "nnUNetTrainerLLDMAug"), "-p", settings.plans, "-device", device]
+        target = _target(plan, cell)
+        configuration = target.configuration_name
+        results = folder / "nnunet" / target.name / f"{chosen[1]}__{settings.plans}__{configuration}"
+        fold_folder = results / f"fold_{cell.fold}"
+        resume = ["--c"] if any(fold_folder.glob("checkpoint_*.pth")) else []
+        _run(TRAIN, [target.name, configuration, str(cell.fold), *chosen, *resume], environment, folder)
+        found = fold_folder / "validation"
+        if plan.held_out is not None:
+            found, images = folder / "held_out", plan.held_out.folder / "imagesTr"
+            model = ["-d", target.name, "-c", configuration, "-f", str(cell.fold), *chosen]
+            _run(PREDICT, ["-i", str(images), "-o", str(found), *model], environment, folder)
+        _write_curve(fold_folder, folder / "stats.jsonl", _iterations(settings.steps))
+
+        def read(case_id: str, truth: Volume) -> np.ndarray:
+            return read_label(found / f"{case_id}{plan.dataset.file_ending}").data
+
+        cases = score_found(plan, cell, read)
+        write_scores(cell, plan.out, CellScores(seconds=time.perf_counter() - start, cases=cases))
 
 
 def _target(plan: StudyPlan, cell: Cell) -> Target:
     settings = plan.settings
     return Target.find(plan.dataset.name, f"{settings.configuration}_{cell.network}", settings.plans)
-
-
-def run_nnunet_cell(plan: StudyPlan, cell: Cell, device: str) -> None:
-    """Trains and scores a cell; a training that was interrupted goes on.
-
-    nnU-Net draws its first weights and crops anew each time: the seed decides the choice of synthetic cases alone.
-
-    Raises:
-        TrainingError: when one of nnU-Net's commands fails.
-        LldmAugError: as `plan_preparation`.
-    """
-    start, folder = time.perf_counter(), cell.folder(plan.out)
-    environment = {**_environment(plan, cell, folder), **_prepared(plan, cell)}
-    settings = plan.settings
-    chosen = ["-tr", TRAINER.get(cell.arm.kind, "nnUNetTrainerLLDMAug"), "-p", settings.plans, "-device", device]
-    target = _target(plan, cell)
-    configuration = target.configuration_name
-    results = folder / "nnunet" / target.name / f"{chosen[1]}__{settings.plans}__{configuration}"
-    fold_folder = results / f"fold_{cell.fold}"
-    resume = ["--c"] if any(fold_folder.glob("checkpoint_*.pth")) else []
-    _run(TRAIN, [target.name, configuration, str(cell.fold), *chosen, *resume], environment, folder)
-    found = fold_folder / "validation"
-    if plan.held_out is not None:
-        found, images = folder / "held_out", plan.held_out.folder / "imagesTr"
-        model = ["-d", target.name, "-c", configuration, "-f", str(cell.fold), *chosen]
-        _run(PREDICT, ["-i", str(images), "-o", str(found), *model], environment, folder)
-    _write_curve(fold_folder, folder / "stats.jsonl", _iterations(settings.steps))
-
-    def read(case_id: str, truth: Volume) -> np.ndarray:
-        return read_label(found / f"{case_id}{plan.dataset.file_ending}").data
-
-    cases = score_found(plan, cell, read)
-    write_scores(cell, plan.out, CellScores(seconds=time.perf_counter() - start, cases=cases))
 
 
 def _environment(plan: StudyPlan, cell: Cell, folder: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from volumes import write_dataset
 
-from lldm_aug.data.anatomy import ANATOMY_FILE
+from lldm_aug.anatomy.declaration import ANATOMY_FILE
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import write_nifti

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from volumes import shared_data, write_dataset
 
-from lldm_aug.data.anatomy import ANATOMY_FILE, EXAMPLE, NO_LESIONS, Anatomy, Lesion, find_anatomy, read_anatomy
+from lldm_aug.anatomy.declaration import ANATOMY_FILE, EXAMPLE, NO_LESIONS, Anatomy, Lesion, find_anatomy, read_anatomy
+from lldm_aug.anatomy.tumour_sizes import HCC_SIZES, TumourSizes
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, LabelError
 from lldm_aug.labels import HBP
-from lldm_aug.masks.tumour_sizes import HCC_SIZES, TumourSizes
 
 HEART = {"background": 0, "cavity": 1, "myocardium": 2, "infarct": 3, "no_reflow": 4}
 

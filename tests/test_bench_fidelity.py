@@ -13,14 +13,14 @@ from pools import write_dataset
 from test_segmenter import segmenter_config
 from tiny import STAGE, copy_without, tiny_config
 
-from lldm_aug.baselines.bench.budget import missed, open_budget, settle, with_steps
-from lldm_aug.baselines.bench.distances import Distances
-from lldm_aug.baselines.bench.methods import METHODS
-from lldm_aug.baselines.bench.tables import COLUMNS
 from lldm_aug.cli import main
 from lldm_aug.config.load import resolved_yaml
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import IncompatibleResume
+from lldm_aug.evaluation.baselines.budget import missed, open_budget, settle, with_steps
+from lldm_aug.evaluation.baselines.distances import Distances
+from lldm_aug.evaluation.baselines.methods import METHODS
+from lldm_aug.evaluation.baselines.tables import COLUMNS
 from lldm_aug.training.run import train
 from lldm_aug.training.timing import trained_seconds, trained_steps
 

@@ -18,8 +18,8 @@ from lldm_aug.config.stages import StageSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import IncompatibleResume
-from lldm_aug.evaluation.dice import shown_dice
 from lldm_aug.io.atomic import read_json_lines
+from lldm_aug.metrics.dice import shown_dice
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.segmenter import Segmenter
 from lldm_aug.training.cases import CaseSet, prepare_cases

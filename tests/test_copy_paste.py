@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
-from lldm_aug.data.anatomy import Anatomy, Lesion
+from lldm_aug.anatomy.declaration import Anatomy, Lesion
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import DatasetError
 from lldm_aug.geometry import Grid

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from lldm_aug.evaluation.dice import dice
 from lldm_aug.labels import LabelSchema
+from lldm_aug.metrics.dice import dice
 
 SCHEMA = LabelSchema(("liver", "hcc"), ignore=3)
 

@@ -25,11 +25,11 @@ from lldm_aug.evaluation.fidelity.report import write_report
 from lldm_aug.evaluation.fidelity.run import Measured, MeasuredCase, Reader, count_steps, run_fidelity
 from lldm_aug.evaluation.fidelity.trees import trees
 from lldm_aug.evaluation.fidelity.view import common_field, common_view
-from lldm_aug.evaluation.machine import describe_machine
 from lldm_aug.evaluation.networks import NetworkChoice
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import write_json
 from lldm_aug.labels import HBP, LabelSchema
+from lldm_aug.machine import describe_machine
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import StageProvenance
 

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from tiny import tiny_config, tiny_generator
 from volumes import write_dataset
 
+from lldm_aug.anatomy.measures import piece_sizes
 from lldm_aug.cli import main
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.raw import RawDataset
@@ -26,7 +27,6 @@ from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import read_image, read_label, write_nifti
 from lldm_aug.masks import make_mask_source
 from lldm_aug.masks.fitting import moved
-from lldm_aug.masks.measures import piece_sizes
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator

@@ -9,7 +9,8 @@ from gpu import adopt
 from gpu.parts import LOG, Part, Session
 from gpu.stage import LEAST_STEPS, steps_within
 
-from lldm_aug.evaluation.goals import FAITHFULNESS, KID, Criterion, judge
+from lldm_aug.evaluation.goals import FAITHFULNESS, KID
+from lldm_aug.report.criterion import Criterion, judge
 
 PROGRAM = """
 import pathlib, sys, time

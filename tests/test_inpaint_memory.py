@@ -21,10 +21,10 @@ from tiny import tiny_generator
 from torch.utils.data import DataLoader, Dataset
 
 import lldm_aug
+from lldm_aug.anatomy.declaration import Anatomy, Lesion, Numbers
 from lldm_aug.blending.convert import as_dictionary, as_monai, as_pair, as_subject
 from lldm_aug.blending.leakage import LeakageWarning
 from lldm_aug.cli import main
-from lldm_aug.data.anatomy import Anatomy, Lesion, Numbers
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import ConfigError, InvalidVolume, LabelError, LeakageError
 from lldm_aug.geometry import Grid

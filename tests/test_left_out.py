@@ -13,9 +13,9 @@ from nnunet_project import CONFIGURATION, Project
 from test_generate import content
 from tiny import tiny_config, tiny_generator
 
+from lldm_aug.anatomy.declaration import ANATOMY_FILE
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main
-from lldm_aug.data.anatomy import ANATOMY_FILE
 from lldm_aug.data.partial import PARTIAL_FILE
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split

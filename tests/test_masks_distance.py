@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from lldm_aug.evaluation.dice import dice
+from lldm_aug.anatomy.measures import piece_sizes, touching_share
 from lldm_aug.evaluation.mask_copies import copy_distances, nearest_neighbours
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks.assemble import assemble
 from lldm_aug.masks.diffeomorphism import Lattice
 from lldm_aug.masks.distance import depths, occupied
-from lldm_aug.masks.measures import piece_sizes, touching_share
+from lldm_aug.metrics.dice import dice
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.mask_deformation import Deformation, deform_fields, draw_deformation
 

@@ -16,6 +16,8 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 from volumes import shared_data, write_dataset
 
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, piece_sizes
+from lldm_aug.anatomy.tumour_sizes import HCC_SIZES, ball_diameter_mm
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LabelError
 from lldm_aug.geometry import Grid
@@ -24,12 +26,10 @@ from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks import make_mask_source
 from lldm_aug.masks.edits import Planned, least_mm, make_edits, plan_edits
 from lldm_aug.masks.implant import implant
-from lldm_aug.masks.measures import ANY_NEIGHBOUR, piece_sizes
 from lldm_aug.masks.severed import severed
 from lldm_aug.masks.site import Site
 from lldm_aug.masks.source import MAX_DRAWS, DrawnMask, MaskSource
 from lldm_aug.masks.tumour_shapes import Blob, Copy, volume_mm3
-from lldm_aug.masks.tumour_sizes import HCC_SIZES, ball_diameter_mm
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.phantom import DEFAULT_GRID
 from lldm_aug.pool.manifest import MaskOrigin, TumourEdit

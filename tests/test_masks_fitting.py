@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from volumes import shared_data, write_dataset
 
+from lldm_aug.anatomy.limits import DEFAULT_LIMITS
+from lldm_aug.anatomy.measures import piece_sizes
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.resample import from_canonical, inside, resample
 from lldm_aug.errors import LabelError
-from lldm_aug.evaluation.dice import dice
 from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import HBP
 from lldm_aug.masks import make_mask_source
 from lldm_aug.masks.fitting import Fitted, _pieces, cropped, fit_to
-from lldm_aug.masks.limits import DEFAULT_LIMITS
-from lldm_aug.masks.measures import piece_sizes
 from lldm_aug.masks.reduced import ReducedMasks
 from lldm_aug.masks.source import MAX_DRAWS
 from lldm_aug.masks.validity import mask_problems
+from lldm_aug.metrics.dice import dice
 from lldm_aug.phantom import DEFAULT_GRID
 from lldm_aug.phantom.case import phantom_labels
 from lldm_aug.volume import Volume

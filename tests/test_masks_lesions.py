@@ -12,7 +12,8 @@ import pytest
 from hearts import ANATOMY, GRID, heart, write_hearts
 from volumes import shared_data, write_dataset
 
-from lldm_aug.data.anatomy import Anatomy, Lesion, read_anatomy
+from lldm_aug.anatomy.declaration import Anatomy, Lesion, read_anatomy
+from lldm_aug.anatomy.measures import piece_sizes
 from lldm_aug.data.partial import PARTIAL_FILE
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LabelError
@@ -21,7 +22,6 @@ from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.edited import EditedMasks
 from lldm_aug.masks.edits import Planned, make_edits
 from lldm_aug.masks.implant import implant
-from lldm_aug.masks.measures import piece_sizes
 from lldm_aug.masks.real import RealCases
 from lldm_aug.masks.site import Site
 from lldm_aug.masks.source import DrawnMask

@@ -8,13 +8,13 @@ import pytest
 from phantoms import labels
 from volumes import shared_data, write_dataset
 
+from lldm_aug.anatomy.measures import piece_sizes
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, DatasetError, LabelError
 from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks import make_mask_source
-from lldm_aug.masks.measures import piece_sizes
 from lldm_aug.masks.real import RealCases
 from lldm_aug.masks.source import MAX_DRAWS, MaskSource, first_valid
 from lldm_aug.masks.validity import mask_problems

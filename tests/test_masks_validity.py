@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from lldm_aug.anatomy.limits import DEFAULT_LIMITS
+from lldm_aug.anatomy.measures import piece_sizes
 from lldm_aug.labels import HBP, LabelSchema
-from lldm_aug.masks.limits import DEFAULT_LIMITS
-from lldm_aug.masks.measures import piece_sizes
 from lldm_aug.masks.validity import is_liver_schema, mask_problems
 
 ORGANS = LabelSchema(("liver", "right_kidney", "left_kidney", "spleen"))

@@ -7,12 +7,12 @@ import pytest
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
-from lldm_aug.evaluation.metrics.centre_line import cl_dice
-from lldm_aug.evaluation.metrics.lesions import ANY_SIZE, Detection, detect, size_class
-from lldm_aug.evaluation.metrics.score import METRICS, score_case
-from lldm_aug.evaluation.metrics.surface import surface_agreement
+from lldm_aug.anatomy.tumour_sizes import ball_volume_mm3
 from lldm_aug.labels import HBP, LabelSchema
-from lldm_aug.masks.tumour_sizes import ball_volume_mm3
+from lldm_aug.metrics.centre_line import cl_dice
+from lldm_aug.metrics.lesions import ANY_SIZE, Detection, detect, size_class
+from lldm_aug.metrics.score import METRICS, score_case
+from lldm_aug.metrics.surface import surface_agreement
 from lldm_aug.seeds import numpy_rng
 
 SPACING = (2.0, 1.0, 3.0)

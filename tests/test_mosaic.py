@@ -12,8 +12,8 @@ from volumes import shared_data
 
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.labels import LabelSchema
-from lldm_aug.report.mosaic import COLOURS, MosaicRow, colour_of, write_mosaic
-from lldm_aug.report.planes import PLANES, best_slice, robust_window
+from lldm_aug.pictures.mosaic import COLOURS, MosaicRow, colour_of, write_mosaic
+from lldm_aug.pictures.planes import PLANES, best_slice, robust_window
 
 AXIAL, CORONAL, SAGITTAL = PLANES
 SPACING = (1.5, 1.5, 5.0)

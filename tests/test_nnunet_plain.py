@@ -71,7 +71,9 @@ def test_what_is_no_blended_model_is_refused(model: Path, tmp_path: Path) -> Non
     assert "nothing has to be changed" in export(stock, tmp_path / "x")[1]
     plans = model / "plans.json"
     plans.write_text(
-        plans.read_text().replace("dynamic_network_architectures.architectures.unet", "nnunet_integration.networks")
+        plans.read_text().replace(
+            "dynamic_network_architectures.architectures.unet", "lldm_aug.models.segmentation_networks"
+        )
     )
     assert "needs this package" in export(model, tmp_path / "x")[1]
     assert not (tmp_path / "x").exists()

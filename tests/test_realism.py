@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from pools import DATASET_JSON, GRID, provenance, write_dataset
 from scipy.ndimage import gaussian_filter
 
+from lldm_aug.anatomy.declaration import default_anatomy
 from lldm_aug.cli import main
-from lldm_aug.data.anatomy import default_anatomy
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import DatasetError, PoolError
 from lldm_aug.evaluation.feature_cache import FeatureCache

@@ -16,9 +16,9 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.resample import from_canonical
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError, DatasetError
-from lldm_aug.evaluation.dice import dice
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
+from lldm_aug.metrics.dice import dice
 from lldm_aug.synthesis.referee import Referee, load_referee
 from lldm_aug.training.run import train
 

@@ -14,7 +14,7 @@ from lldm_aug.config.schema import Config, SegmenterSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError, DatasetError
-from lldm_aug.evaluation.dice import dice
+from lldm_aug.metrics.dice import dice
 from lldm_aug.models.segmenter import SegmentationNet, Segmenter, predict_labels, summarise_dice
 from lldm_aug.training.augment import augmented
 from lldm_aug.training.cases import CaseSet, PreparedCase, prepare_cases

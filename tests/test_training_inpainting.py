@@ -12,10 +12,10 @@ from test_windows import window_config
 from tiny import STAGE, copy_without, tiny_config, tiny_generator
 from volumes import shared_data
 
+from lldm_aug.anatomy.declaration import ANATOMY_FILE
+from lldm_aug.anatomy.measures import grown
 from lldm_aug.config.schema import Config, SamplingSettings
-from lldm_aug.data.anatomy import ANATOMY_FILE
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.inpainting.region import grown
 from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.models.description import read_description

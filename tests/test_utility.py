@@ -19,7 +19,6 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import ConfigError
-from lldm_aug.evaluation.dice import dice
 from lldm_aug.evaluation.utility.arms import parse_arms
 from lldm_aug.evaluation.utility.augment import strongly_augmented
 from lldm_aug.evaluation.utility.basis import describe_masks
@@ -29,6 +28,7 @@ from lldm_aug.evaluation.utility.plan import StudyPlan
 from lldm_aug.evaluation.utility.study import predict
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.lock import LOCK_FILE, locked
+from lldm_aug.metrics.dice import dice
 from lldm_aug.pool.manifest import MaskOrigin, read_info
 
 SMALL = ["--steps", "2", "--batch-size", "2", "--patch", "16", "16", "16", "--spacing", "4", "4", "6", "--width", "8"]

@@ -19,7 +19,7 @@ from lldm_aug.evaluation.utility.cell import begin
 from lldm_aug.evaluation.utility.data import StudyData
 from lldm_aug.evaluation.utility.plan import StudyPlan, plan_study
 from lldm_aug.evaluation.utility.settings import StudySettings
-from nnunet_integration.utility import check_study, run_nnunet_cell
+from nnunet_integration.utility import NnunetEngine
 
 
 @pytest.mark.parametrize("share", ["0.5", ""])
@@ -75,7 +75,7 @@ def plan(project: Project, tmp_path: Path) -> Iterator[StudyPlan]:
     path = project.preprocessed / "nnUNetPlans.json"
     before = path.read_text()
     arms, networks = parse_arms((), ()), ("unet", "resunet")
-    check_study(dataset, settings, networks, arms)
+    NnunetEngine().check(dataset, settings, networks, arms)
     folders = {"out": tmp_path, "dataset": dataset, "held_out": None, "pool": None, "generator": None}
     yield plan_study(settings=settings, networks=networks, arms=arms, shares=(1.0,), folds=(0,), seeds=(0,), **folders)
     path.write_text(before)
@@ -85,7 +85,9 @@ def test_cells_of_other_plans_are_not_mixed(plan: StudyPlan, project: Project) -
     unet, resunet = plan.cells()
     path = project.preprocessed / "nnUNetPlans.json"
     begin(unet, plan.out, StudyData(plan, "cpu").request(unet))
-    check_study(plan.dataset, plan.settings, ("attunet",), plan.arms)  # another network changes nothing of this one
+    NnunetEngine().check(
+        plan.dataset, plan.settings, ("attunet",), plan.arms
+    )  # another network changes nothing of this one
     begin(unet, plan.out, StudyData(plan, "cpu").request(unet))
     plans = json.loads(path.read_text())
     plans["configurations"][CONFIGURATION]["batch_size"] += 1
@@ -108,7 +110,7 @@ def test_the_callers_blend_is_not_inherited(plan: StudyPlan, monkeypatch: pytest
     cell = next(plan.cells())
     cell.folder(plan.out).mkdir(parents=True)
     with pytest.raises(TrainingError):
-        run_nnunet_cell(plan, cell, "cpu")
+        NnunetEngine().run(plan, cell, "cpu")
     ours = {name: value for name, value in seen[0].items() if name.startswith("LLDM_AUG_")}
     assert ours.pop("LLDM_AUG_RATIO") == "0.0"
     assert {*ours} == {

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import torch
 
-from lldm_aug import __version__
 from lldm_aug.baselines.description import BaselineDescription, Kind
 from lldm_aug.baselines.model import Baseline
 from lldm_aug.baselines.painter import Painter
@@ -20,6 +19,7 @@ from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.preview import write_shown
 from lldm_aug.training.texture import measure_texture, samples_of
+from lldm_aug.version import __version__
 
 
 class BaselineStage(ABC):

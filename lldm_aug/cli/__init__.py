@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lldm_aug import __version__
 from lldm_aug.cli.lazy import LazyGroup
+from lldm_aug.version import __version__
 
 COMMANDS = {
     "demo": ("lldm_aug.cli.demo:demo", "Run the whole chain on the embedded generator, in minutes, on a CPU."),

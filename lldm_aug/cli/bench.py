@@ -20,7 +20,7 @@ from lldm_aug.cli.options import EXISTING_FOLDER, FOLD, NEW_FOLDER, dry_run_opti
 if TYPE_CHECKING:
     from lldm_aug.evaluation.bench_plan import BenchPlan
     from lldm_aug.evaluation.bench_report import BenchResults
-    from lldm_aug.evaluation.goals import Criterion
+    from lldm_aug.report.criterion import Criterion
     from nnunet_integration.overhead import Overhead
     from nnunet_integration.target import Target
 
@@ -120,8 +120,8 @@ def blending(
     with TemporaryDirectory() as results:
         # nnU-Net reads the first when it is imported, which is below.
         os.environ.update(nnUNet_results=results, nnUNet_n_proc_DA="0")
-        from lldm_aug.evaluation.machine import describe_machine
         from lldm_aug.io.atomic import write_text
+        from lldm_aug.machine import describe_machine
         from nnunet_integration.overhead_report import FILE, compile_results
         from nnunet_integration.target import Target
 
@@ -147,7 +147,7 @@ def _run(plan: BenchPlan, out: Path) -> BenchResults:
     from lldm_aug.evaluation.bench_report import compile_results, write_report
     from lldm_aug.evaluation.bench_run import count_steps, open_referee, run_bench
     from lldm_aug.evaluation.features import EfficientNetLite0
-    from lldm_aug.evaluation.machine import describe_machine
+    from lldm_aug.machine import describe_machine
     from lldm_aug.models.generator import Generator
 
     device = default_device()

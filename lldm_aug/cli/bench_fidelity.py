@@ -20,8 +20,8 @@ from lldm_aug.cli.options import (
 from lldm_aug.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from lldm_aug.baselines.bench.plan import FidelityBench
-    from lldm_aug.baselines.bench.report import FidelityBenchResults
+    from lldm_aug.evaluation.baselines.plan import FidelityBench
+    from lldm_aug.evaluation.baselines.report import FidelityBenchResults
 
 NAMES = ("gan", "pixel", "latent")
 
@@ -70,7 +70,7 @@ def fidelity(
     Example:
       lldm-aug bench fidelity --data 700 --fold 0 --config phantom --minutes 60 --out reports/baselines
     """
-    from lldm_aug.baselines.bench.plan import plan_fidelity_bench
+    from lldm_aug.evaluation.baselines.plan import plan_fidelity_bench
 
     plan = plan_fidelity_bench(
         data=data,
@@ -95,11 +95,11 @@ def fidelity(
 
 
 def _run(plan: FidelityBench, out: Path) -> FidelityBenchResults:
-    from lldm_aug.baselines.bench.report import write_report
-    from lldm_aug.baselines.bench.run import FEATURES, Comparison, count_steps
-    from lldm_aug.baselines.bench.train import count_training, train_methods
-    from lldm_aug.evaluation.machine import describe_machine
+    from lldm_aug.evaluation.baselines.report import write_report
+    from lldm_aug.evaluation.baselines.run import FEATURES, Comparison, count_steps
+    from lldm_aug.evaluation.baselines.train import count_training, train_methods
     from lldm_aug.evaluation.networks import OWN_WEIGHTS, NetworkChoice
+    from lldm_aug.machine import describe_machine
 
     cache = NetworkChoice(OWN_WEIGHTS).open(out / FEATURES, default_device())  # at once: a package may be missing
     with progress_bar("training", total=count_training(plan)) as update:
@@ -120,7 +120,7 @@ def _announce(plan: FidelityBench) -> None:
 
 
 def _show(results: FidelityBenchResults, terms: str, out: Path) -> None:
-    from lldm_aug.baselines.bench.report import REPORT_FILE
+    from lldm_aug.evaluation.baselines.report import REPORT_FILE
 
     for table in results.tables:
         if table.name in ("fidelity", "faithfulness"):

@@ -25,7 +25,6 @@ def inpainting(model: Path | None, n: int, workers: int, out: Path, seed: int) -
     Example:
       lldm-aug bench inpainting --out reports/inpainting
     """
-    from lldm_aug.evaluation.machine import describe_machine
     from lldm_aug.evaluation.timed_inpainting import (
         FILE,
         compile_inpainting,
@@ -34,9 +33,10 @@ def inpainting(model: Path | None, n: int, workers: int, out: Path, seed: int) -
         time_lesions,
     )
     from lldm_aug.io.atomic import write_text
+    from lldm_aug.machine import describe_machine
+    from lldm_aug.models.config_file import generator_folder
     from lldm_aug.models.generator import Generator
     from lldm_aug.resources import pretrained_dir
-    from lldm_aug.synthesis.plan import generator_folder
 
     device = default_device()
     workers = workers if device == "cpu" else 0

@@ -72,7 +72,7 @@ def _run(plan: FidelityPlan, out: Path) -> FidelityResults:
     from lldm_aug.cli.progress import progress_bar
     from lldm_aug.evaluation.fidelity.report import write_report
     from lldm_aug.evaluation.fidelity.run import count_steps, open_features, run_fidelity
-    from lldm_aug.evaluation.machine import describe_machine
+    from lldm_aug.machine import describe_machine
 
     caches = open_features(plan, out, default_device())
     with progress_bar("fidelity", total=count_steps(plan)) as update:

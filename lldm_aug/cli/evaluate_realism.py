@@ -62,9 +62,9 @@ def realism(
 
 def _run(plan: RealismPlan, out: Path) -> RealismResults:
     from lldm_aug.cli.progress import progress_bar
-    from lldm_aug.evaluation.machine import describe_machine
     from lldm_aug.evaluation.realism.report import write_report
     from lldm_aug.evaluation.realism.run import count_steps, open_features, run_realism
+    from lldm_aug.machine import describe_machine
 
     device = default_device()
     caches = open_features(plan, out, device)

@@ -26,8 +26,8 @@ from lldm_aug.processes import PATIENCE
 
 if TYPE_CHECKING:
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.inpainting.plan import InpaintingSettings
     from lldm_aug.pool.manifest import PoolCase
+    from lldm_aug.synthesis.inpainting_plan import InpaintingSettings
     from lldm_aug.synthesis.job import JobPlan
 
     Make = Callable[[Iterable[int]], Iterator[PoolCase]]
@@ -126,7 +126,7 @@ def generate(
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
     from lldm_aug.data.share import LabelledShare
-    from lldm_aug.inpainting.plan import InpaintingSettings
+    from lldm_aug.synthesis.inpainting_plan import InpaintingSettings
 
     settings = InpaintingSettings(**inpainting) if inpaint else None
     labelled = None if share is None else LabelledShare(share=share, seed=share_seed)
@@ -167,11 +167,12 @@ def _plan(
     referee: Path | None,
 ) -> JobPlan:
     """What the options ask for, with what they leave open filled in."""
-    from lldm_aug.inpainting.plan import CopyPastePlan, check_hosts, request_hosts
+    from lldm_aug.models.config_file import generator_folder
     from lldm_aug.models.description import read_description
     from lldm_aug.resources import pretrained_dir
+    from lldm_aug.synthesis.inpainting_plan import CopyPastePlan, check_hosts, request_hosts
     from lldm_aug.synthesis.job import GeneratorPlan
-    from lldm_aug.synthesis.plan import choose_sampling, generator_folder, request_masks
+    from lldm_aug.synthesis.plan import choose_sampling, request_masks
 
     _refuse_idle(settings)
     if settings is not None:

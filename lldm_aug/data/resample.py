@@ -71,9 +71,10 @@ def resample(data: np.ndarray, source: Grid, target: Grid, *, smooth: bool = Tru
 
 
 def _interpolated(data: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
-    """Data weighted along an axis; where each sample is one of the input's, it is taken as it is, which costs little."""
+    """Data weighted along an axis; samples of the input are taken as they are, which costs little."""
     if np.all(weights.max(axis=1) == 1):
-        return np.take(data, weights.argmax(axis=1), axis=axis)
+        taken: np.ndarray = np.take(data, weights.argmax(axis=1), axis=axis)
+        return taken
     return np.moveaxis(np.tensordot(data, weights, axes=(axis, 1)), -1, axis)
 
 

@@ -14,11 +14,11 @@ from lldm_aug.evaluation.bench_run import Measured
 from lldm_aug.evaluation.copies import Neighbours, decorrelation, euclidean, nearest
 from lldm_aug.evaluation.faithfulness import StructureScore, structure_score
 from lldm_aug.evaluation.feature_cache import CaseFeatures
-from lldm_aug.evaluation.goals import Criterion, finite, judge, ratio
 from lldm_aug.evaluation.kid import KernelSums, jackknife_error
 from lldm_aug.evaluation.measurement import Fingerprint, Measurement
 from lldm_aug.evaluation.signal import signal_shift
 from lldm_aug.labels import LabelSchema
+from lldm_aug.report.criterion import Criterion, finite, judge, ratio
 
 SUSPICIOUS = 5
 """How many of the nearest pairs are named."""

@@ -10,10 +10,11 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold
 from lldm_aug.evaluation.heldout import HeldOut, check_kind, choose_heldout, heldout_notes, refuse_seen
 from lldm_aug.evaluation.training_cases import find_training
+from lldm_aug.models.config_file import generator_folder
 from lldm_aug.models.description import Description, read_description
 from lldm_aug.models.mask_description import read_mask_description
 from lldm_aug.resources import pretrained_dir
-from lldm_aug.synthesis.plan import MaskRequest, generator_folder, request_masks
+from lldm_aug.synthesis.plan import MaskRequest, request_masks
 
 SEGMENTER = "segmenter"
 

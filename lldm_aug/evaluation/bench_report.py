@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lldm_aug import __version__
 from lldm_aug.evaluation.bench_figures import all_figures
 from lldm_aug.evaluation.bench_plan import BenchPlan
 from lldm_aug.evaluation.bench_run import POOL, Measured
 from lldm_aug.evaluation.features import FeatureNetwork
-from lldm_aug.evaluation.goals import Criterion
-from lldm_aug.evaluation.machine import Machine
 from lldm_aug.io.atomic import write_json, write_text
+from lldm_aug.machine import Machine
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.record import Record
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.report.criterion import Criterion
+from lldm_aug.version import __version__
 
 RESULTS_FILE = "results.json"
 REPORT_FILE = "report.md"

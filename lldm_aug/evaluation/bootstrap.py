@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from lldm_aug.evaluation.goals import finite
+from lldm_aug.report.criterion import finite
 from lldm_aug.seeds import Part, numpy_rng
 
 LEVEL = 0.95

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lldm_aug.evaluation.conformed import ConformedCase
-from lldm_aug.evaluation.dice import dice
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
+from lldm_aug.metrics.dice import dice
 from lldm_aug.synthesis.referee import Referee
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.anatomy.limits import LIVER
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.distance import occupied
-from lldm_aug.masks.limits import LIVER
 
 CELL_MM = 10.0
 CELLS_A_SIDE = 40

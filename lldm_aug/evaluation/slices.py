@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lldm_aug.evaluation.conformed import ConformedCase
-from lldm_aug.report.planes import PLANES, Plane
+from lldm_aug.pictures.planes import PLANES, Plane
 
 SLICE_STEP = 4
 """Every fourth slice: neighbours tell hardly more, and a volume costs a quarter of a second."""

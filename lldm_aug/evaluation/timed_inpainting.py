@@ -11,24 +11,25 @@ from typing import Any, TypeVar
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from lldm_aug import __version__
+from lldm_aug.anatomy.limits import LESIONS
 from lldm_aug.data.raw import Case
-from lldm_aug.evaluation.goals import INPAINTING_SECONDS, SAMPLES_PER_SECOND, Criterion, judge
-from lldm_aug.evaluation.machine import Machine
+from lldm_aug.evaluation.goals import INPAINTING_SECONDS, SAMPLES_PER_SECOND
 from lldm_aug.inpainting.diffusion import DiffusionInpainter
 from lldm_aug.inpainting.inpaint import Inpaint
 from lldm_aug.inpainting.region import choose_region
 from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.labels import HBP
+from lldm_aug.machine import Machine
 from lldm_aug.masks.edits import Planned, make_edits
-from lldm_aug.masks.limits import LESIONS
 from lldm_aug.masks.site import Site
 from lldm_aug.masks.tumour_shapes import Blob
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.generator import Generator
 from lldm_aug.phantom.case import DEFAULT_GRID, phantom_case
 from lldm_aug.record import Record
+from lldm_aug.report.criterion import Criterion, judge
 from lldm_aug.seeds import derive_seed, numpy_rng
+from lldm_aug.version import __version__
 from lldm_aug.volume import Volume
 
 FILE = "inpainting.json"

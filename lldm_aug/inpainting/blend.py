@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from lldm_aug.inpainting.region import box_around
+from lldm_aug.anatomy.measures import box_around
 from lldm_aug.models.texture import KERNEL_VOXELS, SMOOTHING_VOXELS
 
 SOFT_MM = 4.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.data.anatomy import Anatomy, read_anatomy
+from lldm_aug.anatomy.declaration import Anatomy, read_anatomy
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.data.resample import canonical_grid, from_canonical, to_canonical
 from lldm_aug.data.splits import patients_of

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lldm_aug.anatomy.measures import box_around
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import Scale, measure_scale
@@ -19,7 +20,6 @@ from lldm_aug.inpainting.blend import blended
 from lldm_aug.inpainting.continuation import continued
 from lldm_aug.inpainting.host_noise import RING_MM, match_noise
 from lldm_aug.inpainting.inpainter import Painted, laid_into
-from lldm_aug.inpainting.region import box_around
 from lldm_aug.inpainting.windows import Window, in_batches, painting_grid, plan_windows
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from lldm_aug.data.anatomy import Anatomy
+from lldm_aug.anatomy.declaration import Anatomy
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.errors import DatasetError

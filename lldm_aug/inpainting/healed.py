@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, gaussian_filter
 from scipy.signal import fftconvolve
 
-from lldm_aug.inpainting.region import box_around
+from lldm_aug.anatomy.measures import box_around
 from lldm_aug.models.texture import FEWEST_VOXELS, measure_residual
 
 SLOW_MM = 8.0

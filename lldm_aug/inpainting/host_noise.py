@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from lldm_aug.inpainting.region import box_around
+from lldm_aug.anatomy.measures import box_around
 from lldm_aug.models.texture import FEWEST_VOXELS, high_pass_within, measure_residual, noise_level
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.volume import Volume

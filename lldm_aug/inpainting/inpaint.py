@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lldm_aug.anatomy.declaration import Anatomy, default_anatomy, read_anatomy
 from lldm_aug.blending.epoch import SharedEpoch
 from lldm_aug.blending.leakage import Leak
 from lldm_aug.config.schema import SamplingSettings
-from lldm_aug.data.anatomy import Anatomy, default_anatomy, read_anatomy
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import ConfigError, InvalidVolume, LabelError
 from lldm_aug.inpainting import DEFAULT_MARGIN_MM, REGIONS
@@ -27,11 +27,11 @@ from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.edited import TRIES_PER_CASE
 from lldm_aug.masks.relabelling import Relabelling
+from lldm_aug.models.config_file import generator_folder
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.resources import pretrained_dir
 from lldm_aug.seeds import Part, derive_seed, numpy_rng
-from lldm_aug.synthesis.plan import generator_folder
 
 if TYPE_CHECKING:
     from lldm_aug.inpainting.inpainted_dataset import InpaintedDataset

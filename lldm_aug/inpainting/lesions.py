@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import find_objects, label
 
-from lldm_aug.data.anatomy import Anatomy
+from lldm_aug.anatomy.declaration import Anatomy
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS
+from lldm_aug.anatomy.tumour_sizes import ball_diameter_mm
 from lldm_aug.geometry import Box
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS
-from lldm_aug.masks.tumour_sizes import ball_diameter_mm
 
 
 @dataclass(frozen=True)

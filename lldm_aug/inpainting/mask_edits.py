@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lldm_aug.data.anatomy import Anatomy
+from lldm_aug.anatomy.declaration import Anatomy
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import LabelError
 from lldm_aug.labels import LabelSchema

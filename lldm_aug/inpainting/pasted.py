@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from lldm_aug.anatomy.measures import box_around
 from lldm_aug.data.raw import Case
 from lldm_aug.inpainting.donors import Placement
 from lldm_aug.inpainting.lesions import LesionPart
-from lldm_aug.inpainting.region import box_around
 from lldm_aug.models.texture import SMOOTHING_VOXELS, Grain, measure_residual, noise_level
 
 RING_MM = 12.0

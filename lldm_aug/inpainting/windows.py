@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import find_objects, label
 
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 from lldm_aug.data.conform import Frame
 from lldm_aug.geometry import Box, Grid
-from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.models.description import Description
 from lldm_aug.models.layers import lowest_cell
 from lldm_aug.volume import Volume

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_fill_holes, label, maximum_filter
 
+from lldm_aug.anatomy.reconnect import reconnect
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.distance import parts_of_liver
-from lldm_aug.masks.reconnect import reconnect
 from lldm_aug.masks.validity import ANY_NEIGHBOUR, LIVER, SPECK_VOXELS, VESSELS
 
 LEAST_PIECE = 0.1

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from lldm_aug.data.anatomy import Anatomy, read_anatomy
+from lldm_aug.anatomy.declaration import Anatomy, read_anatomy
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.errors import LabelError
 from lldm_aug.masks.edits import make_edits, plan_edits

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from lldm_aug.data.anatomy import Numbers
+from lldm_aug.anatomy.declaration import Numbers
+from lldm_aug.anatomy.measures import SPECK_VOXELS
+from lldm_aug.anatomy.tumour_sizes import ball_diameter_mm
 from lldm_aug.masks.implant import implant, implant_at
 from lldm_aug.masks.lesion_library import LesionLibrary, Sizes, Specimen, nearest_in_size
-from lldm_aug.masks.measures import SPECK_VOXELS
 from lldm_aug.masks.severed import drop_severed
 from lldm_aug.masks.site import RealTumour, Site
 from lldm_aug.masks.tumour_shapes import Blob, Shape
-from lldm_aug.masks.tumour_sizes import ball_diameter_mm
 from lldm_aug.masks.wall import plane_axes
 from lldm_aug.pool.manifest import TumourEdit
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_dilation, label
 
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS
+from lldm_aug.anatomy.tumour_sizes import ball_volume_mm3
 from lldm_aug.geometry import Box, Grid
-from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS
-from lldm_aug.masks.tumour_sizes import ball_volume_mm3
 
 BENT = 0.3
 """How far from its shape's surface a voxel of it may lie, in radii."""

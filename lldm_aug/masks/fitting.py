@@ -10,12 +10,12 @@ import numpy as np
 from scipy.ndimage import find_objects
 from scipy.ndimage import label as number_pieces
 
+from lldm_aug.anatomy.limits import DEFAULT_LIMITS, Limits
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.resample import canonical_grid, from_canonical, inside, resample, to_canonical
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.limits import DEFAULT_LIMITS, Limits
-from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.masks.pieces import Piece, settle
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.volume import Volume

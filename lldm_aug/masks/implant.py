@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lldm_aug.anatomy.tumour_sizes import ball_diameter_mm
 from lldm_aug.geometry import Box
 from lldm_aug.masks.filling import Filling, crumbs, cut_off
 from lldm_aug.masks.site import Site
 from lldm_aug.masks.tumour_shapes import Shape
-from lldm_aug.masks.tumour_sizes import ball_diameter_mm
 
 PLACES = 16
 """Positions tried for a tumour."""

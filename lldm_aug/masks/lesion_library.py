@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lldm_aug.data.anatomy import ANATOMY_FILE, Anatomy, Numbers
+from lldm_aug.anatomy.declaration import ANATOMY_FILE, Anatomy, Numbers
 from lldm_aug.errors import LabelError
 from lldm_aug.masks.real import RealCases
 from lldm_aug.masks.site import Site, roles_of

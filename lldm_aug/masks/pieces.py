@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import label
 
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
+from lldm_aug.anatomy.reconnect import reconnect
 from lldm_aug.geometry import Box
-from lldm_aug.masks.measures import ANY_NEIGHBOUR
-from lldm_aug.masks.reconnect import reconnect
 
 KEPT_VOLUME = 0.95
 """A piece that keeps less of its volume when each voxel takes its likeliest label counts as thin."""

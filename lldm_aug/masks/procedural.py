@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from lldm_aug.anatomy.limits import DEFAULT_LIMITS
 from lldm_aug.errors import LabelError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks.fitting import Fit, Fitted, as_drawn, fit_valid
-from lldm_aug.masks.limits import DEFAULT_LIMITS
 from lldm_aug.masks.source import DrawnMask, first_valid
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.phantom.case import phantom_labels

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lldm_aug.anatomy.limits import Limits
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.fitting import Fit, Fitted, as_drawn, judged
-from lldm_aug.masks.limits import Limits
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.masks.source import DrawnMask, MaskSource
 from lldm_aug.volume import Volume

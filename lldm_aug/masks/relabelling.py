@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.anatomy.limits import LIVER
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.distance import parts_of_liver
-from lldm_aug.masks.limits import LIVER
 
 
 @dataclass(frozen=True)

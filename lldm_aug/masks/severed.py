@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import label
 
-from lldm_aug.masks.measures import ANY_NEIGHBOUR
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 from lldm_aug.masks.site import Site
 
 MAX_LOST = 0.06

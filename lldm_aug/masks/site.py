@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects, grey_opening, label
 
-from lldm_aug.data.anatomy import Anatomy, Lesion, default_anatomy
+from lldm_aug.anatomy.declaration import Anatomy, Lesion, default_anatomy
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS
+from lldm_aug.anatomy.tumour_sizes import ball_diameter_mm
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS
 from lldm_aug.masks.tumour_shapes import Copy
-from lldm_aug.masks.tumour_sizes import ball_diameter_mm
 from lldm_aug.masks.wall import Wall
 from lldm_aug.volume import Volume
 

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial.transform import Rotation
 
-from lldm_aug.masks.tumour_sizes import ball_diameter_mm, ball_volume_mm3
-from lldm_aug.phantom.implicit import Vector, Waves, ellipsoid
+from lldm_aug.anatomy.implicit import Vector, Waves, ellipsoid
+from lldm_aug.anatomy.tumour_sizes import ball_diameter_mm, ball_volume_mm3
 
 ELONGATION = 0.15
 """Standard deviation of the logarithm of an ellipsoid's half axes."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_dilation, label
 
+from lldm_aug.anatomy.limits import DEFAULT_LIMITS, LESIONS, LIVER, VESSELS, Limits
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS, piece_sizes, tight_box
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.limits import DEFAULT_LIMITS, LESIONS, LIVER, VESSELS, Limits
-from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS, piece_sizes, tight_box
 
 __all__ = ["ANY_NEIGHBOUR", "LESIONS", "LIVER", "SPECK_VOXELS", "VESSELS", "is_liver_schema", "mask_problems"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.ndimage import find_objects, label, map_coordinates
 
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 from lldm_aug.geometry import Box
 from lldm_aug.masks.diffeomorphism import Lattice, displacement_in
-from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.masks.pieces import Piece, settle
 from lldm_aug.volume import Volume
 

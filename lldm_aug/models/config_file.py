@@ -56,3 +56,15 @@ def read_config(kind: type[AnyDescription], folder: Path, wanted: str) -> AnyDes
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "invalid"
         raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+
+
+def generator_folder(path: Path) -> Path:
+    """A generator's folder, given it or the run folder that holds it.
+
+    Raises:
+        CheckpointError: when there is none.
+    """
+    for folder in (path, path / "generator"):
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+    raise CheckpointError("no generator", where=path, fix="finish 'lldm-aug train controlnet', or give another folder")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, model_validator
 
+from lldm_aug.anatomy.limits import Limits
 from lldm_aug.config.schema import (
     DenoiserSettings,
     MaskAutoencoderSettings,
@@ -15,7 +16,6 @@ from lldm_aug.config.schema import (
     check_sampling,
 )
 from lldm_aug.errors import CheckpointError
-from lldm_aug.masks.limits import Limits
 from lldm_aug.models.config_file import read_config
 from lldm_aug.models.latent_description import LatentDescription
 from lldm_aug.pool.provenance import StageProvenance

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import label, maximum, maximum_filter
 
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS, largest_piece
+from lldm_aug.anatomy.reconnect import reconnect
 from lldm_aug.labels import HBP
-from lldm_aug.masks.measures import ANY_NEIGHBOUR, SPECK_VOXELS, largest_piece
-from lldm_aug.masks.reconnect import reconnect
 from lldm_aug.phantom.frame import Factors
 from lldm_aug.phantom.scanner import block_mean
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.phantom.implicit import Vector, ellipsoid, superellipse
+from lldm_aug.anatomy.implicit import Vector, ellipsoid, superellipse
 
 GROOVE_MM = 7.0
 

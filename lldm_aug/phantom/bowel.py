@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.anatomy.implicit import Vector
 from lldm_aug.phantom.body import Body
-from lldm_aug.phantom.implicit import Vector
 from lldm_aug.phantom.tissues import Tissue
 from lldm_aug.phantom.tube import Tube
 

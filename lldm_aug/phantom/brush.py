@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.anatomy.implicit import Box
 from lldm_aug.phantom.frame import Frame
-from lldm_aug.phantom.implicit import Box
 from lldm_aug.phantom.tube import Tube
 
 Shape = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]

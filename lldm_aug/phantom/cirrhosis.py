@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.phantom.implicit import Waves
+from lldm_aug.anatomy.implicit import Waves
 
 SHARE = 0.3
 NODULES_MM = (9, 10, 11, 12, 13, 15, 17, 20, 24, 30)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.phantom.implicit import Waves
+from lldm_aug.anatomy.implicit import Waves
 from lldm_aug.phantom.tissues import Tissue
 
 ABSENT = 1e3

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.anatomy.implicit import Box, Waves, ellipsoid, smooth_intersection
 from lldm_aug.phantom.body import Organ
-from lldm_aug.phantom.implicit import Box, Waves, ellipsoid, smooth_intersection
 
 SINUS_MM = 11.0
 CORTEX_MM = 6.0

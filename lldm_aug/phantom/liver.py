@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lldm_aug.anatomy.implicit import Vector, Waves, ellipsoid, smooth_intersection, smooth_union
 from lldm_aug.geometry import Grid
 from lldm_aug.phantom.body import Body
 from lldm_aug.phantom.cirrhosis import Cirrhosis
 from lldm_aug.phantom.frame import Frame
-from lldm_aug.phantom.implicit import Vector, Waves, ellipsoid, smooth_intersection, smooth_union
 from lldm_aug.phantom.surroundings import Surroundings
 
 VOLUME_RANGE_ML = (1000.0, 3400.0)

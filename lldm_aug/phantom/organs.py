@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.anatomy.implicit import Box, Waves, smooth_intersection, smooth_union
 from lldm_aug.phantom.body import Organ
-from lldm_aug.phantom.implicit import Box, Waves, smooth_intersection, smooth_union
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lldm_aug.masks.measures import largest_piece
+from lldm_aug.anatomy.measures import largest_piece
 from lldm_aug.phantom.anatomy import Anatomy
 from lldm_aug.phantom.brush import Brush
 from lldm_aug.phantom.frame import Frame

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.anatomy.implicit import Vector, Waves, ellipsoid
 from lldm_aug.phantom.depth import LiverDepth
-from lldm_aug.phantom.implicit import Vector, Waves, ellipsoid
 from lldm_aug.phantom.interior import Interior
 from lldm_aug.phantom.tissues import LESIONS
 

@@ -9,9 +9,9 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.io.nifti import read_image, read_label
 from lldm_aug.labels import LabelSchema
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
+from lldm_aug.pictures.planes import robust_window
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_info
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
-from lldm_aug.report.planes import robust_window
 
 MOSAIC_FILE = "mosaic.png"
 NUM_ROWS = 5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lldm_aug.blending.seen_cases import leaks_of
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, load_split
-from lldm_aug.evaluation.heldout import leaks_of
 from lldm_aug.pool.manifest import MaskOrigin, PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.record import Record

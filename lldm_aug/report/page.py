@@ -10,7 +10,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lldm_aug import __version__
 from lldm_aug.errors import LldmAugError
 from lldm_aug.io.atomic import atomic_folder, write_text
 from lldm_aug.pool.provenance import StageProvenance
@@ -22,6 +21,7 @@ from lldm_aug.report.pairs import BUDGET_MB, Pair
 from lldm_aug.report.table import Table
 from lldm_aug.report.template import ASSETS, render
 from lldm_aug.report.words import slug
+from lldm_aug.version import __version__
 
 NIIVUE = ASSETS / "third_party" / "niivue"
 DATA_FILE = "results.json"

@@ -11,8 +11,8 @@ import numpy as np
 
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
-from lldm_aug.report.mosaic import MosaicRow, colour_of
-from lldm_aug.report.planes import PLANES, Window, best_slice, robust_window
+from lldm_aug.pictures.mosaic import MosaicRow, colour_of
+from lldm_aug.pictures.planes import PLANES, Window, best_slice, robust_window
 
 BUDGET_MB = 40.0
 """Pairs beyond this many megabytes of text are left out of a page."""

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from lldm_aug.errors import LldmAugError
 from lldm_aug.labels import LabelSchema
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 
 WIDEST = 1720
 """Pixels; wider pictures are made smaller: no page shows more."""

@@ -12,11 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from lldm_aug.errors import LldmAugError
-from lldm_aug.evaluation.goals import Criterion
 from lldm_aug.pool.manifest import POOL_FILE, read_info
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.report.asked import Asked
 from lldm_aug.report.content import Chapter, Chart, Part
+from lldm_aug.report.criterion import Criterion
 from lldm_aug.report.curves import Curve, draw_curves
 from lldm_aug.report.forest import forest_charts
 from lldm_aug.report.leaks import LeakState

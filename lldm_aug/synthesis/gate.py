@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import binary_dilation
 
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import background, measure_scale
 from lldm_aug.data.signal import CaseSignal, Range, RealSignal, case_signal
 from lldm_aug.errors import CheckpointError
-from lldm_aug.evaluation.dice import dice
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.measures import ANY_NEIGHBOUR
 from lldm_aug.masks.relabelling import Relabelling
+from lldm_aug.metrics.dice import dice
 from lldm_aug.models.description import Description
 from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.rejected import Reason

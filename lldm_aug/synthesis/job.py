@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from lldm_aug.anatomy.declaration import find_anatomy
 from lldm_aug.config.schema import SamplingSettings
-from lldm_aug.data.anatomy import find_anatomy
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.description import Description
 from lldm_aug.pool.manifest import PoolInfo
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import torch
 
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.inpainting.plan import InpaintingSettings
     from lldm_aug.synthesis.gate import Gate
     from lldm_aug.synthesis.generate import MakeCase
+    from lldm_aug.synthesis.inpainting_plan import InpaintingSettings
 
 
 @dataclass(frozen=True)

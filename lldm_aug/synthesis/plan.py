@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lldm_aug import __version__
+from lldm_aug.anatomy.declaration import Anatomy, read_anatomy
 from lldm_aug.config.schema import SamplingSettings, check_sampling
-from lldm_aug.data.anatomy import Anatomy, read_anatomy
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold, Split, load_split, patients_of
-from lldm_aug.errors import CheckpointError, ConfigError, DatasetError, LabelError
+from lldm_aug.errors import ConfigError, DatasetError, LabelError
 from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.weights import check_sums
@@ -22,19 +21,19 @@ from lldm_aug.labels import LabelSchema
 from lldm_aug.masks import make_mask_source, real_mask_source
 from lldm_aug.masks.reduced import ReducedMasks
 from lldm_aug.masks.source import MaskSource
-from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.models.description import Description
 from lldm_aug.models.image_model import ImageDescription
 from lldm_aug.models.mask_description import mask_model_folder, read_mask_description
 from lldm_aug.phantom.dataset import PHANTOM_VERSION
 from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
+from lldm_aug.version import __version__
 
 if TYPE_CHECKING:
     import torch
 
-    from lldm_aug.inpainting.plan import InpaintingSettings
     from lldm_aug.synthesis.gate import Gate
+    from lldm_aug.synthesis.inpainting_plan import InpaintingSettings
 
 WITHOUT_DATA = ("learned", "procedural")
 
@@ -106,18 +105,6 @@ class MaskRequest:
 
     def _reduced(self, source: MaskSource) -> MaskSource:
         return ReducedMasks(source, source.schema.without(self.left_out)) if self.left_out else source
-
-
-def generator_folder(path: Path) -> Path:
-    """A generator's folder, given it or the run folder that holds it.
-
-    Raises:
-        CheckpointError: when there is none.
-    """
-    for folder in (path, path / "generator"):
-        if (folder / CONFIG_FILE).is_file():
-            return folder
-    raise CheckpointError("no generator", where=path, fix="finish 'lldm-aug train controlnet', or give another folder")
 
 
 def choose_sampling(

@@ -17,6 +17,7 @@ from lldm_aug.errors import CheckpointError, LabelError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.segmenter import HeldoutDice, Segmenter
+from lldm_aug.plugins import SEGMENTERS, plugins
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.volume import Volume
 
@@ -107,6 +108,13 @@ class SegmenterReferee:
         return Frame.around(Volume(np.zeros(grid.shape, np.int16), grid), (x, y, z), description.spacing_mm)
 
 
+class LoadReferee(Protocol):
+    """Loads a kind of referee from a folder; None where the folder holds something else."""
+
+    def __call__(self, path: Path, device: torch.device) -> Referee | None:
+        """Errors as `load_referee`."""
+
+
 def load_referee(path: Path, device: torch.device | str = "cpu") -> Referee:
     """A referee from a segmenter folder, a run or generator folder that holds one, or a trained nnU-Net model.
 
@@ -121,10 +129,10 @@ def load_referee(path: Path, device: torch.device | str = "cpu") -> Referee:
     for place in PLACES:
         if (path / place / WEIGHTS).is_file():
             return SegmenterReferee(Segmenter.load(path / place).to(device))
-    if (path / "plans.json").is_file() or (path.parent / "plans.json").is_file():
-        from nnunet_integration.referee import load_nnunet_referee
-
-        return load_nnunet_referee(path, torch.device(device))
+    loaders: list[LoadReferee] = [load for _, load in plugins(SEGMENTERS)]
+    for load in loaders:
+        if (referee := load(path, torch.device(device))) is not None:
+            return referee
     raise CheckpointError(
         "no segmenter",
         where=path,

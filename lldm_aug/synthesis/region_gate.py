@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from lldm_aug.anatomy.measures import box_around
 from lldm_aug.data.raw import Case
-from lldm_aug.evaluation.dice import dice
-from lldm_aug.inpainting.region import box_around
 from lldm_aug.labels import LabelSchema
+from lldm_aug.metrics.dice import dice
 from lldm_aug.models.texture import FEWEST_VOXELS, noise_level
 from lldm_aug.pool.rejected import Reason
 

@@ -13,7 +13,7 @@ from lldm_aug.config.schema import Config
 from lldm_aug.config.stages import AutoencoderStage as Settings
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import drop_structures
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase, spread
 from lldm_aug.training.dropout import kept_structures

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from pydantic import Field, ValidationError
 
+from lldm_aug.anatomy.declaration import find_anatomy
 from lldm_aug.config.schema import Config
-from lldm_aug.data.anatomy import find_anatomy
 from lldm_aug.data.conform import Frame, compression_for, fitting_spacing, median_spacing
 from lldm_aug.data.intensity import (
     IntensityModel,

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lldm_aug import __version__
 from lldm_aug.config.schema import Config
 from lldm_aug.config.stages import ControlNetStage as Settings
 from lldm_aug.diffusion.objective import make_objective
@@ -40,6 +39,7 @@ from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder, write_samples
 from lldm_aug.training.signal import measure_cases
 from lldm_aug.training.texture import MOST_CASES, measure_texture, samples_of
+from lldm_aug.version import __version__
 
 NAME = "controlnet"
 PARTS = ("segmenter", "masks")

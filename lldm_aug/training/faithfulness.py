@@ -14,9 +14,9 @@ from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LabelError
-from lldm_aug.evaluation.dice import shown_dice
 from lldm_aug.masks.deformed import DeformedMasks
 from lldm_aug.masks.real import RealCases
+from lldm_aug.metrics.dice import shown_dice
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator

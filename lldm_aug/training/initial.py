@@ -14,11 +14,11 @@ from lldm_aug.config.schema import Config, check_sampling
 from lldm_aug.errors import ConfigError
 from lldm_aug.models.adapt import Layout, Weights, adapt_autoencoder, adapt_control, adapt_shortcut, grow_outputs
 from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.models.config_file import generator_folder
 from lldm_aug.models.denoiser import MaskControl
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.resources import pretrained_dir
-from lldm_aug.synthesis.plan import generator_folder
 from lldm_aug.training.cases import CaseSet
 
 EMBEDDED = "pretrained"

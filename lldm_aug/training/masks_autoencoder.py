@@ -11,11 +11,11 @@ from torch import nn
 
 from lldm_aug.config.schema import Config, MaskSettings
 from lldm_aug.config.stages import MasksAutoencoderStage as Settings
-from lldm_aug.evaluation.dice import dice
 from lldm_aug.geometry import Box
 from lldm_aug.masks.assemble import SOFTNESS_MM, assemble
+from lldm_aug.metrics.dice import dice
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet, spread
 from lldm_aug.training.export import write_export

@@ -8,17 +8,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lldm_aug import __version__
+from lldm_aug.anatomy.limits import DEFAULT_LIMITS, Limits
 from lldm_aug.config.schema import Config
 from lldm_aug.config.stages import MasksDiffusionStage as Settings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.masks.assemble import assemble
-from lldm_aug.masks.limits import DEFAULT_LIMITS, Limits
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
 from lldm_aug.models.mask_description import MaskDescription
 from lldm_aug.models.mask_model import MaskModel
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.diffusion import noised_latents
@@ -27,6 +26,7 @@ from lldm_aug.training.latents import LatentCache, Moments, cache_moments
 from lldm_aug.training.mask_fields import MaskFields
 from lldm_aug.training.masks_autoencoder import autoencoder_facts
 from lldm_aug.training.order import Row
+from lldm_aug.version import __version__
 
 NAME = "masks_diffusion"
 NUM_SAMPLES = 4

@@ -11,7 +11,7 @@ from lldm_aug.diffusion.guidance import Steered, guided
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.onednn import prefer_onednn
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.export import Export

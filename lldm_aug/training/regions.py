@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 from scipy.ndimage import label
 
-from lldm_aug.inpainting.region import grown
+from lldm_aug.anatomy.measures import grown
 
 Spacing = tuple[float, float, float]
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lldm_aug import __version__
 from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import compression_for
 from lldm_aug.data.raw import RawDataset
@@ -21,6 +20,7 @@ from lldm_aug.io.weights import check_sums
 from lldm_aug.processes import PATIENCE, held_by_main
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.export import Export, read_export
+from lldm_aug.version import __version__
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

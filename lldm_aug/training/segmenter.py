@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug import __version__
 from lldm_aug.config.schema import Config
 from lldm_aug.config.stages import SegmenterStage as Settings
 from lldm_aug.errors import DatasetError
-from lldm_aug.evaluation.dice import shown_dice
 from lldm_aug.labels import LabelSchema
+from lldm_aug.metrics.dice import shown_dice
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.segmenter import (
     SegmentationNet,
@@ -24,12 +23,13 @@ from lldm_aug.models.segmenter import (
     predict_labels,
     summarise_dice,
 )
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.training.augment import ZOOM, augmented
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.losses import structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.windows import Sides
+from lldm_aug.version import __version__
 
 NAME = "segmenter"
 HOLD_OUT_EVERY = 5

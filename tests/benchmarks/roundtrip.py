@@ -18,7 +18,7 @@ from lldm_aug.config.schema import AutoencoderSettings, IntensitySettings
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import measure_scale
 from lldm_aug.data.raw import Case, RawDataset
-from lldm_aug.evaluation.dice import dice
+from lldm_aug.metrics.dice import dice
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.training.cases import CaseSet, CaseSetRecord

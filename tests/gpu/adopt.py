@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from lldm_aug.evaluation.bench_report import criteria_table
-from lldm_aug.evaluation.goals import Criterion
 from lldm_aug.io.atomic import write_json, write_text
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.mask_model import MaskModel
 from lldm_aug.models.segmenter import Segmenter
+from lldm_aug.report.criterion import Criterion
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/results/gpu.md")

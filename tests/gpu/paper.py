@@ -40,8 +40,8 @@ from gpu.parts import part_arguments
 from lldm_aug import __version__
 from lldm_aug.config.schema import Config
 from lldm_aug.diffusion.objective import RectifiedFlow, make_flow
-from lldm_aug.evaluation.machine import describe_machine
 from lldm_aug.io.atomic import write_json
+from lldm_aug.machine import describe_machine
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator

@@ -11,9 +11,9 @@ from lldm_aug.evaluation.bootstrap import Interval, bootstrap, taken
 from lldm_aug.evaluation.faithfulness import structure_score
 from lldm_aug.evaluation.fidelity.run import MeasuredCase
 from lldm_aug.evaluation.fidelity.trees import vessels_of
-from lldm_aug.evaluation.goals import finite, ratio
 from lldm_aug.evaluation.signal import signal_shift
 from lldm_aug.labels import LabelSchema
+from lldm_aug.report.criterion import finite, ratio
 from lldm_aug.report.table import Cell, Table
 
 Cases = Sequence[MeasuredCase]

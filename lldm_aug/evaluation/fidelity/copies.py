@@ -18,9 +18,9 @@ from scipy.stats import mannwhitneyu
 
 from lldm_aug.evaluation.copies import Neighbours, decorrelation, euclidean, nearest
 from lldm_aug.evaluation.fidelity.run import Original
-from lldm_aug.evaluation.goals import finite
 from lldm_aug.evaluation.mask_copies import cell_distance
 from lldm_aug.record import Record
+from lldm_aug.report.criterion import finite
 from lldm_aug.report.table import Cell, Table
 
 COPY_SHARE = 0.5

@@ -11,8 +11,8 @@ import numpy as np
 from lldm_aug.evaluation.bootstrap import bootstrap
 from lldm_aug.evaluation.copies import euclidean
 from lldm_aug.evaluation.fidelity.run import Measured, MeasuredCase
-from lldm_aug.evaluation.goals import finite, ratio
 from lldm_aug.evaluation.mask_copies import cell_distance
+from lldm_aug.report.criterion import finite, ratio
 from lldm_aug.report.table import Cell, Table
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

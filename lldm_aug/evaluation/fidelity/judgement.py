@@ -10,11 +10,11 @@ import numpy as np
 from lldm_aug.evaluation.conformed import ConformedCase
 from lldm_aug.evaluation.faithfulness import RefereeScore, score, segmentation
 from lldm_aug.evaluation.fidelity.trees import Tree, trees, vessels_of
-from lldm_aug.evaluation.goals import finite
-from lldm_aug.evaluation.metrics.centre_line import cl_dice
 from lldm_aug.io.atomic import append_json_line, read_json_lines
 from lldm_aug.labels import LabelSchema
+from lldm_aug.metrics.centre_line import cl_dice
 from lldm_aug.record import Record
+from lldm_aug.report.criterion import finite
 from lldm_aug.synthesis.referee import Referee
 
 FILE = "referee.jsonl"

@@ -6,11 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from lldm_aug.blending.seen_cases import seen_cases
 from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError, PoolError
-from lldm_aug.evaluation.heldout import FEWEST, mask_faults, seen_cases
+from lldm_aug.evaluation.heldout import FEWEST, mask_faults
 from lldm_aug.evaluation.networks import NetworkChoice
 from lldm_aug.evaluation.training_cases import find_training
 from lldm_aug.io.weights import check_sums

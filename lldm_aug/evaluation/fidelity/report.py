@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lldm_aug import __version__
 from lldm_aug.data.intensity import Scale
 from lldm_aug.evaluation.feature_cache import FeatureCache
 from lldm_aug.evaluation.fidelity.contents import faithfulness, signal, vessels
@@ -24,10 +23,11 @@ from lldm_aug.evaluation.fidelity.diversity import diversity
 from lldm_aug.evaluation.fidelity.plan import FidelityPlan
 from lldm_aug.evaluation.fidelity.run import Measured, Reader
 from lldm_aug.evaluation.fidelity.suspects import draw_suspects, find_suspects
-from lldm_aug.evaluation.machine import Machine
 from lldm_aug.io.atomic import write_json, write_text
+from lldm_aug.machine import Machine
 from lldm_aug.record import Record
 from lldm_aug.report.table import Table
+from lldm_aug.version import __version__
 
 RESULTS_FILE = "results.json"
 REPORT_FILE = "report.md"

@@ -13,7 +13,7 @@ from lldm_aug.evaluation.fidelity.copies import MASK, Space
 from lldm_aug.evaluation.fidelity.run import Reader
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.labels import LabelSchema
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 
 FOLDER = "suspects"
 A_SPACE = 3

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from lldm_aug.anatomy.limits import VESSELS
+from lldm_aug.anatomy.measures import SPECK_VOXELS, piece_sizes
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.limits import VESSELS
-from lldm_aug.masks.measures import SPECK_VOXELS, piece_sizes
 from lldm_aug.record import Record
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
 
+from lldm_aug.anatomy.declaration import Anatomy
 from lldm_aug.config.schema import IntensitySettings
-from lldm_aug.data.anatomy import Anatomy
 from lldm_aug.data.intensity import Scale, measure_scale
 from lldm_aug.data.raw import Case
 from lldm_aug.data.resample import canonical_grid, resample, to_canonical
 from lldm_aug.geometry import Grid
 from lldm_aug.inpainting.lesions import LesionPart, lesion_parts
 from lldm_aug.labels import LabelSchema
-from lldm_aug.report.planes import PLANES
+from lldm_aug.pictures.planes import PLANES
 
 CONTEXT_MM = 10.0
 """How much a patch shows around a lesion on each side, but for the largest lesions."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lldm_aug.data.anatomy import Anatomy, read_anatomy
+from lldm_aug.anatomy.declaration import Anatomy, read_anatomy
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import patients_of
 from lldm_aug.errors import ConfigError, DatasetError, PoolError

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lldm_aug import __version__
 from lldm_aug.evaluation.feature_cache import FeatureCache
-from lldm_aug.evaluation.machine import Machine
 from lldm_aug.evaluation.realism.copies import copies
 from lldm_aug.evaluation.realism.plan import RealismPlan
 from lldm_aug.evaluation.realism.run import CONTROL, RealismMeasured
 from lldm_aug.evaluation.realism.tables import areas, patch_kid
 from lldm_aug.io.atomic import write_json, write_text
+from lldm_aug.machine import Machine
 from lldm_aug.record import Record
 from lldm_aug.report.table import Table
+from lldm_aug.version import __version__
 
 RESULTS_FILE = "results.json"
 REPORT_FILE = "report.md"

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from lldm_aug.data.splits import Fold
 from lldm_aug.errors import CheckpointError, IncompatibleResume
-from lldm_aug.evaluation.metrics.score import StructureScore
 from lldm_aug.evaluation.utility.arms import Arm
 from lldm_aug.io.atomic import write_json, write_text
+from lldm_aug.metrics.score import StructureScore
 from lldm_aug.record import Record
 
 REQUEST_FILE = "request.json"

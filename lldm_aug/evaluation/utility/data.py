@@ -14,8 +14,8 @@ from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.evaluation.utility.arms import AUTOENCODED
 from lldm_aug.evaluation.utility.cases import Pair, PreparedCases, RealPairs, StudyGrid, study_grid
 from lldm_aug.evaluation.utility.cell import Cell
+from lldm_aug.evaluation.utility.engine import other_engine
 from lldm_aug.evaluation.utility.plan import Source, StudyPlan
-from lldm_aug.evaluation.utility.settings import MONAI
 from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.io.weights import check_sums
 from lldm_aug.pool.dataset import PoolDataset
@@ -72,11 +72,8 @@ class StudyData:
 
     def _planned(self, cell: Cell) -> dict[str, object]:
         """Where nnU-Net trains, the hash of its plans, which decide what the settings leave open."""
-        if self.plan.settings.engine == MONAI:
-            return {}
-        from nnunet_integration.utility import plans_hash
-
-        return {"plans": plans_hash(self.plan, cell)}
+        engine = other_engine(self.plan.settings)
+        return {} if engine is None else {"plans": engine.plans_hash(self.plan, cell)}
 
     def training(self, cell: Cell) -> MapStyle[Pair]:
         """What a cell's network is trained on."""

@@ -1,13 +1,50 @@
-"""What trains the networks of a study: the common loop, or nnU-Net."""
+"""What trains the networks of a study: the common loop, or an engine that a package above this one brings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from lldm_aug.data.raw import RawDataset
+from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.utility.arms import Arm
+from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.networks import check_networks
+from lldm_aug.evaluation.utility.plan import StudyPlan
 from lldm_aug.evaluation.utility.settings import MONAI, StudySettings
+from lldm_aug.plugins import ENGINES, plugins
+
+
+class Engine(Protocol):
+    """Trains and scores the cells of a study in its own way."""
+
+    def check(self, dataset: RawDataset, settings: StudySettings, networks: Sequence[str], arms: Sequence[Arm]) -> None:
+        """Refuses what it lacks.
+
+        Raises:
+            LldmAugError: for networks or arms that it lacks, or a data set that it cannot use.
+        """
+
+    def plans_hash(self, plan: StudyPlan, cell: Cell) -> str:
+        """SHA-256 of what decides a cell beside the study's settings."""
+
+    def run(self, plan: StudyPlan, cell: Cell, device: str) -> None:
+        """Trains and scores a cell; a training that was interrupted goes on."""
+
+
+def other_engine(settings: StudySettings) -> Engine | None:
+    """The engine of a study; None for the common loop.
+
+    Raises:
+        DatasetError: when it is not installed.
+    """
+    if settings.engine == MONAI:
+        return None
+    for name, engine in plugins(ENGINES):
+        if name == settings.engine:
+            found: Engine = engine()
+            return found
+    raise DatasetError(f"no engine {settings.engine!r} is installed", fix="pip install lldm_aug again")
 
 
 def check_engine(dataset: RawDataset, settings: StudySettings, networks: Sequence[str], arms: Sequence[Arm]) -> None:
@@ -17,9 +54,8 @@ def check_engine(dataset: RawDataset, settings: StudySettings, networks: Sequenc
         ConfigError: for networks or arms that it lacks.
         DatasetError: when nnU-Net, or the preprocessed data set, is missing.
     """
-    if settings.engine == MONAI:
+    engine = other_engine(settings)
+    if engine is None:
         check_networks(networks, settings.width)
-        return
-    from nnunet_integration.utility import check_study
-
-    check_study(dataset, settings, networks, arms)
+    else:
+        engine.check(dataset, settings, networks, arms)

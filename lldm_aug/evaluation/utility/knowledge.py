@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lldm_aug.blending.leakage import check_leakage
+from lldm_aug.blending.seen_cases import hashed, leaks_of
 from lldm_aug.data.patients import relatives
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Split, patients_of
 from lldm_aug.errors import LeakageError
-from lldm_aug.evaluation.heldout import hashed, leaks_of
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 

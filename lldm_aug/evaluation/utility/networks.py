@@ -12,8 +12,8 @@ from torch import nn
 
 from lldm_aug.errors import ConfigError
 from lldm_aug.models.onednn import prefer_onednn
+from lldm_aug.models.segmentation_networks import AttentionUNet, MedNeXt, SegResNet, SingleOutput, UNetPlusPlus, VNet
 from lldm_aug.seeds import derive_seed
-from nnunet_integration.networks import AttentionUNet, MedNeXt, SegResNet, SingleOutput, UNetPlusPlus, VNet
 
 Triple = tuple[int, int, int]
 MOST_HALVINGS = 4

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lldm_aug.anatomy.limits import VESSELS
 from lldm_aug.data.splits import Fold
-from lldm_aug.evaluation.metrics.score import LESS_IS_BETTER, UNKNOWN, StructureScore
 from lldm_aug.evaluation.utility.arms import REAL, Arm
 from lldm_aug.evaluation.utility.cell import Cell, CellScores
 from lldm_aug.evaluation.utility.statistics import Gain, holm, paired_gain
-from lldm_aug.masks.limits import VESSELS
+from lldm_aug.metrics.score import LESS_IS_BETTER, UNKNOWN, StructureScore
 from lldm_aug.record import Record
 
 AGREED = {"dice": 1.0, "nsd": 1.0, "hd95_mm": 0.0, "cl_dice": 1.0, "lesion_f1": 1.0}

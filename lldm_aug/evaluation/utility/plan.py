@@ -18,10 +18,10 @@ from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.knowledge import Situation
 from lldm_aug.evaluation.utility.settings import StudySettings
 from lldm_aug.io.weights import check_sums
+from lldm_aug.models.config_file import generator_folder
 from lldm_aug.models.description import read_description
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.provenance import GeneratorProvenance
-from lldm_aug.synthesis.plan import generator_folder
 
 NOTHING = "no generator"
 

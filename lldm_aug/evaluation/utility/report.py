@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lldm_aug import __version__
-from lldm_aug.data.anatomy import find_anatomy
-from lldm_aug.evaluation.machine import Machine
+from lldm_aug.anatomy.declaration import find_anatomy
 from lldm_aug.evaluation.utility.basis import arms_table
 from lldm_aug.evaluation.utility.brief import dice_gains, where_empty
 from lldm_aug.evaluation.utility.cell import Cell
@@ -26,8 +24,10 @@ from lldm_aug.evaluation.utility.tables import (
     means_table,
 )
 from lldm_aug.io.atomic import read_json_lines, write_json, write_text
+from lldm_aug.machine import Machine
 from lldm_aug.record import Record
 from lldm_aug.report.table import Table
+from lldm_aug.version import __version__
 
 RESULTS_FILE = "results.json"
 REPORT_FILE = "report.md"

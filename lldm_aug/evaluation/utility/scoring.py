@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lldm_aug.data.anatomy import find_anatomy
+from lldm_aug.anatomy.declaration import find_anatomy
 from lldm_aug.data.partial import read_partial_labels
-from lldm_aug.evaluation.metrics.score import StructureScore, score_case
 from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.plan import StudyPlan
+from lldm_aug.metrics.score import StructureScore, score_case
 from lldm_aug.volume import Volume
 
 Found = Callable[[str, Volume], np.ndarray]

@@ -20,6 +20,7 @@ from lldm_aug.evaluation.utility.augment import strongly_augmented
 from lldm_aug.evaluation.utility.cases import AIR, crop_to, pad_to
 from lldm_aug.evaluation.utility.cell import Cell, CellScores, begin, is_finished, scores_of, write_scores
 from lldm_aug.evaluation.utility.data import StudyData
+from lldm_aug.evaluation.utility.engine import other_engine
 from lldm_aug.evaluation.utility.networks import Sizes, build_network
 from lldm_aug.evaluation.utility.plan import Source, StudyPlan
 from lldm_aug.evaluation.utility.scoring import score_found
@@ -96,12 +97,11 @@ def _advance(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelera
 
 
 def _run(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelerator) -> None:
-    if plan.settings.engine == MONAI:
+    engine = other_engine(plan.settings)
+    if engine is None:
         run_cell(plan, data, cell, accelerator)
-        return
-    from nnunet_integration.utility import run_nnunet_cell
-
-    run_nnunet_cell(plan, cell, accelerator.device.type)
+    else:
+        engine.run(plan, cell, accelerator.device.type)
 
 
 def run_cell(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelerator) -> None:

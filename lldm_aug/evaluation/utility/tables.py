@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from lldm_aug.evaluation.metrics.lesions import Detection
-from lldm_aug.evaluation.metrics.score import METRICS, UNKNOWN, StructureScore
 from lldm_aug.evaluation.utility.cell import Cell, CellScores
 from lldm_aug.evaluation.utility.pairing import GainRow
+from lldm_aug.metrics.lesions import Detection
+from lldm_aug.metrics.score import METRICS, UNKNOWN, StructureScore
 from lldm_aug.report.table import Cell as Entry
 from lldm_aug.report.table import Table
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from lldm_aug import __version__
-from lldm_aug.data.anatomy import find_anatomy, read_anatomy
+from lldm_aug.anatomy.declaration import find_anatomy, read_anatomy
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold, Split, load_split, patients_of
@@ -21,13 +20,14 @@ from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.record import Record
 from lldm_aug.synthesis.job import Job, mask_line
 from lldm_aug.synthesis.plan import MaskRequest, check_left_out, edited_anatomy, mask_settings
+from lldm_aug.version import __version__
 
 if TYPE_CHECKING:
     import torch
 
     from lldm_aug.inpainting.inpainter import Inpainter
-    from lldm_aug.inpainting.pair import InpaintedPairs
     from lldm_aug.masks.source import MaskSource
+    from lldm_aug.synthesis.inpainting_pair import InpaintedPairs
 
 HOST_KINDS = ("edited", "deformed", "real")
 """Kinds of masks that are made from a host."""
@@ -60,7 +60,7 @@ class InpaintingSettings(Record):
         Raises:
             LabelError: when lesions are to be painted and the data set names none.
         """
-        from lldm_aug.inpainting.pair import InpaintedPairs
+        from lldm_aug.synthesis.inpainting_pair import InpaintedPairs
 
         anatomy = read_anatomy(dataset) if self.region == "lesions" else find_anatomy(dataset)
         lesions = tuple(name for name in source.schema.names if name in anatomy.editable)

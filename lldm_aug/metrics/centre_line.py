@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects, label, maximum_filter
 
-from lldm_aug.masks.measures import ANY_NEIGHBOUR
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 
 
 def cl_dice(prediction: np.ndarray, truth: np.ndarray) -> float:

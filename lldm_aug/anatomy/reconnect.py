@@ -9,7 +9,7 @@ from scipy.ndimage import find_objects, label
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from lldm_aug.masks.measures import ANY_NEIGHBOUR
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 
 LEAST_SHARE = 0.02
 REACH_VOXELS = 6

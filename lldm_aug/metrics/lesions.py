@@ -9,8 +9,8 @@ import numpy as np
 from scipy.ndimage import label
 from scipy.optimize import linear_sum_assignment
 
-from lldm_aug.masks.measures import ANY_NEIGHBOUR
-from lldm_aug.masks.tumour_sizes import ball_diameter_mm
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
+from lldm_aug.anatomy.tumour_sizes import ball_diameter_mm
 
 Spacing = tuple[float, float, float]
 ANY_SIZE = "all"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lldm_aug.baselines.bench.methods import Method
-from lldm_aug.baselines.bench.plan import FidelityBench
+from lldm_aug.evaluation.baselines.methods import Method
+from lldm_aug.evaluation.baselines.plan import FidelityBench
 from lldm_aug.evaluation.conformed import ConformedCase, conform, conform_to
 from lldm_aug.evaluation.faithfulness import RefereeScore
 from lldm_aug.evaluation.feature_cache import CaseFeatures, FeatureCache

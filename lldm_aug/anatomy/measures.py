@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
-from scipy.ndimage import binary_dilation, label
+from scipy.ndimage import binary_dilation, distance_transform_edt, label
 
 from lldm_aug.geometry import Box
 
@@ -22,6 +24,28 @@ def tight_box(structure: np.ndarray) -> Box | None:
         sides.append(slice(int(found[0]), int(found[-1]) + 1))
     x, y, z = sides
     return x, y, z
+
+
+def box_around(structure: np.ndarray, reach: Collection[int]) -> Box:
+    """The smallest box of a structure (X, Y, Z) with a voxel at least, wider by so many voxels along each axis.
+
+    It ends where the grid does.
+    """
+    tight = tight_box(structure)
+    assert tight is not None, "an empty structure has no surroundings"
+    x, y, z = (
+        slice(max(0, side.start - more), min(size, side.stop + more))
+        for side, more, size in zip(tight, reach, structure.shape, strict=True)
+    )
+    return x, y, z
+
+
+def grown(structure: np.ndarray, spacing_mm: tuple[float, float, float], margin_mm: float) -> np.ndarray:
+    """A structure (X, Y, Z) with a voxel at least, and all voxels that are no further away from it than a margin."""
+    box = box_around(structure, np.ceil(margin_mm / np.asarray(spacing_mm)).astype(int).tolist())
+    region: np.ndarray = np.zeros_like(structure)
+    region[box] = distance_transform_edt(~structure[box], sampling=spacing_mm) <= margin_mm
+    return region
 
 
 def piece_sizes(structure: np.ndarray) -> np.ndarray:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean, median
 
-from lldm_aug.baselines.bench.distances import Distances
-from lldm_aug.baselines.bench.methods import Method
-from lldm_aug.baselines.bench.plan import FidelityBench
-from lldm_aug.baselines.bench.run import Compared, MeasuredSet, Row
+from lldm_aug.evaluation.baselines.distances import Distances
+from lldm_aug.evaluation.baselines.methods import Method
+from lldm_aug.evaluation.baselines.plan import FidelityBench
+from lldm_aug.evaluation.baselines.run import Compared, MeasuredSet, Row
 from lldm_aug.evaluation.faithfulness import StructureScore, structure_score
 from lldm_aug.evaluation.fidelity.resampled import MEASURES
-from lldm_aug.evaluation.goals import finite, ratio
 from lldm_aug.labels import LabelSchema
+from lldm_aug.report.criterion import finite, ratio
 from lldm_aug.report.table import Cell, Table
 from lldm_aug.training.timing import trained_seconds, trained_steps
 

@@ -8,12 +8,12 @@ from collections.abc import Collection
 import numpy as np
 from pydantic import Field
 
-from lldm_aug.evaluation.dice import dice
-from lldm_aug.evaluation.metrics.centre_line import cl_dice
-from lldm_aug.evaluation.metrics.lesions import ANY_SIZE, SIZES_MM, Detection, detect
-from lldm_aug.evaluation.metrics.surface import surface_agreement
+from lldm_aug.anatomy.limits import VESSELS
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.limits import VESSELS
+from lldm_aug.metrics.centre_line import cl_dice
+from lldm_aug.metrics.dice import dice
+from lldm_aug.metrics.lesions import ANY_SIZE, SIZES_MM, Detection, detect
+from lldm_aug.metrics.surface import surface_agreement
 from lldm_aug.record import Record
 
 METRICS = ("dice", "nsd", "hd95_mm", "cl_dice", "lesion_recall", "lesion_precision", "lesion_f1")

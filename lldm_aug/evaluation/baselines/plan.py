@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lldm_aug.baselines.bench.methods import METHODS, OURS, Method
 from lldm_aug.config.load import load_config, with_overrides
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, load_split
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume, LabelError
+from lldm_aug.evaluation.baselines.methods import METHODS, OURS, Method
 from lldm_aug.evaluation.heldout import HeldOut, choose_heldout, heldout_notes, refuse_seen
 from lldm_aug.models.description import read_description
 from lldm_aug.pool.provenance import StageProvenance

@@ -12,7 +12,7 @@ import numpy as np
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.io.atomic import atomic_file
 from lldm_aug.labels import HBP, LabelSchema
-from lldm_aug.report.planes import PLANES, Plane, Window, best_slice, robust_window
+from lldm_aug.pictures.planes import PLANES, Plane, Window, best_slice, robust_window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

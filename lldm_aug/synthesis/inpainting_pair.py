@@ -8,10 +8,11 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from lldm_aug.anatomy.measures import box_around
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import InvalidVolume, LabelError
 from lldm_aug.inpainting.inpainter import Inpainter
-from lldm_aug.inpainting.region import box_around, choose_region
+from lldm_aug.inpainting.region import choose_region
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.masks.source import MAX_DRAWS, DrawnMask, MaskSource
 from lldm_aug.pool.inpainted import Inpainted

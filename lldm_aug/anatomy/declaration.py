@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from lldm_aug.anatomy.tumour_sizes import HCC_SIZES, TumourSizes
 from lldm_aug.config.explain import explain, nearest
 from lldm_aug.config.strict_yaml import Parsed, parse_yaml
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, LabelError
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.tumour_sizes import HCC_SIZES, TumourSizes
 from lldm_aug.record import Record
 
 ANATOMY_FILE = "anatomy.yaml"

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lldm_aug import __version__
-from lldm_aug.baselines.bench.budget import missed
-from lldm_aug.baselines.bench.plan import FidelityBench
-from lldm_aug.baselines.bench.run import PAIRS, Compared, source_of
-from lldm_aug.baselines.bench.tables import make_tables, training_seconds
+from lldm_aug.evaluation.baselines.budget import missed
+from lldm_aug.evaluation.baselines.plan import FidelityBench
+from lldm_aug.evaluation.baselines.run import PAIRS, Compared, source_of
+from lldm_aug.evaluation.baselines.tables import make_tables, training_seconds
 from lldm_aug.evaluation.features import FeatureNetwork
-from lldm_aug.evaluation.machine import Machine
 from lldm_aug.io.atomic import write_json, write_text
+from lldm_aug.machine import Machine
+from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.record import Record
-from lldm_aug.report.mosaic import MosaicRow, write_mosaic
 from lldm_aug.report.table import Table
+from lldm_aug.version import __version__
 
 RESULTS_FILE = "results.json"
 REPORT_FILE = "report.md"

@@ -8,9 +8,8 @@ from itertools import combinations
 import numpy as np
 from scipy.ndimage import label
 
-from lldm_aug.data.anatomy import LESIONS, LIVER, VESSELS
-from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.measures import (
+from lldm_aug.anatomy.declaration import LESIONS, LIVER, VESSELS
+from lldm_aug.anatomy.measures import (
     ANY_NEIGHBOUR,
     SPECK_VOXELS,
     exposed_shares,
@@ -18,6 +17,7 @@ from lldm_aug.masks.measures import (
     piece_sizes,
     touching_share,
 )
+from lldm_aug.labels import LabelSchema
 from lldm_aug.record import Record
 
 __all__ = ["DEFAULT_LIMITS", "LESIONS", "LIVER", "VESSELS", "Limits"]

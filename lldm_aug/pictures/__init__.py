@@ -1,0 +1,1 @@
+"""Pictures of volumes and their masks."""
