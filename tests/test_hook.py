@@ -76,14 +76,6 @@ def test_start_file_names_a_callable(site_packages: Path) -> None:
     assert start(site_packages, code).strip() == DISCOVER
 
 
-def test_costs_at_most_a_millisecond(site_packages: Path) -> None:
-    line = (site_packages / "lldm_aug_nnunet.pth").read_text().strip()
-    code = f"import os, time; start = time.perf_counter(); exec({line!r}); print(time.perf_counter() - start)"
-    path = os.pathsep.join([str(ROOT), str(site_packages)])
-    seconds = [float(start(Path("/nowhere"), code, PYTHONPATH=path)) for _ in range(12)]
-    assert min(seconds) <= 1e-3
-
-
 def test_shim_is_harmless_in_an_environment_without_the_package() -> None:
     run = [sys.executable, "-I", "-S", str(Path(DISCOVER) / "lldm_aug_trainers.py")]
     assert subprocess.run(run, capture_output=True, text=True, check=True).stderr == ""

@@ -1,13 +1,28 @@
 """Shapes of many phantoms against the figures measured on real livers."""
 
 import numpy as np
-from phantoms import SEEDS, anatomy, labels, volume_ml
+import pytest
+from phantoms import (
+    ANY_NEIGHBOUR,
+    HEPATIC,
+    PORTAL,
+    SEEDS,
+    TUMOUR,
+    anatomy,
+    assert_shapes_of_people,
+    labels,
+    tumour_sizes_mm,
+    vessel_share,
+    volume_ml,
+)
 from scipy.ndimage import binary_dilation, label
 
 from lldm_aug.geometry import Grid
+from lldm_aug.labels import HBP
+from lldm_aug.masks.validity import mask_problems
 from lldm_aug.phantom import DEFAULT_GRID, phantom_labels
 
-ANY_NEIGHBOUR = np.ones((3, 3, 3), dtype=bool)
+FINE = Grid.regular((208, 168, 144), (1.5, 1.5, 1.5))
 
 
 def test_liver_volumes_are_those_of_people() -> None:
@@ -90,3 +105,37 @@ def test_the_liver_lies_right_and_its_left_lobe_crosses_the_midline() -> None:
 def test_seeds_differ() -> None:
     assert len({labels(seed).tobytes() for seed in SEEDS}) == len(SEEDS)
     assert labels(0).tobytes() == phantom_labels(0, DEFAULT_GRID).tobytes()
+
+
+def test_livers_and_vessels_have_the_sizes_of_peoples() -> None:
+    assert_shapes_of_people([labels(seed) for seed in SEEDS])
+
+
+def test_nought_to_eight_tumours_of_five_to_a_hundred_and_twenty_mm() -> None:
+    sizes = [tumour_sizes_mm(labels(seed)) for seed in SEEDS]
+    assert max(len(s) for s in sizes) <= 8
+    assert len({len(s) for s in sizes}) >= 4
+    every = [size for s in sizes for size in s]
+    assert 3 < min(every) < max(every) < 120
+    assert 8 < np.median(every) < 40
+
+
+def test_masks_are_anatomically_possible() -> None:
+    assert {seed: problems for seed in SEEDS if (problems := mask_problems(labels(seed), HBP))} == {}
+
+
+def test_every_structure_is_whole_and_no_voxel_is_an_orphan() -> None:
+    for seed in SEEDS:
+        mask = labels(seed)
+        assert label(mask > 0)[1] == 1
+        assert [label(mask == vein, ANY_NEIGHBOUR)[1] for vein in (PORTAL, HEPATIC)] == [1, 1]
+        assert label(mask == TUMOUR, ANY_NEIGHBOUR)[1] <= len(anatomy(seed).tumours)
+
+
+def test_labels_on_a_fine_grid_are_the_same_anatomy() -> None:
+    for seed in (0, 1):
+        fine, mask = phantom_labels(seed, FINE), labels(seed)
+        assert mask_problems(fine, HBP) == []
+        assert volume_ml(fine > 0, FINE) == pytest.approx(volume_ml(mask > 0), rel=0.02)
+        assert vessel_share(fine) == pytest.approx(vessel_share(mask), rel=0.3)
+        assert volume_ml(fine == TUMOUR, FINE) == pytest.approx(volume_ml(mask == TUMOUR), rel=0.1, abs=1)
