@@ -15,7 +15,7 @@ from lldm_aug.phantom.paint import tissue_map
 from lldm_aug.phantom.tissues import Tissue
 from lldm_aug.seeds import derive_seed
 
-MANY = range(96)
+MANY = range(48)
 FINE = Grid.regular((160, 128, 96), (2.0, 2.0, 2.25))
 
 

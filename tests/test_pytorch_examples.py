@@ -1,8 +1,9 @@
-"""Each example in docs/examples/pytorch runs as a user's script, on a small pool and data set."""
+"""Each example in docs/examples/pytorch runs as a script, on a small pool and data set."""
 
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -38,8 +39,12 @@ def run(folder: Path, *command: object) -> str:
 
 
 @pytest.mark.parametrize("example", [path for path in EXAMPLES if path != PREPARED], ids=lambda path: path.stem)
-def test_runs(folder: Path, example: Path) -> None:
-    assert run(folder, example)
+def test_runs(
+    folder: Path, example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    runpy.run_path(str(example), run_name="__main__")
+    assert capsys.readouterr().out
 
 
 def test_an_exact_share_for_each_of_two_processes(folder: Path) -> None:
