@@ -71,6 +71,18 @@ def test_pages_are_short() -> None:
     assert {page: length for page, length in lengths.items() if length > LONGEST} == {}
 
 
+def test_what_the_architecture_names_is_there() -> None:
+    text = " ".join(PAGES[ROOT / "docs" / "architecture.md"].split())
+    files = {named: [ROOT / named, ROOT / "lldm_aug" / named] for named in re.findall(r"`([\w./]+/[\w.]+\.py)`", text)}
+    found = {named: next((path for path in places if path.is_file()), None) for named, places in files.items()}
+    assert [named for named, path in found.items() if path is None] == []
+    things = re.findall(r"`([A-Za-z_]+)` in `([\w./]+\.py)`", text)
+    assert len(things) > 10
+    assert [
+        thing for thing, named in things if not re.search(rf"\b{thing}\b", (found[named] or ROOT).read_text())
+    ] == []
+
+
 def test_the_reference_is_up_to_date(generate: ModuleType) -> None:
     written = generate.pages()
     stale = [page for page, text in written.items() if PAGES.get(REFERENCE / page) != text]
