@@ -1,4 +1,4 @@
-"""``lldm-aug bench blending`` on a tiny project; what it finds on real ones is in docs/nnunet.md."""
+"""``lldm-aug bench blending`` on a tiny project; what it finds on real ones is in docs/results/blending.md."""
 
 import json
 import shutil

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples" / "pytorch").glob("*.py"))
-PAGE = ROOT / "docs" / "pytorch.md"
+PAGE = ROOT / "docs" / "how-to" / "pytorch.md"
 PREPARED = ROOT / "docs" / "examples" / "pytorch" / "accelerate_prepare.py"
 # torchrun behind --multi_gpu starts two processes, on CPUs as ACCELERATE_USE_CPU says.
 OPTIONS = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0")
@@ -61,4 +61,4 @@ def test_every_example_is_short_and_shown() -> None:
     assert len(EXAMPLES) == 9
     assert [path.name for path in EXAMPLES if len(path.read_text(encoding="utf-8").splitlines()) > 40] == []
     page = PAGE.read_text(encoding="utf-8")
-    assert [path.name for path in EXAMPLES if f"](examples/pytorch/{path.name})" not in page] == []
+    assert [path.name for path in EXAMPLES if f"](../examples/pytorch/{path.name})" not in page] == []

@@ -1,4 +1,4 @@
-"""What a mask may look like that no real one stands behind; real masks can widen it."""
+"""Limits for structures of a mask that come from no real mask; those of real masks can widen them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Limits(Record):
     """Bounds for the structures of a mask. The defaults hold for phantoms; experts' masks are often rougher.
 
     Args:
-        specks: largest share of a structure in specks (pieces of fewer than 4 voxels beside its largest; of a lesion,
-            pieces of one voxel).
-        tree: least share of a vessel in its largest piece.
+        specks: largest share of a structure in specks (connected components of fewer than 4 voxels beside its largest;
+            of a lesion, components of one voxel).
+        tree: least share of a vessel in its largest connected component.
         touching: largest share of the smaller of two vessels that neighbours the other.
         exposed: largest share of the surface of a vessel, or of one lesion, that faces the background.
         needed: structures that no mask may lack.

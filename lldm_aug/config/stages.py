@@ -164,7 +164,11 @@ class ConcatenatedStage(StageSettings):
 
 
 class TrainSettings(Section):
-    """The stages."""
+    """What all stages share, and the stages.
+
+    Args:
+        precision: ``no`` for float32, or ``bf16``; it alone decides, whatever an Accelerate configuration says.
+    """
 
     precision: Literal["no", "bf16"] = "no"
     autoencoder: AutoencoderStage = AutoencoderStage()

@@ -9,16 +9,16 @@ import torch
 from lldm_aug.diffusion.sampler import Prediction
 
 Steered = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""Maps noisy latents (B, ...), network times (B,) and what is known of the masks (B, ...) to a prediction."""
+"""Maps noisy latents (B, ...), network times (B,) and a condition (B, ...) to a prediction."""
 
 
 def guided(predict: Steered, told: torch.Tensor, untold: torch.Tensor | None, strength: float) -> Prediction:
-    """What a sampler needs of a network that is steered.
+    """The prediction of a conditioned network, with guidance, as a sampler calls it.
 
     Args:
         predict: the network.
-        told: what it is told of the masks.
-        untold: what it is told when masks are withheld; None for no guidance.
+        told: the condition that it is given.
+        untold: the condition with masks withheld; None for no guidance.
         strength: 1 is no guidance.
     """
     if untold is None:

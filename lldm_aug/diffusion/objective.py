@@ -1,4 +1,4 @@
-"""Training objectives: rectified flow, told by velocities or by what is clean, and DDPM."""
+"""Training objectives: rectified flow, whose network predicts velocities or clean latents, and DDPM."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TIME_SCALE = 1000.0
 
 
 SHORTEST_TIME = 0.1
-"""Flow times below count as this one in the error of `CleanPrediction`; a few samples would else outweigh the rest."""
+"""Smaller flow times count as this one in the error of `CleanPrediction`, or few samples would outweigh all others."""
 STRONGEST = 20.0
-"""Bound of the second output of `SkippedPrediction`, far beyond use, lest its exponential be infinite or nothing."""
+"""Bound of the second output of `SkippedPrediction`, so that its exponential stays finite and above 0."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Objective(ABC):
 
     @abstractmethod
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """What a prediction takes the clean latents (B, ...) for."""
+        """The clean latents (B, ...) that a prediction implies."""
 
     @abstractmethod
     def implied(self, clean: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """What leads a solver from noisy latents to clean ones: the velocity of a flow, else the noise."""
+        """What a solver follows from noisy latents to clean ones: the velocity of a flow, or the noise of DDPM."""
 
     @abstractmethod
     def error(self, prediction: torch.Tensor, noised: Noised) -> torch.Tensor:
@@ -83,12 +83,12 @@ class RectifiedFlow(Objective):
         return torch.sigmoid(odds) * TIME_SCALE
 
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """Part of the straight way from what is clean to noise."""
+        """Points on the straight path from clean latents to noise."""
         t = _flow_times(times, clean)
         return (1 - t) * clean + t * noise
 
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """Where the velocity comes from."""
+        """The start of the straight path that has the predicted velocity."""
         return noisy - _flow_times(times, noisy) * prediction
 
     def implied(self, clean: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
@@ -105,10 +105,11 @@ class RectifiedFlow(Objective):
 
 
 class CleanPrediction(RectifiedFlow):
-    """The same paths, told by x_0: latents with many channels are learnt in a fraction of the steps (arXiv 2511.13720).
+    """Rectified flow whose network predicts the clean latent x_0 (arXiv 2511.13720).
 
-    A velocity has the noise in it, which a network that is narrower than the latent cannot carry through; what is
-    clean is far simpler. Errors count as much as those of the velocity that follows, (x_t - x_0) / t.
+    Latents with many channels are learnt in a fraction of the steps that way. A velocity contains the noise, which a
+    network that is narrower than the latent cannot pass on, while the clean latent is far simpler. The error is that of
+    the velocity which follows from the prediction, (x_t - x_0) / t.
     """
 
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
@@ -122,16 +123,17 @@ class CleanPrediction(RectifiedFlow):
 
 
 class SkippedPrediction(CleanPrediction):
-    """The same, through a skip connection for faint detail (preconditioning, arXiv 2206.00364).
+    """`CleanPrediction` with a skip connection for faint detail (preconditioning, arXiv 2206.00364).
 
-    Most of a latent's variance lies in few of its directions, and a network as narrow as the latent does not pass the
-    others on even where hardly any noise is left: images come out blurred. So what is clean is taken for
+    Most of a latent's variance lies in few of its directions. A network as narrow as the latent does not pass on the
+    others, even where hardly any noise is left, and images come out blurred. So the clean latent is predicted as
 
         F + c (x_t / (1 - t) - F),    c = d^2 / (d^2 + s^2),    s = t / (1 - t),    d = detail exp(G / 2),
 
-    with two outputs F and G of the network for each number of the latent. What F misses is detail and noise s, and c is
-    the share of detail if its deviation is d: G tells where it is strong, as along an edge, and where there is none,
-    as in the air, which would else be left noisy.
+    where F and G are two outputs of the network for each number of the latent. The difference of x_t / (1 - t) and F
+    consists of detail that F misses, with standard deviation d, and of noise, with standard deviation s; c is the
+    fraction of its variance that is detail. With G the network says where detail is strong, as along an edge, and where
+    there is none, as in the air, which would otherwise stay noisy.
 
     Args:
         shift: see `RectifiedFlow`.
@@ -144,7 +146,7 @@ class SkippedPrediction(CleanPrediction):
         self.detail = detail
 
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """The network's own guess, and its share of what that misses."""
+        """The prediction F plus the fraction c of what F misses."""
         t = _flow_times(times, noisy)
         own, strength = prediction.float().chunk(2, dim=1)
         detail = self.detail**2 * strength.clamp(-STRONGEST, STRONGEST).exp()
@@ -164,12 +166,12 @@ class NoisePrediction(Objective):
         return torch.randint(len(self.alphas_cumprod), (count,), generator=generator).float()
 
     def corrupt(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """Both, so that unit variance stays."""
+        """A mixture of clean latents and noise with unit variance."""
         alpha = self._alpha(clean, times)
         return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
 
     def clean(self, prediction: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """Without the predicted noise."""
+        """The noisy latents with the predicted noise removed."""
         alpha = self._alpha(noisy, times)
         return (noisy - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
 

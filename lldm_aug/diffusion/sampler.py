@@ -17,12 +17,12 @@ Prediction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Known:
-    """Latents of which a part is known, as in inpainting.
+    """Latents of which one part is given, as in inpainting.
 
     Args:
-        clean: (B, L, ...) latents; what is not known of them matters only where sampling starts from them.
+        clean: (B, L, ...) latents; those outside of ``cells`` matter only if ``strength`` is below 1.
         cells: (B, 1, ...) booleans, True where they are known.
-        strength: share of the way to noise from which the unknown part starts: at 1 nothing of ``clean`` is left in it.
+        strength: where on the path to noise the other part starts: at 1 nothing of ``clean`` is left in it.
     """
 
     clean: torch.Tensor
@@ -70,8 +70,8 @@ def sample(
 ) -> torch.Tensor:
     """Solves from standard normal noise (B, ...) to samples of the same shape.
 
-    Where a latent is known, the prediction is replaced by the truth, so that every solver's own path leads there. At
-    each noise level the network sees the known part as it is at that level; in the end it is the known part itself.
+    Where a latent is given, the prediction is replaced by the given value, so that the path of any solver leads there.
+    At each noise level the network sees the given part with the noise of that level; at the end it is the given part.
 
     Args:
         predict: the trained prediction.
@@ -79,7 +79,7 @@ def sample(
         objective: what ``predict`` was trained for.
         sampling: solver and steps.
         generator: fresh noise of the ``ddpm`` solver (on the CPU).
-        known: the part of the result that is known, and how much noise the rest starts from.
+        known: the part of the result that is given, and how much noise the rest starts from.
     """
     scheduler = make_scheduler(objective, sampling)
     flow = make_flow(objective.model_copy(update={"detail": objective.detail * sampling.detail}))

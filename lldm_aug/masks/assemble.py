@@ -1,4 +1,4 @@
-"""From depth fields to an anatomically clean label map."""
+"""From signed distance fields to an anatomically clean label map."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from lldm_aug.masks.distance import parts_of_liver
 from lldm_aug.masks.validity import ANY_NEIGHBOUR, LIVER, SPECK_VOXELS, VESSELS
 
 LEAST_PIECE = 0.1
-"""Pieces of a structure with less than this share of its largest are dropped: they are noise, not anatomy."""
+"""Components with less than this share of a structure's largest one are dropped: they are noise, not anatomy."""
 LEAST_LIMB = 0.2
-"""The same of a vessel's pieces that no way leads to."""
+"""The same share for those components of a vessel that no path joins to the others."""
 SOFTNESS_MM = 2.0
-"""How uncertain the depth of a surface is, about. Fields are cut off at some 6 mm: vessels may lead through that."""
+"""Width of the logistic curve that turns a voxel's depth into how likely a vessel may pass through it."""
 
 
 def assemble(depth_mm: np.ndarray, schema: LabelSchema) -> np.ndarray:
-    """The (X, Y, Z) int16 label map that depth fields mean.
+    """The (X, Y, Z) int16 label map that signed distance fields describe.
 
-    Each voxel goes to the whole structure (organ) that it lies deepest in, and within the liver to the deepest of its
-    parts. Organs lose crumbs, lesions specks; vessels are joined where they came apart, and kept a voxel away from
-    each other.
+    Each voxel is given to the organ that it lies deepest in, and within the liver to the vessel or lesion that it lies
+    deepest in. Small fragments of organs and specks of lesions are removed. Vessels are joined where they came apart,
+    and kept a voxel away from each other.
 
     Args:
         depth_mm: (S, X, Y, Z) signed distances to the surface of each structure, positive inside, the liver's with
@@ -50,7 +50,7 @@ def _deepest(depth_mm: np.ndarray, values: list[int]) -> np.ndarray:
 
 
 def _pieces(structure: np.ndarray, share: float, least: int = 1) -> np.ndarray:
-    """The pieces of a structure that have this share of the largest one's voxels, and at least so many."""
+    """The components of a structure that have this share of the largest one's voxels, and at least so many voxels."""
     pieces, _ = label(structure, ANY_NEIGHBOUR)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
@@ -76,7 +76,7 @@ def _put_parts(mask: np.ndarray, depth_mm: np.ndarray, schema: LabelSchema, part
 
 
 def _uncontested(owner: np.ndarray, depth_mm: np.ndarray, value: int, trees: list[int]) -> np.ndarray:
-    """A tree's voxels but for those with a deeper voxel of another tree beside them."""
+    """A tree's voxels, except for those beside a voxel that lies deeper in another tree."""
     rival = np.full(owner.shape, -np.inf, dtype=np.float32)
     for other in trees:
         if other != value:
@@ -86,6 +86,6 @@ def _uncontested(owner: np.ndarray, depth_mm: np.ndarray, value: int, trees: lis
 
 
 def _tree(structure: np.ndarray, depth_mm: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """A vessel's larger pieces after joining, through voxels that are free, what came apart."""
+    """The larger components of a vessel, after those that came apart were joined through free voxels."""
     share = np.where(free, 1 / (1 + np.exp(np.clip(-depth_mm / SOFTNESS_MM, -30, 30))), 0)
     return _pieces(reconnect(structure, share), LEAST_LIMB)

@@ -16,7 +16,7 @@ from lldm_aug.volume import Volume
 PEAK_RANGE = (0.035, 0.055)
 """Largest displacement as a share of the field of view's mean side: 10-16 mm in 300 mm."""
 CALMER = 0.85
-"""What each further attempt at a case multiplies the displacement by."""
+"""Factor of the displacement at each further attempt to deform the same case."""
 TRIES_PER_CASE = 4
 """Attempts at one case before the next one's turn."""
 LEAST_JACOBIAN = 0.1
@@ -32,7 +32,7 @@ class DeformedMasks:
         self.schema = cases.dataset.schema
 
     def draw(self, index: int, seed: int, fit: Fit = as_drawn) -> DrawnMask:
-        """A deformed mask of the real case that is due; one that is faulty or that no deformation suits is passed over.
+        """A deformed mask of the next real case; a case that is faulty, or that no deformation suits, is skipped.
 
         Raises:
             LabelError: when no draw was valid.

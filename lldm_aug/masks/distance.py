@@ -1,7 +1,7 @@
-"""Masks as smooth fields: how deep each voxel lies in each structure, in millimetres, cut off at a reach.
+"""Masks as truncated signed distances: how deep each voxel lies in each structure, up to a truncation distance.
 
-Truncated signed distances (Curless and Levoy, SIGGRAPH 1996) tell a network of a vessel of one voxel from afar, where
-a label map has a needle in a haystack.
+With truncated signed distances (Curless and Levoy, SIGGRAPH 1996) a network can see a vessel of one voxel from several
+voxels away; in a label map it would have to find that single voxel.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def occupied(label: np.ndarray, schema: LabelSchema) -> np.ndarray:
 
 
 def depths(structures: np.ndarray, spacing_mm: Spacing, reach_mm: float) -> np.ndarray:
-    """Signed distances to the surface of each structure, positive inside, as shares of the reach.
+    """Signed distances to the surface of each structure, positive inside, as fractions of the truncation distance.
 
     Args:
         structures: (S, X, Y, Z) booleans.
         spacing_mm: voxel size.
-        reach_mm: where distances are cut off.
+        reach_mm: truncation distance.
 
     Returns:
         (S, X, Y, Z) float32 in [-1, 1].

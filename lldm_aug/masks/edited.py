@@ -65,7 +65,7 @@ class EditedMasks:
         return annotated if hosts == annotated.cases else RealCases(annotated.dataset, hosts)
 
     def draw(self, index: int, seed: int, fit: Fit = as_drawn) -> DrawnMask:
-        """An edited mask of the real case that is due; one that is faulty or in which no edits succeed is passed over.
+        """An edited mask of the next real case; a case that is faulty, or in which no edits succeed, is skipped.
 
         Raises:
             LabelError: when no draw was valid.
@@ -132,7 +132,7 @@ def _problems(data: np.ndarray, source: np.ndarray, site: Site) -> list[str]:
 
 
 def _with_held(data: np.ndarray, site: Site) -> np.ndarray:
-    """(X, Y, Z) the labels, of what lesions hold those of the lesions."""
+    """(X, Y, Z) the labels, in which voxels of what a lesion holds have the label of the lesion."""
     table = np.arange(data.max() + 1, dtype=data.dtype)
     for role in site.roles.values():
         table[[value for value in role.holds if value < len(table)]] = role.value

@@ -27,7 +27,7 @@ LEAST_GROWTH = 0.1
 MOST_OF_WALL = 0.6
 """Largest share of a wall that one lesion may take. The infarcts of EMIDEC take up to 0.52 of their myocardium."""
 ISOTROPIC = 2.0
-"""Copies are turned in any direction where slices are less than so many times as thick as voxels are wide."""
+"""Copies are turned in any direction if slices are less than this many times as thick as voxels are wide."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,10 @@ def plan_edits(
 def _plan_like(
     rng: np.random.Generator, site: Site, sizes: Mapping[int, Sizes], library: LesionLibrary
 ) -> list[Planned]:
-    """Changes, and what is missing to the lesions of a random case; drawn again until something is edited.
+    """Plans changes, then additions that make the lesions like those of a random case; repeated until one is planned.
 
-    Each lesion that stays stands for the one of that case that is most like it in size.
+    Each lesion of the mask that is kept is matched with the lesion of that case that is nearest to it in size. Lesions
+    of that case that are not matched are added.
     """
     plan: list[Planned] = []
     while not plan:
@@ -108,7 +109,7 @@ def _left(site: Site, plan: list[Planned]) -> int:
 
 
 def _possible(site: Site) -> list[int]:
-    """The lesions of which the mask has a structure that they lie in."""
+    """Labels of the lesions that the mask can have: it has a structure that they lie in."""
     return [value for value in site.lesions if {*site.roles[value].within} & site.present]
 
 
@@ -118,7 +119,7 @@ def least_mm(site: Site) -> float:
 
 
 def _most_mm(site: Site, value: int) -> float:
-    """Diameter of the largest tumour that fits into a wall; no other structure sets one beforehand."""
+    """Diameter of the largest tumour that fits into a wall; infinite for lesions that are not cut to one."""
     if not site.roles[value].lesion.cut:
         return np.inf
     return site.organ(value).diameter_mm * float(np.cbrt(MOST_OF_WALL))
@@ -175,7 +176,8 @@ def make_edits(
 ) -> tuple[np.ndarray, tuple[TumourEdit, ...], list[str]]:
     """The site's labels after the edits, a record of them, and what could not be done.
 
-    Tumours that change give way to what they lie in first; then the new ones are set in, the largest first.
+    First, tumours that change are removed and replaced by what they lie in. Then the new ones are set in, the largest
+    first.
     """
     labels = site.labels.copy()
     for edit in plan:
@@ -194,7 +196,7 @@ def make_edits(
 
 
 def _remove(site: Site, labels: np.ndarray, tumour: RealTumour) -> None:
-    """Gives a tumour and what it holds to what it lies in."""
+    """Removes a tumour and what it holds: their voxels go to the structures that it lies in."""
     around = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in tumour.box)
     voxels = np.zeros(labels.shape, dtype=bool)
     voxels[tumour.box] = tumour.voxels

@@ -12,9 +12,9 @@ from lldm_aug.anatomy.tumour_sizes import ball_volume_mm3
 from lldm_aug.geometry import Box, Grid
 
 BENT = 0.3
-"""How far from its shape's surface a voxel of it may lie, in radii."""
+"""How far from the surface of its shape a voxel of a tumour may lie, in radii."""
 WHOLE = 0.97
-"""Least share of it in one piece."""
+"""Least share of a tumour that has to be one connected component."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Filling:
     def along_wall(self, centre: tuple[int, ...]) -> np.ndarray | None:
         """(x, y, z) the voxels of a tumour in a wall that may be thinner than it; None if there are too few.
 
-        All free voxels up to some distance from the shape that hang together with the centre by their faces: the least
-        distance at which these are as many as the volume asks for. So the tumour does not jump to the other side of
-        what the wall encloses, and does not leave its own side for it.
+        These are the free voxels up to some distance from the shape that are connected with the centre by their faces.
+        The distance is the smallest one at which they are as many as the volume asks for. So the tumour never jumps to
+        the other side of what the wall encloses.
 
         Args:
             centre: a free voxel.
@@ -86,14 +86,14 @@ class Filling:
 
 
 def _around(centre: tuple[int, ...], chosen: np.ndarray) -> np.ndarray:
-    """What hangs together with the centre by its faces; nothing if the centre is not chosen."""
+    """The chosen voxels that are connected with the centre by faces; none if the centre is not chosen."""
     pieces, _ = label(chosen)
     around: np.ndarray = chosen & (pieces == pieces[centre])
     return around if chosen[centre] else np.zeros_like(chosen)
 
 
 def cut_off(rest: np.ndarray) -> np.ndarray:
-    """What a tumour encloses: the pieces of the rest of its organ that do not reach the box's border."""
+    """What a tumour encloses: components of the rest of its organ that do not reach the border of the box."""
     pieces, count = label(rest, ANY_NEIGHBOUR)
     inner = np.ones(count + 1, dtype=bool)
     inner[0] = False

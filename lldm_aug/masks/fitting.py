@@ -1,4 +1,4 @@
-"""Masks as a generator's grid can show them: what is written is what the image was made for, and still whole."""
+"""Fits masks to a generator's grid, so that the mask that is written is exactly the one the image was made for."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lldm_aug.masks.validity import mask_problems
 from lldm_aug.volume import Volume
 
 LEAST_VOXELS = 0.5
-"""A piece of less on the new grid, such as a stray voxel, is left out: a whole voxel would show too much of it."""
+"""A component of less volume, in voxels of the new grid, is left out: a whole voxel would show too much of it."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A mask, and how the generator is shown it.
+    """A mask on its own grid and on the generator's.
 
     Args:
         label: (X, Y, Z) int16 on a part of the mask's own grid.
@@ -46,7 +46,7 @@ class Fit(Protocol):
         Args:
             mask: (X, Y, Z) int16 labels.
             schema: what they stand for.
-            limits: that it has to keep; None if there is a real mask behind it: then it may not get worse than it is.
+            limits: bounds that it has to keep; None if it comes from a real mask, which only must not get worse.
         """
 
 
@@ -63,10 +63,9 @@ def fit_to(
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
 ) -> tuple[Fitted, list[str]]:
-    """What a generator's grid can show of a mask, and that brought back to the part of the mask's grid that it covers.
+    """Brings a mask to a generator's grid, and back to the part of its own grid that the generator's covers.
 
-    Every piece of a structure stays one piece, and thin ones keep their volume. A mask on the generator's grid stays
-    as it is.
+    Every connected component stays one, and thin ones keep their volume. A mask on the generator's grid stays as it is.
 
     Args:
         mask: see `Fit`.
@@ -89,7 +88,7 @@ def fit_to(
 
 
 def judged(label: np.ndarray, before: np.ndarray, schema: LabelSchema, limits: Limits | None) -> list[str]:
-    """What is wrong with a mask (X, Y, Z) that was another one before; schema and limits as of `Fit`."""
+    """What is wrong with a mask (X, Y, Z) that was made from another one; schema and limits are those of `Fit`."""
     return mask_problems(label, schema, before if limits is None else None, limits=limits or DEFAULT_LIMITS)
 
 

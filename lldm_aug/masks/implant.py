@@ -17,7 +17,7 @@ PLACES = 16
 ROOM = 1.3
 """How far beyond its shape a tumour may grow where something is in its way."""
 SPREAD = 3.0
-"""The same for one that is cut to a wall."""
+"""The same for a tumour that is cut to a wall."""
 ALIKE = 0.2
 """Largest difference of the depths in the wall between a copy's centre and the real tumour's."""
 EVERYWHERE: Box = (slice(None), slice(None), slice(None))

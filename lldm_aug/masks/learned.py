@@ -16,7 +16,7 @@ from lldm_aug.seeds import torch_rng
 from lldm_aug.volume import Volume
 
 DRAWS = 32
-"""More than for other kinds: a network errs more often than a deformation, and has no second case to turn to."""
+"""Most draws for one mask: more than for other kinds, because a network errs more often than a deformation."""
 
 
 class LearnedMasks:

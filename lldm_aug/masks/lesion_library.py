@@ -19,7 +19,7 @@ from lldm_aug.masks.wall import plane_axes
 JITTER = 0.1
 """Standard deviation of the logarithm of a drawn diameter around the measured one."""
 ALIKE = 5
-"""A copy is made of one of so many real lesions that are nearest to it in size."""
+"""A copy is made from one of this many real lesions, those nearest to it in size."""
 
 
 class Sizes(Protocol):
@@ -37,7 +37,7 @@ class Sizes(Protocol):
 
 @dataclass(frozen=True)
 class MeasuredSizes:
-    """Diameters of real lesions, each as likely, with a little spread.
+    """Diameters of real lesions, each equally likely, with a little spread.
 
     Args:
         diameters_mm: (N,) at least one.

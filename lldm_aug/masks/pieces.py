@@ -1,4 +1,4 @@
-"""Label maps from how much of each voxel each connected piece of a structure fills: what was one piece stays one."""
+"""Label maps from how much of each voxel every connected component fills, such that no component comes apart."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lldm_aug.anatomy.reconnect import reconnect
 from lldm_aug.geometry import Box
 
 KEPT_VOLUME = 0.95
-"""A piece that keeps less of its volume when each voxel takes its likeliest label counts as thin."""
+"""A component is thin if it keeps less of its volume when each voxel takes its likeliest label."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One connected piece of a structure.
+    """One connected component of a structure.
 
     Args:
         value: its label.
@@ -75,7 +75,7 @@ def _restore(part: np.ndarray, number: int, piece: Piece) -> None:
 
 
 def _drop_crumbs(owner: np.ndarray, number: int, pieces: list[Piece]) -> None:
-    """What others have cut off from a piece goes to those that fill it next most."""
+    """Voxels that others have cut off from a component go to the component that fills them next most."""
     piece = pieces[number - 1]
     parts, count = label(owner[piece.box] == number, ANY_NEIGHBOUR)
     if count < 2:

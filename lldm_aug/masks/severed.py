@@ -33,7 +33,7 @@ def drop_severed(site: Site, labels: np.ndarray) -> list[str]:
 
 
 def severed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """(X, Y, Z) what remains of each piece of a structure besides its largest part.
+    """(X, Y, Z) what remains of each connected component of a structure, without its largest part.
 
     Args:
         before: (X, Y, Z) booleans.

@@ -1,4 +1,4 @@
-"""The part of a real mask that can have lesions: vessels, lesions, and where there is room for others."""
+"""The part of a real mask that can have lesions: its vessels, its lesions, and where there is free space for others."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ ELONGATION = 0.15
 UNEVENNESS = 0.09
 """Standard deviation of the border, as a share of the radius."""
 WAVELENGTHS = (1.2, 1.6, 2.2, 3.0, 4.0)
-"""Of the border's waves, in radii."""
+"""Wavelengths of the unevenness of the border, in radii."""
 AROUND_VOXELS = 2
-"""How far around a real tumour its distance map is kept."""
+"""Margin around a real tumour in which its distance map is kept."""
 
 
 class Shape(Protocol):
-    """A tumour before it lies anywhere."""
+    """The shape of a tumour, before it is put in any place."""
 
     @property
     def diameter_mm(self) -> float:

@@ -13,7 +13,7 @@ __all__ = ["ANY_NEIGHBOUR", "LESIONS", "LIVER", "SPECK_VOXELS", "VESSELS", "is_l
 
 VESSEL_SHARE = (0.003, 0.12)
 MIN_WHOLE = 0.9
-"""Least share of the liver in its largest piece."""
+"""Least share of the liver in its largest connected component."""
 MAX_LOOSE = 0.02
 """Largest share of a structure that may lie away from the liver: experts' masks hold a few stray voxels."""
 
@@ -29,11 +29,11 @@ def mask_problems(
 ) -> list[str]:
     """What is anatomically wrong with a mask; empty if nothing is.
 
-    In a liver schema (liver, its vessels and lesions, nothing else) vessels and lesions must hang together with the
-    liver, which must be whole, and vessels must fill 0.3-12 % of it. A mask without liver (a partial label) is not
-    judged by that. Structures that come from a real mask may not vanish, break up or shed specks; all others must keep
-    within limits: no specks, vessels in one piece, apart from each other, lesions and vessels not outside the liver.
-    Pieces of them that the real mask has too, voxel for voxel, are not held to that.
+    In a liver schema (liver, its vessels and lesions, nothing else) the liver with its vessels and lesions must be one
+    connected component, and vessels must fill 0.3-12 % of it. A mask without liver (a partial label) is exempt from
+    this. Structures that come from a real mask may not vanish, break up or gain specks. All others must keep within
+    ``limits``: no specks, each vessel in one connected component, vessels apart from each other, lesions and vessels
+    inside the liver. Components that the real mask has too, voxel for voxel, are exempt from the limits.
 
     Args:
         mask: (X, Y, Z) integers.
@@ -88,7 +88,7 @@ def _changes(mask: np.ndarray, values: dict[str, int], source: np.ndarray) -> li
 
 
 def _without_kept(mask: np.ndarray, schema: LabelSchema, made: frozenset[str], source: np.ndarray) -> np.ndarray:
-    """The mask with those pieces of structures that the source has just so under a label that no structure has."""
+    """The mask, in which components that are exactly those of the source get a label that no structure has."""
     new = mask.copy()
     for value in (schema.value(name) for name in made):
         pieces, count = label(mask == value, ANY_NEIGHBOUR)

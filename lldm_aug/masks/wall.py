@@ -1,4 +1,4 @@
-"""How a wall runs around what it encloses, such as a heart's around its cavity: which way it faces, and how deep."""
+"""The geometry of a wall, such as a heart's around its cavity: which way it faces, and how deep a voxel lies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label maps under a deformation: every piece of a structure stays one piece, and thin ones keep their volume."""
+"""Label maps under a deformation: every connected component stays one, and thin ones keep their volume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the course of thin structures such as vessels is found."""
+"""Centre-line Dice: whether the course of thin structures such as vessels is found."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 def cl_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Centre-line Dice of two boolean (X, Y, Z) structures (Shit et al., CVPR 2021, arXiv 2003.07311).
 
-    Harmonic mean of the share of the prediction's skeleton that lies in the truth, and of the truth's skeleton that
-    lies in the prediction. Both empty gives NaN, only one empty 0.
+    It is the harmonic mean of two fractions: how much of the prediction's skeleton lies in the truth, and how much of
+    the truth's skeleton lies in the prediction. If both are empty the result is NaN, if only one is, 0.
     """
     if not prediction.any() or not truth.any():
         return float("nan") if prediction.any() == truth.any() else 0.0
@@ -23,10 +23,11 @@ def cl_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 def centre_line(structure: np.ndarray) -> np.ndarray:
-    """Skeleton of a boolean (X, Y, Z) structure, one voxel thin (Lee et al., CVGIP 1994), at least a voxel a piece.
+    """Skeleton of a boolean (X, Y, Z) structure, one voxel thin (Lee et al., CVGIP 1994).
 
-    Of some pieces with an even number of voxels across, a tube of 2 x 2 say, thinning leaves nothing. Of those the
-    voxels stand that are at least as deep inside as all their neighbours.
+    Thinning can delete a connected component that has an even number of voxels across, such as a tube of 2 x 2. For
+    such a component the skeleton is its voxels that are at least as deep inside as all their neighbours, so that every
+    component keeps at least one voxel.
     """
     from skimage.morphology import skeletonize
 

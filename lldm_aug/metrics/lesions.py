@@ -1,4 +1,4 @@
-"""Lesion-wise detection: how many are found, and how many finds are lesions, by their size."""
+"""Lesion-wise detection, by size: how many lesions are found, and how many of the predicted ones are lesions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES_MM = {"below 10": 0.0, "10 to 20": 10.0, "20 to 50": 20.0, "from 50": 50.0
 """Classes by the diameter of the ball of a lesion's volume: a name, and the least diameter. LI-RADS has limits at 10 mm
 and 20 mm, the staging of HCC one at 50 mm."""
 LEAST_IOU = 0.1
-"""A find is a lesion's from this intersection over union on, as in nnDetection (arXiv 2106.00817)."""
+"""Least intersection over union at which a predicted component counts as a lesion's (nnDetection, arXiv 2106.00817)."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Detection:
     Args:
         true: lesions in the truth.
         found: those of them that were found.
-        predicted: pieces of the prediction.
-        right: those of them that found a lesion.
+        predicted: connected components of the prediction.
+        right: those of them that match a lesion.
     """
 
     true: int = 0
@@ -52,12 +52,12 @@ class Detection:
 
     @property
     def precision(self) -> float:
-        """Share of the finds that are lesions; NaN without finds."""
+        """Share of the predicted components that are lesions; NaN if nothing is predicted."""
         return self.right / self.predicted if self.predicted else float("nan")
 
     @property
     def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN); NaN with neither lesions nor finds, 0 with only one of them."""
+        """2 TP / (2 TP + FP + FN); NaN if truth and prediction have no lesions, 0 if only one of them has some."""
         wrong, missed = self.predicted - self.right, self.true - self.found
         hits = self.found + self.right
         return hits / (hits + wrong + missed) if hits + wrong + missed else float("nan")
@@ -66,9 +66,10 @@ class Detection:
 def detect(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> dict[str, Detection]:
     """Counts of two boolean (X, Y, Z) maps by size class, and for ``all`` of them.
 
-    Lesions are pieces that touch by face, edge or corner. Each find stands for one lesion at most, and the other way
-    round: the pairs are those of the greatest total intersection over union, each at least `LEAST_IOU`. A lesion counts
-    in the class of its own size, a find in that of the find.
+    Lesions are connected components, whose voxels touch by face, edge or corner. Each predicted component is matched
+    with one lesion at most, and each lesion with one component: the matching is that of the greatest total intersection
+    over union, in which each pair has at least `LEAST_IOU`. True lesions and predicted components are counted in the
+    classes of their own sizes.
     """
     true, found = _pieces(truth), _pieces(prediction)
     overlap = np.zeros((true.max(initial=0), found.max(initial=0)))
@@ -111,5 +112,5 @@ def _pieces(structure: np.ndarray) -> np.ndarray:
 
 
 def _volumes(pieces: np.ndarray) -> np.ndarray:
-    """Voxels of each piece."""
+    """Voxels of each connected component."""
     return np.bincount(pieces.ravel(), minlength=1)[1:]

@@ -1,4 +1,4 @@
-"""Every figure of one predicted case, structure by structure; what is empty is said, not left out."""
+"""All metrics of one predicted case, structure by structure; empty structures are reported, not left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the surfaces of two structures are apart, in millimetres."""
+"""How far apart the surfaces of two structures are, in millimetres."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt, find_objects
 
 Spacing = tuple[float, float, float]
 OUTLYING = 95
-"""Percentile of the robust Hausdorff distance."""
+"""Percentile of distances that the robust Hausdorff distance takes instead of the maximum."""
 
 
 @dataclass(frozen=True)

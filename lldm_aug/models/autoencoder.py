@@ -17,11 +17,11 @@ from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 from lldm_aug.models.linear_code import LinearCode
 
 START_LOG_VARIANCE = -8.0
-"""Of the latent around its mean, where latents themselves have variance 1: a deviation of 0.02."""
+"""At the start, latents (of variance 1) are spread around their mean with a standard deviation of 0.02."""
 
 
 class Autoencoder(nn.Module):
-    """Image to latent moments, and latent with mask to image.
+    """Maps an image to the mean and standard deviation of its latent, and a latent with a mask to an image.
 
     Args:
         image_channels: channels C of the image.
@@ -64,7 +64,7 @@ class Autoencoder(nn.Module):
         )
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and deviation (B, L, X / cx, Y / cy, Z / cz) of the latent of a scaled (B, C, X, Y, Z) image."""
+        """Mean and standard deviation (B, L, X / cx, Y / cy, Z / cz) of a latent of a scaled (B, C, X, Y, Z) image."""
         mean, deviation = self.core.encode(space_to_depth(image, self.stem))
         return (mean if self.shortcut is None else mean + self.shortcut.encode(image)), deviation
 
@@ -79,7 +79,7 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def start_linear(self, volumes: Iterable[torch.Tensor]) -> None:
-        """Starts as the best linear code of (C, X, Y, Z) volumes, to which the networks add nothing yet."""
+        """Sets the shortcut to the best linear code of (C, X, Y, Z) volumes; the networks add nothing to it yet."""
         if self.shortcut is None:
             return
         self.shortcut.fit(volumes)

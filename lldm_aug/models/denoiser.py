@@ -14,7 +14,7 @@ Residuals = tuple[list[torch.Tensor], torch.Tensor]
 
 
 class MaskEmbedding(nn.Module):
-    """The mask at full resolution, folded into channels on the latent grid, then two small convolutions.
+    """Embeds a mask: it is folded at full resolution into channels on the latent grid, then convolved twice.
 
     MONAI's inferer would sample the mask at one voxel per latent cell, and lose most of a thin vessel.
     """
@@ -36,8 +36,8 @@ class MaskControl(nn.Module):
 
     Args:
         latent_channels: channels of the latent.
-        structures: channels of the condition: those of the mask, and of what is around a region (see
-            `with_surroundings`) where the network is to know that.
+        structures: channels of the condition: those of the mask and, for a network that is conditioned on what is
+            around a region, those of `with_surroundings`.
         compression: voxels per latent cell.
         settings: sizes, those of the U-Net.
     """
@@ -62,7 +62,7 @@ class MaskControl(nn.Module):
 def build_denoiser(
     latent_channels: int, settings: DenoiserSettings, objective: ObjectiveSettings, concatenated: int = 0
 ) -> DiffusionModelUNet:
-    """MONAI's 3D diffusion U-Net, unconditional but for what a ControlNet adds, or for channels concatenated."""
+    """MONAI's 3D diffusion U-Net. Only a ControlNet's output, or channels concatenated to its input, condition it."""
     outside = latent_channels * objective.outputs
     return DiffusionModelUNet(in_channels=latent_channels + concatenated, out_channels=outside, **_shared(settings))
 

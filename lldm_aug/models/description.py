@@ -22,10 +22,10 @@ class Description(ImageDescription):
         objective: what the denoiser predicts.
         latent_mean: mean of each latent channel over the training cases.
         latent_std: standard deviation likewise; latents are normalised channel by channel.
-        inpainting: whether the ControlNet is told what is around a region that is to be painted (see
-            `lldm_aug.models.region`); others inpaint too, but do not know what they continue.
+        inpainting: whether the ControlNet is conditioned on what is around a region that is to be painted (see
+            `lldm_aug.models.region`). Others inpaint too, but do not know what they continue.
         windows: whether it was trained on windows of cases, as large as its grid, rather than on whole fields of view.
-        real_signal: what the training cases look like, by which the gate judges; unknown to older generators.
+        real_signal: statistics of the training cases, by which the quality filter judges; older generators lack them.
     """
 
     autoencoder: AutoencoderSettings
@@ -39,7 +39,7 @@ class Description(ImageDescription):
 
     @property
     def condition_channels(self) -> int:
-        """Channels that the ControlNet is told: of the mask, and of what is around the region if it is told that."""
+        """Channels of the condition: those of the mask and, with `inpainting`, those of what is around the region."""
         return len(self.labels.names) + (self.num_channels + 1 if self.inpainting else 0)
 
     @model_validator(mode="before")

@@ -143,10 +143,10 @@ class Generator:
         unknown: tuple[str, ...] = (),
         strength: float = 1.0,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images of which a region is painted anew for a mask; around it they are what the autoencoder gives back.
+        """Paints a region of images anew for masks. Around the region the result is the autoencoder's reconstruction.
 
-        Latent cells that hold no voxel of the region are those of the image, encoded with the region filled smoothly,
-        so that nothing of what it held can shine through.
+        Latent cells that hold no voxel of the region are kept from the image. It is encoded with the region filled
+        smoothly, so that nothing of what the region held can shine through.
 
         Args:
             label: (B, X, Y, Z) integers on the generator's grid.
@@ -156,7 +156,7 @@ class Generator:
             sampling: solver, steps and guidance; None for those of the description.
             rng: fresh noise of the ancestral solver.
             unknown: structures that the image may or may not show.
-            strength: below 1, the region keeps so much less than all of its old appearance.
+            strength: at 1 the region starts from noise alone; below, from its old appearance with so much noise.
 
         Returns:
             As `image`.

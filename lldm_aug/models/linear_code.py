@@ -16,7 +16,7 @@ from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 
 
 class LinearCode(nn.Module):
-    """Each block of voxels to its latent cell by one matrix, and back by another.
+    """Maps each block of voxels to its latent cell by one matrix, and back by another.
 
     Args:
         channels: channels C of the image.
@@ -44,9 +44,10 @@ class LinearCode(nn.Module):
     def fit(self, volumes: Iterable[torch.Tensor]) -> None:
         """Sets both matrices to the principal components of the blocks of (C, X, Y, Z) volumes.
 
-        Components stay as strong as they are in the image, so that an error counts alike in all of them: of those made
-        alike, the faintest would cost a denoiser as much as a block's brightness, and its samples show blocks. They are
-        mixed, since latent channels are normalised one by one.
+        Each component keeps the strength that it has in the image, so that an error of a given size costs the same in
+        every component. If all were scaled to equal strength, an error in the faintest one would cost a denoiser as
+        much as an error in a block's brightness, and its samples would show the blocks. Finally the components are
+        mixed by an orthogonal matrix, because latent channels are normalised one by one later.
         """
         mean, variances, components = _principal(space_to_depth(v[None].double(), self.compression) for v in volumes)
         kept = min(self.read.out_channels, len(mean))
@@ -73,7 +74,7 @@ def _principal(blocks: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tens
 
 
 def _hartley(size: int) -> torch.Tensor:
-    """Hartley's transform, an orthogonal (size, size) matrix: the first component goes to all channels alike."""
+    """Hartley's transform: an orthogonal (size, size) matrix that spreads the first component evenly over channels."""
     place = torch.arange(size, dtype=torch.float64)
     angle = 2 * torch.pi * torch.outer(place, place) / size
     mixing: torch.Tensor = (angle.cos() + angle.sin()) / size**0.5

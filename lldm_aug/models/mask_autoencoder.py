@@ -1,4 +1,4 @@
-"""The image autoencoder, put to depth fields of masks."""
+"""An autoencoder of masks: the image autoencoder, applied to their truncated signed distances."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.layers import Factors
 
 LEAST_STRENGTH = 0.05
-"""Standard deviations below count as this: a structure that hardly any mask has is not blown up further."""
+"""Smaller standard deviations are raised to this: a structure that hardly any mask has is not amplified further."""
 
 
 class MaskAutoencoder(nn.Module):
-    """Depth fields (see `lldm_aug.masks.distance.depths`) to latent moments, and latents to depth fields.
+    """Maps the distance fields of masks to the mean and standard deviation of a latent, and a latent back to fields.
 
-    Fields of thin or rare structures hardly vary from one place to another. In the latent all structures vary as much,
-    or a model of latents would learn the organs alone.
+    The fields are those of `lldm_aug.masks.distance.depths`. Fields of thin or rare structures hardly vary from one
+    place to another. They are scaled so that all structures vary equally in the latent; otherwise a model of the
+    latents would learn nothing but the organs.
 
     Args:
         structures: channels S of the fields.
@@ -34,7 +35,7 @@ class MaskAutoencoder(nn.Module):
         self.register_buffer("strength", torch.ones(structures, 1, 1, 1))
 
     def start(self, fields: Callable[[], Iterable[torch.Tensor]]) -> None:
-        """Measures how much the fields (S, X, Y, Z) of each structure vary, and starts as the best linear code."""
+        """Measures how much the fields (S, X, Y, Z) of each structure vary, and starts from the best linear code."""
         sums = [(f.numel() / len(f), f.sum((1, 2, 3)).double(), (f**2).sum((1, 2, 3)).double()) for f in fields()]
         count, total, square = (sum(column) for column in zip(*sums, strict=True))
         variance = square / count - (total / count) ** 2
@@ -42,11 +43,11 @@ class MaskAutoencoder(nn.Module):
         self.net.start_linear(f / self.strength for f in fields())
 
     def encode(self, fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and deviation (B, L, X / cx, Y / cy, Z / cz) of the latent of (B, S, X, Y, Z) fields."""
+        """Mean and standard deviation (B, L, X / cx, Y / cy, Z / cz) of the latent of (B, S, X, Y, Z) fields."""
         return self.net.encode(fields / self.strength)
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Fields (B, S, X, Y, Z); beyond [-1, 1] they mean nothing more."""
+        """Fields (B, S, X, Y, Z) of a latent. Values beyond [-1, 1] mean the same as -1 and 1."""
         fields, _ = self.net.decode(latent, latent.new_empty(0))  # a head that sees no mask, and no exact zeros
         return fields * self.strength
 

@@ -29,14 +29,14 @@ class MaskDescription(LatentDescription):
     """A mask model without its weights.
 
     Args:
-        reach_mm: where its distances are cut off.
+        reach_mm: distance at which its signed distances are truncated.
         autoencoder: sizes of the autoencoder.
         denoiser: sizes of the U-Net.
         objective: what the denoiser predicts.
         sampling: how it is sampled.
         latent_mean: mean of each latent channel over the training masks.
         latent_std: standard deviation likewise.
-        limits: what its masks may look like: the defaults, widened to the training masks.
+        limits: bounds that its masks have to keep: the defaults, widened to what the training masks show.
         reconstruction_dice: mean Dice of whole training masks after a pass through the autoencoder, by structure.
         stages: what each stage saw; a mask model without a history is refused.
     """

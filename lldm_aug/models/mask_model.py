@@ -1,4 +1,4 @@
-"""A generative model of masks: one folder with ``config.json``, safetensors and hashes; noise in, depth fields out."""
+"""A generative model of masks: a folder with ``config.json``, safetensors and hashes; noise in, distances out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network may see of an image of which a region is to be painted anew: everything around it, nothing inside."""
+"""The input of a network that paints a region of an image: it sees everything around the region and nothing inside."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def touched_cells(region: torch.Tensor, compression: Factors) -> torch.Tensor:
 
 
 def with_surroundings(condition: torch.Tensor, image: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
-    """The condition of a network that is told what is around the region, beside the mask.
+    """The condition of a network that is conditioned on the image around the region, and on the mask.
 
     Args:
         condition: (B, S, X, Y, Z) mask as `encode_mask` makes it.
@@ -61,7 +61,7 @@ def with_surroundings(condition: torch.Tensor, image: torch.Tensor, region: torc
 
 
 def without_surroundings(condition: torch.Tensor, channels: int) -> torch.Tensor:
-    """The same for a whole image that is to be painted: nothing of it is seen.
+    """The condition when the whole image is painted: as `with_surroundings`, with nothing of the image visible.
 
     Args:
         condition: (B, S, X, Y, Z) mask.

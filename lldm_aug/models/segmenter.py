@@ -1,4 +1,4 @@
-"""A segmenter on the generator's grid: what re-segments synthetic images, and is trained on the fold's real cases."""
+"""A segmenter on the generator's grid. It is trained on the fold's real cases and segments synthetic images."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Grain: the noise and fine unevenness that networks smooth away, measured in training cases and put back.
+"""The texture residual (grain): fine texture that networks smooth away, measured in training cases and added again.
 
-A decoder trained with L1, given what a denoiser is sure of, shows the median of all images that fit, which is smoother
-than any of them. What is missing is close to noise, correlated between neighbours where the data were resampled. Its
-strength is what the high-pass part of a reconstruction, or of a sample for the same mask, lacks of the image's: slow
-errors are no noise. Edges that it lacks are none either: strength is that of most voxels, not of the few extreme ones
-(median of deviations).
+A decoder that was trained with an L1 loss shows the median of all images that fit its latent, and that median is
+smoother than any of them. What it lacks resembles noise, which is correlated between neighbouring voxels where the data
+were resampled. The strength of this residual is measured by high-pass filtering: it is what the fine part of a
+reconstruction, or of a sample for the same mask, lacks of the fine part of the image. Slowly varying errors are no
+texture, and missing edges are none either. So the strength is estimated from the median of absolute deviations, on
+which the few extreme voxels along edges have little influence.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from lldm_aug.record import Record
 from lldm_aug.seeds import numpy_rng
 
 FEWEST_VOXELS = 64
-"""A region with fewer voxels off its border takes the strength of all structures together."""
+"""A region with fewer voxels away from its border takes the strength of all structures together."""
 FEWEST_POOLED = 1000
-"""Structures with fewer voxels together say little about the whole image."""
+"""If all structures together have fewer voxels, the strength is measured in the whole image."""
 NORMAL = 1.4826
-"""Standard deviation over median absolute deviation of normal values."""
+"""Ratio of the standard deviation to the median absolute deviation of normally distributed values."""
 LARGEST_CORRELATION = 0.6
 SLOW_VOXELS = 2.0
 SMOOTHING_VOXELS = 1.0
@@ -31,10 +32,10 @@ Correlation = tuple[float, float, float]
 
 
 class Grain(Record):
-    """The grain of one case, in scaled intensities.
+    """The texture residual of one case, in scaled intensities.
 
     Args:
-        deviation: standard deviation of each channel's grain in the background and in each structure: C x (1 + S).
+        deviation: standard deviation of each channel's residual in the background and in each structure: C x (1 + S).
         correlation: of neighbouring voxels along each axis.
     """
 
@@ -81,7 +82,7 @@ def measure_grain(
     structures: int,
     correlation: Correlation | None = None,
 ) -> Grain:
-    """The grain that a reconstruction, or a sample for the same mask, lacks.
+    """Measures the texture that a reconstruction, or a sample for the same mask, lacks.
 
     Args:
         image: (C, X, Y, Z) scaled.
@@ -89,8 +90,8 @@ def measure_grain(
         label: (X, Y, Z) integers.
         foreground: (X, Y, Z) booleans, False where the data are exactly zero.
         structures: number S of structures.
-        correlation: of the grain; None for that of a reconstruction's residual. (A sample is other anatomy, and what
-            it differs by is no noise.)
+        correlation: of the residual between neighbours; None measures it in the difference of image and reconstruction.
+            (The difference from a sample shows other anatomy, not noise, so a sample needs it to be given.)
     """
     regions = [(label == 0) & foreground, *(label == value for value in range(1, structures + 1))]
     cores = [binary_erosion(region, iterations=EDGE_VOXELS) for region in regions]  # a blurred edge is no texture
@@ -106,7 +107,7 @@ def measure_grain(
 def measure_residual(
     image: np.ndarray, shown: np.ndarray, region: np.ndarray, where: np.ndarray | None = None
 ) -> Grain:
-    """The grain that a reconstruction lacks, the same for all labels.
+    """Measures the texture that a reconstruction lacks, as one value for all labels.
 
     Args:
         image: (C, X, Y, Z) scaled.

@@ -1,4 +1,4 @@
-"""The settings of one scan, drawn as one meets them at 3 T."""
+"""The settings of one scan, drawn at random from those that are usual at 3 T."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lldm_aug.anatomy.implicit import Waves
 
 @dataclass(frozen=True)
 class Protocol:
-    """Settings of one scan, and what went less than well in it.
+    """Settings of one scan, and its imperfections.
 
     Args:
         repetition_ms, flip_degrees: of the spoiled gradient echo.

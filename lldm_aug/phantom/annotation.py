@@ -18,9 +18,10 @@ LIVER, PORTAL, HEPATIC, TUMOUR = (HBP.value(name) for name in ("liver", "portal_
 def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
     """(X, Y, Z) int16 labels of voxels from the labels of their parts.
 
-    The liver with all in it is what fills half a voxel, in one piece; vessels and tumours likewise. A tumour too small
-    to fill half of any voxel is drawn to half of the most that it fills, and over its two fullest voxels. Thin branches
-    that fall apart are joined along the voxels of which they fill most. There are no specks.
+    A voxel belongs to the liver if the liver, with all that lies in it, fills at least half of the voxel; the result is
+    reduced to one connected component. Vessels and tumours are drawn in the same manner. A tumour that is too small to
+    fill half of any voxel gets those that it fills at least half as much as its fullest one, and its two fullest in any
+    case. Thin branches that come apart are joined along the voxels that they fill most. Specks are removed.
 
     Args:
         fine: labels of the parts, in the schema `lldm_aug.labels.HBP`.

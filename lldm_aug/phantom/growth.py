@@ -1,4 +1,4 @@
-"""Growth of a vessel tree: each new branch leaves the tree where its length, and the way from the root, are least."""
+"""Growth of a vessel tree: each new branch leaves the tree where its length plus the path from the root is shortest."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lldm_aug.phantom.tumours import Tumour
 
 STEP_MM = 6.0
 PATH_WEIGHT = 0.45
-"""Between a minimal spanning tree (0) and a star around the root (1)."""
+"""Weight of the path from the root: 0 gives a minimal spanning tree, 1 a star around the root."""
 CANDIDATES = 5
 MAX_NODES = 4000
 
 
 @dataclass(frozen=True)
 class Room:
-    """Where vessels may grow.
+    """The space in which vessels may grow.
 
     Args:
         depth: the liver.
@@ -44,7 +44,7 @@ class Room:
 
 @dataclass
 class GrowingTree:
-    """A tree that is being grown in a room, clear of its rivals.
+    """A tree that is being grown in a free space, at a distance from other trees.
 
     Args:
         room: where it may grow.
@@ -82,13 +82,13 @@ class GrowingTree:
         return self._clearance[: self.size]
 
     def stem(self, end_mm: np.ndarray, clearance_mm: float) -> int:
-        """Grows the first branch straight from the root, room or not; returns its last node."""
+        """Grows the first branch straight from the root, whether the space is free or not; returns its last node."""
         count = max(1, round(float(np.linalg.norm(end_mm - self.root_mm)) / STEP_MM))
         steps = np.arange(1, count + 1)[:, None] / count
         return self._append(0, self.root_mm + steps * (end_mm - self.root_mm), clearance_mm)
 
     def grow_from(self, node: int, target_mm: np.ndarray, clearance_mm: float) -> int:
-        """Grows a branch from a node towards a target as far as there is room; returns its last node."""
+        """Grows a branch from a node towards a target as far as the space is free; returns its last node."""
         path = self._path(node, target_mm)
         free = self._free(node, path, clearance_mm)
         length = len(path) if free.all() else int(np.argmin(free))

@@ -53,8 +53,10 @@ class Tissue(IntEnum):
 
 LEVELS = int(Tissue.CAPSULE) + LESIONS
 
-# T1 in ms after uptake and relative proton density (fat: what suppression leaves). Native 3 T values, shortened by
-# what is left of the agent in blood and extracellular space; liver and lesions are drawn for each person.
+# T1 in ms after uptake and relative proton density (fat: what suppression leaves), starting from native values as they
+# are usual at 3 T, shortened by what is left of the agent in blood and extracellular space. The values were chosen by
+# eye, so that the tissues have the order of brightness of the hepatobiliary phase; none is cited from a measurement.
+# Liver and lesions are drawn for each person.
 PROPERTIES: dict[Tissue, tuple[float, float]] = {
     Tissue.AIR: (1000, 0.0),
     Tissue.SKIN_FAT: (380, 0.10),

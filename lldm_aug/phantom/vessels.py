@@ -110,7 +110,7 @@ def _follow(tree: GrowingTree, node: int, targets: list[np.ndarray]) -> None:
 
 
 def _into(room: Room, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The first free place on the way from one point to another (the last point if there is none)."""
+    """The first free place on the path from one point to another (the last point if there is none)."""
     way = start + np.linspace(0, 1, 24)[:, None] * (end - start)
     free = room.free(way)
     point: np.ndarray = way[int(np.argmax(free))] if free.any() else end
@@ -120,7 +120,7 @@ def _into(room: Room, start: np.ndarray, end: np.ndarray) -> np.ndarray:
 def _fill(
     rng: np.random.Generator, depth: LiverDepth, portal: GrowingTree, hepatic: GrowingTree, branches: int
 ) -> None:
-    """Side branches to targets all over the liver, the two trees taking turns, as many as there is room for."""
+    """Grows side branches to targets all over the liver, in turns for the two trees, while there is free space."""
     candidates = depth.inside_mm[depth(depth.inside_mm) > 6]
     count = min(len(candidates), branches)
     targets = rng.permutation(candidates)[:count] + rng.uniform(-2, 2, (count, 3))
