@@ -16,9 +16,9 @@ from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError, DatasetError
 from lldm_aug.metrics.dice import dice
 from lldm_aug.models.segmenter import SegmentationNet, Segmenter, predict_labels, summarise_dice
+from lldm_aug.stages.run import train
 from lldm_aug.training.augment import augmented
 from lldm_aug.training.cases import CaseSet, PreparedCase, prepare_cases
-from lldm_aug.training.run import train
 from lldm_aug.training.segmenter import soft_dice_loss
 
 

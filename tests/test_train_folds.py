@@ -9,7 +9,7 @@ from tiny import STAGE, tiny_config
 from lldm_aug.cli import main
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
-from lldm_aug.models.description import read_description
+from lldm_aug.models.description import Description
 
 
 def config_file(folder: Path) -> Path:
@@ -32,7 +32,7 @@ def test_each_fold_gets_a_generator_that_saw_its_training_cases_alone(dataset: R
     for fold in (0, 3):
         generator = out / f"fold_{fold}" / "generator"
         assert (generator / "segmenter").is_dir()
-        seen = {case for stage in read_description(generator).stages for case in stage.cases}
+        seen = {case for stage in Description.read(generator).stages for case in stage.cases}
         assert seen == {*load_split(dataset, fold).train}
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     assert CliRunner().invoke(main, [*arguments, "--folds", "0,3"]).exit_code == 0

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from pools import blob_case, provenance, write_dataset, write_pool
 
 from lldm_aug.cli import main
-from lldm_aug.config.stages import SegmenterStage
+from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
@@ -367,7 +367,7 @@ def test_padding_is_undone() -> None:
 def test_strong_augmentation_keeps_image_and_mask_together() -> None:
     image, label = (torch.from_numpy(a) for a in blob_case(0, 0))
     bright = (label == 1).float()[None] * 2 - 1
-    settings = SegmenterStage(patch=(16, 16, 16))
+    settings = SegmenterTrainSettings(patch=(16, 16, 16))
     views = [strongly_augmented(bright, label, settings, 0, step, 0, spacing_mm=(2.0, 2.0, 3.0)) for step in range(30)]
     again = strongly_augmented(bright, label, settings, 0, 7, 0, spacing_mm=(2.0, 2.0, 3.0))
     assert torch.equal(views[7][0], again[0])

@@ -7,9 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import nn
 
-from lldm_aug.baselines.stage import BaselineStage
-from lldm_aug.config.schema import Config
-from lldm_aug.config.stages import ConcatenatedStage
+from lldm_aug.baselines.stage import BaselineConfig, BaselineStage
+from lldm_aug.config.stages import ConcatenatedTrainSettings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.training.cases import CaseSet
@@ -20,18 +19,23 @@ from lldm_aug.training.order import Row
 from lldm_aug.training.stage import Loss
 
 
+class ConcatenatedConfig(BaselineConfig):
+    """Settings of such a stage."""
+
+    train: ConcatenatedTrainSettings
+
+
 class ConcatenatedBaseline(BaselineStage):
     """Trains a denoiser by the generator's own objective, places with structures weighing more, as they do there.
 
     Args:
         cases: training cases.
-        config: all settings, resolved.
-        settings: of the optimisation.
+        config: its settings.
     """
 
-    def __init__(self, cases: CaseSet, config: Config, settings: ConcatenatedStage) -> None:
+    def __init__(self, cases: CaseSet, config: ConcatenatedConfig) -> None:
         super().__init__(cases, config)
-        self.settings = settings
+        self.settings = config.train
         self.objective = make_objective(config.objective)
 
     @property

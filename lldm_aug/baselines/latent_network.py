@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from lldm_aug.baselines.description import BaselineDescription, BaselineSizes
 from lldm_aug.baselines.painter import Painter
-from lldm_aug.config.schema import Config, ObjectiveSettings, SamplingSettings
+from lldm_aug.config.schema import ObjectiveSettings, SamplingSettings
 from lldm_aug.diffusion.guidance import guided
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.models.autoencoder import Autoencoder
@@ -20,15 +21,13 @@ class LatentDenoiser(nn.Module):
     Args:
         structures: S of the condition.
         compression: voxels per latent cell.
-        config: sizes of the latent and of the U-Net, those of the generator.
+        sizes: of the latent and of the U-Net, those of the generator.
     """
 
-    def __init__(self, structures: int, compression: Factors, config: Config) -> None:
+    def __init__(self, structures: int, compression: Factors, sizes: BaselineSizes) -> None:
         super().__init__()
         self.pool = nn.AvgPool3d(compression)
-        self.net = build_denoiser(
-            config.autoencoder.latents, config.denoiser, config.objective, concatenated=structures
-        )
+        self.net = build_denoiser(sizes.autoencoder.latents, sizes.denoiser, sizes.objective, concatenated=structures)
 
     def forward(self, noisy: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Prediction for (B, L, x, y, z) noisy latents at network times (B,) under (B, S, X, Y, Z) conditions."""
@@ -58,6 +57,14 @@ class LatentPainter(Painter):
         super().__init__()
         self.autoencoder, self.denoiser = autoencoder, denoiser
         self.mean, self.std, self.objective = mean, std, objective
+
+    @classmethod
+    def untrained(cls, d: BaselineDescription) -> LatentPainter:
+        """See `Painter`."""
+        structures = len(d.labels.names)
+        autoencoder = Autoencoder(d.num_channels, structures, d.compression, d.config.autoencoder)
+        denoiser = LatentDenoiser(structures, d.compression, d.config)
+        return cls(autoencoder, denoiser, d.latent_mean, d.latent_std, d.config.objective)
 
     def paint(
         self, condition: torch.Tensor, noise: torch.Tensor, sampling: SamplingSettings, rng: torch.Generator | None

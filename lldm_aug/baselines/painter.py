@@ -7,11 +7,17 @@ from abc import ABC, abstractmethod
 import torch
 from torch import nn
 
+from lldm_aug.baselines.description import BaselineDescription
 from lldm_aug.config.schema import SamplingSettings
 
 
 class Painter(nn.Module, ABC):
     """Noise and mask to image."""
+
+    @classmethod
+    @abstractmethod
+    def untrained(cls, d: BaselineDescription) -> Painter:
+        """Networks of the sizes of a description, weights as initialised."""
 
     @abstractmethod
     def paint(

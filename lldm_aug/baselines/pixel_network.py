@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from lldm_aug.baselines.description import BaselineDescription
 from lldm_aug.baselines.painter import Painter
 from lldm_aug.baselines.picture import image_of
 from lldm_aug.config.schema import ObjectiveSettings, PixelSettings, SamplingSettings
+from lldm_aug.data.conform import compression_for
 from lldm_aug.diffusion.guidance import guided
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.models.denoiser import build_denoiser
@@ -33,6 +35,13 @@ class PixelDenoiser(Painter):
         self.stem, self.objective = stem, objective
         unfolded = stem[0] * stem[1] * stem[2]
         self.net = build_denoiser(channels * unfolded, settings.denoiser, objective, concatenated=structures * unfolded)
+
+    @classmethod
+    def untrained(cls, d: BaselineDescription) -> PixelDenoiser:
+        """See `Painter`."""
+        settings = d.config.baselines.pixel
+        stem = compression_for(d.spacing_mm, settings.patch)
+        return cls(d.num_channels + 1, len(d.labels.names), stem, settings, d.config.objective)
 
     def forward(self, noisy: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Prediction for (B, C + 1, X, Y, Z) noisy pictures at network times (B,) under (B, S, X, Y, Z) conditions."""

@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import torch
 
-from lldm_aug.baselines.description import BaselineDescription, Kind
+from lldm_aug.baselines.description import BaselineDescription, BaselineSizes
 from lldm_aug.baselines.model import Baseline
 from lldm_aug.baselines.painter import Painter
-from lldm_aug.config.schema import Config, SamplingSettings
+from lldm_aug.config.part import LatentConfig
+from lldm_aug.config.schema import BaselineSettings, IntensitySettings, SamplingSettings
 from lldm_aug.errors import ConfigError
 from lldm_aug.models.texture import Correlation, Grain
 from lldm_aug.pool.provenance import StageProvenance
@@ -20,6 +21,18 @@ from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.preview import write_shown
 from lldm_aug.training.texture import measure_texture, samples_of
 from lldm_aug.version import __version__
+
+
+class BaselineConfig(LatentConfig):
+    """Settings of a baseline.
+
+    Args:
+        intensity: how a case's intensities are scaled.
+        baselines: sizes of those that have no latents, and what all share.
+    """
+
+    intensity: IntensitySettings
+    baselines: BaselineSettings
 
 
 class BaselineStage(ABC):
@@ -30,13 +43,13 @@ class BaselineStage(ABC):
 
     Args:
         cases: training cases.
-        config: all settings, resolved.
+        config: its settings.
     """
 
-    name: ClassVar[Kind]
+    name: ClassVar[str]
     noise_shape: tuple[int, int, int, int]
 
-    def __init__(self, cases: CaseSet, config: Config) -> None:
+    def __init__(self, cases: CaseSet, config: BaselineConfig) -> None:
         self.cases, self.config = cases, config
         self.labelled = cases.labelled()
         self.case_ids, self.unlabelled_ids = self.labelled.case_ids, cases.unlabelled_ids
@@ -46,6 +59,11 @@ class BaselineStage(ABC):
     @abstractmethod
     def painter(self) -> Painter:
         """What makes images, with the weights as they are now."""
+
+    @property
+    def sizes(self) -> BaselineSizes:
+        """What decides its networks."""
+        return BaselineSizes.model_validate({name: getattr(self.config, name) for name in BaselineSizes.model_fields})
 
     @property
     def sampling(self) -> SamplingSettings:
@@ -104,7 +122,7 @@ class BaselineStage(ABC):
             intensity=record.intensity,
             scaling=self.config.intensity,
             kind=self.name,
-            config=self.config,
+            config=self.sizes,
             sampling=self.sampling,
             noise_shape=self.noise_shape,
             latent_mean=mean,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import ClassVar, Self
 
 from pydantic import ValidationError, model_validator
 
@@ -23,6 +23,9 @@ class VersionedDescription(Record):
         lldm_aug_version: version that wrote it.
     """
 
+    folder: ClassVar[str] = "a model's folder"
+    """The kind of folder that it lies in, in words."""
+
     format_version: int = FORMAT_VERSION
     lldm_aug_version: str
 
@@ -32,30 +35,22 @@ class VersionedDescription(Record):
             raise ValueError(f"format {self.format_version} is of a later version; update lldm_aug")
         return self
 
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The description in a model's folder.
 
-AnyDescription = TypeVar("AnyDescription", bound=VersionedDescription)
-
-
-def read_config(kind: type[AnyDescription], folder: Path, wanted: str) -> AnyDescription:
-    """The description in a model's folder.
-
-    Args:
-        kind: what the model is described by.
-        folder: of the model.
-        wanted: the kind of folder that should have been given, in words.
-
-    Raises:
-        CheckpointError: when it is missing or invalid.
-    """
-    path = folder / CONFIG_FILE
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix=f"point to {wanted}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "invalid"
-        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+        Raises:
+            CheckpointError: when it is missing or invalid.
+        """
+        path = folder / CONFIG_FILE
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix=f"point to {cls.folder}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "invalid"
+            raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
 
 
 def generator_folder(path: Path) -> Path:

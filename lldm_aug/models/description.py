@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 
 from lldm_aug.config.schema import AutoencoderSettings, DenoiserSettings, ObjectiveSettings, check_sampling
 from lldm_aug.data.signal import RealSignal
-from lldm_aug.models.config_file import read_config
 from lldm_aug.models.image_model import ImageDescription
 
 
@@ -27,6 +25,8 @@ class Description(ImageDescription):
         windows: whether it was trained on windows of cases, as large as its grid, rather than on whole fields of view.
         real_signal: what the training cases look like, by which the gate judges; unknown to older generators.
     """
+
+    folder: ClassVar[str] = "a generator folder"
 
     autoencoder: AutoencoderSettings
     denoiser: DenoiserSettings
@@ -74,12 +74,3 @@ class Description(ImageDescription):
     def latent_shape(self) -> tuple[int, int, int, int]:
         """(L, X / cx, Y / cy, Z / cz)."""
         return (self.autoencoder.latents, *self.latent_sides)
-
-
-def read_description(folder: Path) -> Description:
-    """The description in a generator folder.
-
-    Raises:
-        CheckpointError: when it is missing or invalid.
-    """
-    return read_config(Description, folder, "a generator folder")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -16,7 +16,6 @@ from lldm_aug.config.schema import (
     check_sampling,
 )
 from lldm_aug.errors import CheckpointError
-from lldm_aug.models.config_file import read_config
 from lldm_aug.models.latent_description import LatentDescription
 from lldm_aug.pool.provenance import StageProvenance
 
@@ -40,6 +39,8 @@ class MaskDescription(LatentDescription):
         reconstruction_dice: mean Dice of whole training masks after a pass through the autoencoder, by structure.
         stages: what each stage saw; a mask model without a history is refused.
     """
+
+    folder: ClassVar[str] = "a mask model's folder"
 
     reach_mm: PositiveFloat
     autoencoder: MaskAutoencoderSettings
@@ -66,15 +67,6 @@ class MaskDescription(LatentDescription):
     def latent_shape(self) -> tuple[int, int, int, int]:
         """(L, X / cx, Y / cy, Z / cz)."""
         return (self.autoencoder.latents, *self.latent_sides)
-
-
-def read_mask_description(folder: Path) -> MaskDescription:
-    """The description in a mask model's folder.
-
-    Raises:
-        CheckpointError: when it is missing or invalid.
-    """
-    return read_config(MaskDescription, folder, "a mask model's folder")
 
 
 def mask_model_folder(path: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lldm_aug.config.stages import NOT_OF_IMAGES
 from lldm_aug.errors import IncompatibleResume, PoolError
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_json
@@ -16,8 +17,6 @@ from lldm_aug.pool.rejected import RejectedCase, append_rejected, read_rejected
 from lldm_aug.pool.verify import check_case, file_record
 
 MIXED = "mixed"
-BESIDE = ("segmenter", "masks_autoencoder", "masks_diffusion")
-"""Stages of a referee or a mask model; what they saw is listed with the generator's own."""
 
 
 def merge_pools(out: Path, pools: Sequence[Path]) -> Iterator[str]:
@@ -82,7 +81,7 @@ def merged_info(infos: dict[Path, PoolInfo]) -> PoolInfo:
 
 def _itself(generator: GeneratorProvenance) -> GeneratorProvenance:
     """A generator without those that drew masks for it or judged its images, which may differ from pool to pool."""
-    own = tuple(stage for stage in generator.stages if stage.stage not in BESIDE)
+    own = tuple(stage for stage in generator.stages if stage.stage not in NOT_OF_IMAGES)
     return generator.model_copy(update={"stages": own})
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lldm_aug.config.stages import SegmenterStage
+from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.seeds import numpy_rng, torch_rng
 
 ZOOM = (0.85, 1.15)
@@ -20,7 +20,7 @@ SHARE = 0.5
 
 
 def augmented(
-    image: torch.Tensor, label: torch.Tensor, settings: SegmenterStage, seed: int, step: int, number: int
+    image: torch.Tensor, label: torch.Tensor, settings: SegmenterTrainSettings, seed: int, step: int, number: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A changed view of a case: image (C, *sides) and label (*sides), sides those of the patch or of the whole case.
 
@@ -49,7 +49,7 @@ def augmented(
 
 
 def _window(
-    image: torch.Tensor, label: torch.Tensor, settings: SegmenterStage, rng: np.random.Generator
+    image: torch.Tensor, label: torch.Tensor, settings: SegmenterTrainSettings, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A window of a random size around a random place, brought to the sides that the network sees."""
     whole = np.asarray(label.shape)

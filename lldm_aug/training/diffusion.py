@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from lldm_aug.config.schema import Config
-from lldm_aug.config.stages import DiffusionStage as Settings
+from lldm_aug.config.part import LatentConfig
+from lldm_aug.config.schema import DenoiserSettings, ObjectiveSettings
 from lldm_aug.diffusion.objective import Noised, Objective, make_objective
 from lldm_aug.geometry import Box
 from lldm_aug.models.denoiser import build_denoiser
@@ -18,6 +18,7 @@ from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.initial import Initial, initial_hash
+from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import counted_mean, latent_occupancy
 from lldm_aug.training.order import Row
@@ -36,17 +37,23 @@ class DiffusionStage:
     name = NAME
 
     def __init__(
-        self, cases: CaseSet, config: Config, first: Export, latents: LatentCache, initial: Initial | None = None
+        self, cases: CaseSet, config: LatentConfig, first: Export, latents: LatentCache, initial: Initial | None = None
     ) -> None:
         self.initial = initial
         first.require("initial", initial_hash(initial))
         self.cases, self.config, self.first, self.latents = cases, config, first, latents
-        self.settings: Settings = config.train.diffusion
+        self.settings = config.train
         self.objective = make_objective(config.objective)
         self.module = build_denoiser(config.autoencoder.latents, config.denoiser, config.objective)
         if initial is not None:
             initial.fill_denoiser(self.module)
         self.case_ids = cases.case_ids
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> DiffusionStage:
+        """See `Trainer`."""
+        first = inputs.export("autoencoder")
+        return cls(inputs.cases, inputs.own(LatentConfig), first, inputs.latents(first), inputs.initial)
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
@@ -68,7 +75,7 @@ class DiffusionStage:
             folder,
             {"denoiser": self.module},
             {
-                **network_facts(self.config),
+                **network_facts(self.config.denoiser, self.config.objective),
                 "autoencoder_hash": self.first.hash,
                 "initial": initial_hash(self.initial),
             },
@@ -76,11 +83,11 @@ class DiffusionStage:
         )
 
 
-def network_facts(config: Config) -> dict[str, object]:
-    """Settings that the third stage must share."""
+def network_facts(denoiser: DenoiserSettings, objective: ObjectiveSettings) -> dict[str, object]:
+    """DiffusionTrainSettings that the third stage must share."""
     return {
-        "denoiser": config.denoiser.model_dump(mode="json"),
-        "objective": config.objective.model_dump(mode="json"),
+        "denoiser": denoiser.model_dump(mode="json"),
+        "objective": objective.model_dump(mode="json"),
     }
 
 

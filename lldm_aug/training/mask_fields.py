@@ -16,6 +16,7 @@ from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.masks.distance import depths, occupied
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.mask_deformation import deform_fields, draw_deformation
 
 LEVELS = 127
@@ -44,6 +45,12 @@ class MaskFields:
                 "holds fields of other cases or another reach", where=folder, fix="delete it, or choose another --out"
             )
         write_json(path, self.identity)
+
+    @classmethod
+    def prepared(cls, inputs: StageInputs, settings: MaskSettings) -> MaskFields:
+        """Those of a run, begun by its first process."""
+        with inputs.accelerator.main_process_first():
+            return cls(inputs.cases, settings, inputs.config.seed, inputs.folder / "fields")
 
     def load(self, case_id: str) -> torch.Tensor:
         """(S, X, Y, Z) float32 fields of a case as it is."""

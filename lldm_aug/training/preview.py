@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from lldm_aug.config.schema import Config
+from lldm_aug.config.part import LatentConfig
+from lldm_aug.config.schema import AutoencoderSettings
 from lldm_aug.diffusion.guidance import Steered, guided
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.models.autoencoder import Autoencoder
@@ -21,10 +22,10 @@ from lldm_aug.training.texture import Show
 NUM_SAMPLES = 3
 
 
-def load_autoencoder(cases: CaseSet, config: Config, export: Export) -> Autoencoder:
+def load_autoencoder(cases: CaseSet, sizes: AutoencoderSettings, export: Export) -> Autoencoder:
     """The finished first stage, ready to use."""
     channels = len(cases.record.dataset_json["channel_names"])
-    autoencoder = Autoencoder(channels, len(cases.schema.names), cases.record.compression, config.autoencoder)
+    autoencoder = Autoencoder(channels, len(cases.schema.names), cases.record.compression, sizes)
     export.fill("autoencoder", autoencoder)
     prefer_onednn(autoencoder)
     return autoencoder.eval()
@@ -34,14 +35,14 @@ def load_autoencoder(cases: CaseSet, config: Config, export: Export) -> Autoenco
 def write_samples(
     path: Path,
     cases: CaseSet,
-    config: Config,
+    config: LatentConfig,
     first: Export,
     latents: LatentCache,
     predict: Steered,
     device: torch.device,
 ) -> None:
     """Real cases above samples for their masks; the same noise each time, so that pictures can be compared."""
-    autoencoder = load_autoencoder(cases, config, first).to(device)
+    autoencoder = load_autoencoder(cases, config.autoencoder, first).to(device)
     mean, std = (torch.tensor(v, device=device).view(1, -1, 1, 1, 1) for v in (latents.mean, latents.std))
 
     def show(case_id: str, case: PreparedCase) -> torch.Tensor:

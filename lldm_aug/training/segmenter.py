@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug.config.schema import Config
-from lldm_aug.config.stages import SegmenterStage as Settings
+from lldm_aug.config.part import StageConfig
+from lldm_aug.config.schema import IntensitySettings, SegmenterSettings
+from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.errors import DatasetError
 from lldm_aug.labels import LabelSchema
 from lldm_aug.metrics.dice import shown_dice
@@ -26,6 +27,7 @@ from lldm_aug.models.segmenter import (
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.training.augment import ZOOM, augmented
 from lldm_aug.training.cases import CaseSet, PreparedCase
+from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.losses import structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.windows import Sides
@@ -34,6 +36,19 @@ from lldm_aug.version import __version__
 NAME = "segmenter"
 HOLD_OUT_EVERY = 5
 IGNORED = -1
+
+
+class SegmenterConfig(StageConfig):
+    """Settings of the stage.
+
+    Args:
+        segmenter: sizes of the network.
+        intensity: how a case's intensities are scaled.
+    """
+
+    train: SegmenterTrainSettings
+    segmenter: SegmenterSettings
+    intensity: IntensitySettings
 
 
 class SegmenterStage:
@@ -45,17 +60,21 @@ class SegmenterStage:
 
     name = NAME
 
-    def __init__(self, cases: CaseSet, config: Config) -> None:
+    def __init__(self, cases: CaseSet, config: SegmenterConfig) -> None:
         self.cases = cases
         self.config = config
-        settings = config.train.segmenter
-        self.settings: Settings = settings.model_copy(update={"patch": cases.patch(settings.patch)})
+        self.settings = config.train.model_copy(update={"patch": cases.patch(config.train.patch)})
         self.heldout = cases.case_ids[::HOLD_OUT_EVERY]
         self.case_ids = tuple(case_id for case_id in cases.case_ids if case_id not in self.heldout)
         if not self.case_ids:
             raise DatasetError("a segmenter needs two training cases, one to be measured on", where=cases.folder)
         channels = len(cases.record.dataset_json["channel_names"])
         self.module = SegmentationNet(channels, len(cases.schema.names), cases.record.spacing_mm, config.segmenter)
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> SegmenterStage:
+        """See `Trainer`."""
+        return cls(inputs.cases, inputs.own(SegmenterConfig))
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lldm_aug.config.stages import SegmenterStage
+from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.augment import place_of_interest
 
@@ -30,7 +30,7 @@ SHARE = 0.35
 def strongly_augmented(
     image: torch.Tensor,
     label: torch.Tensor,
-    settings: SegmenterStage,
+    settings: SegmenterTrainSettings,
     seed: int,
     step: int,
     number: int,
@@ -59,7 +59,11 @@ def strongly_augmented(
 
 
 def _turned_window(
-    image: torch.Tensor, label: torch.Tensor, settings: SegmenterStage, spacing: np.ndarray, rng: np.random.Generator
+    image: torch.Tensor,
+    label: torch.Tensor,
+    settings: SegmenterTrainSettings,
+    spacing: np.ndarray,
+    rng: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A window that is turned, scaled and stretched, read from the whole case so that it has no empty corners."""
     whole = np.asarray(label.shape)

@@ -1,0 +1,94 @@
+"""JSON records, and folders that are only gone on with by the settings that they were begun with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from lldm_aug.errors import CheckpointError, IncompatibleResume, LldmAugError
+
+MOST_CHARACTERS = 40
+"""Of a value in a message."""
+
+AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
+
+
+def read_json(
+    path: Path, *, error: type[LldmAugError] = CheckpointError, fix: str | None = "copy or make the folder again"
+) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        path: the file.
+        error: raised, with ``fix``, when the file is missing or holds no JSON object.
+        fix: what can be done about it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as fault:
+        raise error(f"cannot be read ({_in_words(fault)})", where=path, fix=fix) from fault
+    if not isinstance(content, dict):
+        raise error("not a JSON object", where=path, fix=fix)
+    return content
+
+
+def read_record(
+    kind: type[AnyRecord],
+    path: Path,
+    *,
+    error: type[LldmAugError] = CheckpointError,
+    fix: str | None = "copy or make the folder again",
+) -> AnyRecord:
+    """The record in a JSON file; arguments and errors as `read_json`."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as fault:
+        raise error(f"cannot be read ({_in_words(fault)})", where=path, fix=fix) from fault
+
+
+def _in_words(fault: Exception) -> str:
+    if isinstance(fault, OSError):
+        return (fault.strerror or str(fault)).lower()
+    first = getattr(fault, "errors", lambda: ())()[:1]  # of pydantic's many lines, the first fault
+    return ": ".join((".".join(map(str, first[0]["loc"])), first[0]["msg"])) if first else str(fault)
+
+
+def refuse_changes(
+    where: object,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    *,
+    fix: str = "use the same settings, or another --out",
+) -> None:
+    """Makes sure that work goes on with what it was begun with.
+
+    Args:
+        where: what is gone on with.
+        before: all that decides its result, as it was at the beginning.
+        now: the same as it is now.
+        fix: what can be done about a difference.
+
+    Raises:
+        IncompatibleResume: names what differs, with both values.
+    """
+    changed = list(_changes(before, now))
+    if changed:
+        raise IncompatibleResume(f"was begun with other settings: {', '.join(changed)}", where=where, fix=fix)
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key in sorted({*before, *now}):
+        one, other = before.get(key), now.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _changes(one, other, f"{prefix}{key}.")
+        elif one != other:
+            yield f"{prefix}{key} {_shown(one)} -> {_shown(other)}"
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
