@@ -13,6 +13,8 @@ from lldm_aug.errors import CheckpointError, IncompatibleResume, LldmAugError
 
 MOST_CHARACTERS = 40
 """Of a value in a message."""
+MOST_CHANGES = 3
+"""Of a group that are named one by one."""
 
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
@@ -29,10 +31,12 @@ def read_json(
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as fault:
+    except OSError as fault:
         raise error(f"cannot be read ({_in_words(fault)})", where=path, fix=fix) from fault
+    except (ValueError, RecursionError) as fault:
+        raise error(f"not valid JSON ({_in_words(fault)})", where=path, fix=fix) from fault
     if not isinstance(content, dict):
-        raise error("not a JSON object", where=path, fix=fix)
+        raise error("not a mapping, which is a JSON object", where=path, fix=fix)
     return content
 
 
@@ -46,8 +50,10 @@ def read_record(
     """The record in a JSON file; arguments and errors as `read_json`."""
     try:
         return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as fault:
+    except OSError as fault:
         raise error(f"cannot be read ({_in_words(fault)})", where=path, fix=fix) from fault
+    except ValueError as fault:
+        raise error(f"not valid ({_in_words(fault)})", where=path, fix=fix) from fault
 
 
 def _in_words(fault: Exception) -> str:
@@ -75,7 +81,7 @@ def refuse_changes(
     Raises:
         IncompatibleResume: names what differs, with both values.
     """
-    changed = list(_changes(before, now))
+    changed = list(_changes(before, json.loads(json.dumps(now))))  # tuples become lists, as they have in a file
     if changed:
         raise IncompatibleResume(f"was begun with other settings: {', '.join(changed)}", where=where, fix=fix)
 
@@ -84,7 +90,8 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
     for key in sorted({*before, *now}):
         one, other = before.get(key), now.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
-            yield from _changes(one, other, f"{prefix}{key}.")
+            inner = list(_changes(one, other, f"{prefix}{key}."))
+            yield from inner if len(inner) <= MOST_CHANGES else [f"{prefix}{key} ({len(inner)} differ)"]
         elif one != other:
             yield f"{prefix}{key} {_shown(one)} -> {_shown(other)}"
 

@@ -11,6 +11,7 @@ from lldm_aug.config.stages import NOT_OF_IMAGES
 from lldm_aug.errors import IncompatibleResume, PoolError
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_json
+from lldm_aug.io.records import refuse_changes
 from lldm_aug.pool.manifest import POOL_FILE, PoolCase, PoolInfo, append_case, read_cases, read_info
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.pool.rejected import RejectedCase, append_rejected, read_rejected
@@ -98,8 +99,8 @@ def _all_cases(pools: Sequence[Path]) -> dict[str, tuple[Path, PoolCase]]:
 
 def _begin(out: Path, info: PoolInfo) -> None:
     if (out / POOL_FILE).exists():
-        if read_info(out) != info:
-            raise IncompatibleResume("holds a pool that is not this merge", where=out, fix="choose another folder")
+        before, now = (each.model_dump(mode="json") for each in (read_info(out), info))
+        refuse_changes(out, before, now, fix="choose another folder")
     elif out.exists() and any(out.iterdir()):
         raise IncompatibleResume("is not empty", where=out, fix="choose another folder")
     else:

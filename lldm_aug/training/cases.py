@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lldm_aug.anatomy.declaration import find_anatomy
 from lldm_aug.config.schema import Config
@@ -31,6 +31,7 @@ from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.io.records import read_record
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.condition import encode_mask
@@ -265,7 +266,8 @@ def prepare_cases(
     request = _request(dataset, split, hashes, config, unknown, unlabelled)
     path = folder / "cases.json"
     if path.exists():
-        record = _read_record(path).model_copy(update={"lesions": lesion_names(dataset)})
+        record = read_record(CaseSetRecord, path, error=DatasetError, fix="delete it and run again")
+        record = record.model_copy(update={"lesions": lesion_names(dataset)})
         if record.request != request:
             raise IncompatibleResume(
                 "holds cases that were prepared from other data, another fold or other grid settings",
@@ -297,15 +299,6 @@ def _chosen(dataset: RawDataset, split: Split, labelled: LabelledShare | None) -
     if labelled.images == "share":
         return Split(split.fold, share, split.val), ()
     return split, tuple(sorted({*split.train} - {*share}))
-
-
-def _read_record(path: Path) -> CaseSetRecord:
-    try:
-        return CaseSetRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise DatasetError(
-            f"invalid ({error.errors()[0]['msg']})", where=path, fix="delete it and run again"
-        ) from error
 
 
 def _request(

@@ -12,6 +12,7 @@ from torch import nn
 
 from lldm_aug.errors import CheckpointError
 from lldm_aug.io.atomic import atomic_folder
+from lldm_aug.io.records import read_json
 from lldm_aug.io.weights import check_sums, load_tensors, save_tensors, write_sums
 from lldm_aug.training.ema import Ema
 
@@ -44,7 +45,7 @@ def load_checkpoint(folder: Path, module: nn.Module, ema: Ema, optimizer: torch.
         for name, tensor in load_tensors(path / "ema.safetensors").items():
             ema.average[name].copy_(tensor)
         _restore_optimizer(module, optimizer, load_tensors(path / "optimizer.safetensors"))
-        return int(json.loads((path / "state.json").read_text(encoding="utf-8"))["step"])
+        return int(read_json(path / "state.json")["step"])
     return 0
 
 

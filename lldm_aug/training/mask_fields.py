@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from lldm_aug.config.schema import MaskSettings
-from lldm_aug.errors import IncompatibleResume
 from lldm_aug.geometry import Box
 from lldm_aug.io.atomic import atomic_file, write_json
+from lldm_aug.io.records import read_json, refuse_changes
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.masks.distance import depths, occupied
 from lldm_aug.seeds import numpy_rng
@@ -40,10 +39,8 @@ class MaskFields:
         self.cases, self.settings, self.seed, self.folder = cases, settings, seed, folder
         self.identity = {"cases": cases.record.request, "reach_mm": settings.reach_mm}
         path = folder / "fields.json"
-        if path.exists() and json.loads(path.read_bytes()) != self.identity:
-            raise IncompatibleResume(
-                "holds fields of other cases or another reach", where=folder, fix="delete it, or choose another --out"
-            )
+        if path.exists():
+            refuse_changes(folder, read_json(path), self.identity, fix="delete it, or choose another --out")
         write_json(path, self.identity)
 
     @classmethod

@@ -24,6 +24,7 @@ from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet, spread
 from lldm_aug.training.export import write_export
 from lldm_aug.training.inputs import StageInputs
+from lldm_aug.training.losses import soft_dice_loss
 from lldm_aug.training.mask_fields import MaskFields
 from lldm_aug.training.order import Row
 
@@ -165,12 +166,3 @@ def autoencoder_facts(sizes: MaskSettings, compression: tuple[int, int, int]) ->
         "reach_mm": sizes.reach_mm,
         "compression": list(compression),
     }
-
-
-def soft_dice_loss(probability: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """1 - Dice of probabilities (B, S, ...), the batch as one volume, mean over the structures that it holds."""
-    axes = (0, *range(2, truth.ndim))
-    size = truth.sum(axes)
-    overlap = 2 * (probability * truth).sum(axes) / (probability.sum(axes) + size).clamp(min=1)
-    present = (size > 0).float()
-    return ((1 - overlap) * present).sum() / present.sum().clamp(min=1)

@@ -25,10 +25,10 @@ from lldm_aug.models.segmenter import (
     summarise_dice,
 )
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
-from lldm_aug.training.augment import ZOOM, augmented
+from lldm_aug.training.augment import SLIGHT, augmented
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.inputs import StageInputs
-from lldm_aug.training.losses import structure_weights
+from lldm_aug.training.losses import soft_dice_loss, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.windows import Sides
 from lldm_aug.version import __version__
@@ -129,7 +129,7 @@ class SegmenterStage:
         """Sides of what patches are taken from, so that they can be scaled."""
         if self.settings.patch is None:
             return None
-        x, y, z = (math.ceil(n * max(ZOOM)) for n in self.settings.patch)
+        x, y, z = (math.ceil(n * max(SLIGHT.zoom)) for n in self.settings.patch)
         return x, y, z
 
     def _found(self, case_id: str) -> tuple[PreparedCase, torch.Tensor]:
@@ -157,21 +157,8 @@ def segmentation_loss(
     if schema.ignore is not None:
         label = label.masked_fill(label == schema.ignore, IGNORED)
     entropy = (weights[:, 0] * F.cross_entropy(logits, label, ignore_index=IGNORED, reduction="none")).mean()
-    overlap = soft_dice_loss(logits, label)
-    return entropy + overlap, {"entropy": entropy.item(), "dice_loss": overlap.item()}
-
-
-def soft_dice_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """One minus the mean soft Dice of the structures that a batch shows (V-Net, arXiv 1606.04797), over all its voxels.
-
-    Args:
-        logits: (B, 1 + S, X, Y, Z).
-        label: (B, X, Y, Z) integers; -1 does not count.
-    """
     counted = (label != IGNORED)[:, None]
-    share = logits.softmax(1) * counted
-    truth = F.one_hot(label.clamp(min=0), logits.shape[1]).movedim(-1, 1) * counted
-    common, total = ((t[:, 1:]).sum((0, 2, 3, 4)) for t in (share * truth, share + truth))
-    shown = truth[:, 1:].amax((0, 2, 3, 4)) > 0
-    score = (2 * common + 1) / (total + 1)
-    return 1 - (score * shown).sum() / shown.sum().clamp(min=1)
+    truth = F.one_hot(label.clamp(min=0), logits.shape[1]).movedim(-1, 1)
+    share, truth = ((t * counted)[:, 1:] for t in (logits.softmax(1), truth))
+    overlap = soft_dice_loss(share, truth, smooth=1.0)
+    return entropy + overlap, {"entropy": entropy.item(), "dice_loss": overlap.item()}

@@ -171,9 +171,8 @@ class Maker:
         with self.device:  # weights are drawn where they stay
             if name == "diffusion":
                 return DiffusionStage(cases, LatentConfig.of(config, name), first, latents)
-            second = self._unwritten(
-                {**network_facts(config.denoiser, config.objective), "autoencoder_hash": first.hash, "initial": None}
-            )
+            facts = network_facts(config.denoiser, config.objective)
+            second = self._unwritten({**facts, "autoencoder_hash": first.hash, "initial": None})
             return ControlNetStage(cases, ControlNetConfig.of(config, name), first, second, latents)
 
     def _latents(self, cases: CaseSet, first: Export) -> LatentCache:
