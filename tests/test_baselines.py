@@ -16,7 +16,7 @@ from tiny import BASELINE_STAGES, copy_without, tiny_config
 
 from lldm_aug.baselines.gan import GanBaseline, GanConfig, apart, gradient_penalty
 from lldm_aug.baselines.model import Baseline
-from lldm_aug.baselines.picture import image_of, picture_of
+from lldm_aug.baselines.painter import image_of, picture_of
 from lldm_aug.config.load import resolved_yaml
 from lldm_aug.config.schema import ObjectiveSettings
 from lldm_aug.data.raw import RawDataset

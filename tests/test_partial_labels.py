@@ -17,7 +17,7 @@ from lldm_aug.training.autoencoder import AutoencoderConfig, AutoencoderStage
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.losses import structure_weights
 from lldm_aug.training.order import Row
-from lldm_aug.training.signal import measure_cases
+from lldm_aug.training.texture import measure_cases
 from lldm_aug.volume import Volume
 
 

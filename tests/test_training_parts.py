@@ -11,11 +11,10 @@ from lldm_aug.config.stages import AutoencoderTrainSettings, StageSettings
 from lldm_aug.errors import TrainingError
 from lldm_aug.labels import HBP
 from lldm_aug.models.condition import encode_mask
-from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.ema import Ema
 from lldm_aug.training.loop import learning_rate, train_stage
 from lldm_aug.training.losses import latent_occupancy, structure_weights
-from lldm_aug.training.order import Row, batch_rows
+from lldm_aug.training.order import Row, batch_rows, kept_structures
 
 
 def test_every_case_comes_once_before_any_comes_again() -> None:

@@ -12,17 +12,12 @@ from lldm_aug.config.stages import ConcatenatedTrainSettings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.training.cases import CaseSet
-from lldm_aug.training.diffusion import Clean, noised_latents
-from lldm_aug.training.dropout import kept_structures
+from lldm_aug.training.diffusion import Clean, draw_latents
 from lldm_aug.training.losses import counted_mean, structure_weights
-from lldm_aug.training.order import Row
+from lldm_aug.training.order import Row, kept_structures
 from lldm_aug.training.stage import Loss
 
-
-class ConcatenatedConfig(BaselineConfig):
-    """Settings of such a stage."""
-
-    train: ConcatenatedTrainSettings
+ConcatenatedConfig = BaselineConfig[ConcatenatedTrainSettings]
 
 
 class ConcatenatedBaseline(BaselineStage):
@@ -50,7 +45,8 @@ class ConcatenatedBaseline(BaselineStage):
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> Loss:
         """See `Stage.loss`."""
         boxes = self.cases.drawn(rows, self.config.seed, self.name)
-        noised = noised_latents(self.clean, self.objective, rows, self.config.seed, self.name, device, boxes)
+        drawn = draw_latents(self.clean, self.objective, rows, self.config.seed, self.name, device, boxes)
+        noised = self.objective.noised(*drawn)
         labels = torch.stack([self.cases.load_label(row.case_id, box) for row, box in zip(rows, boxes, strict=True)])
         condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
         kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)

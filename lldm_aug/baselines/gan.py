@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lldm_aug.baselines.gan_networks import FINEST, AlphaGan, Critics, GanGenerator, Maker
-from lldm_aug.baselines.picture import image_of, picture_of
+from lldm_aug.baselines.painter import image_of, picture_of
 from lldm_aug.baselines.stage import BaselineConfig, BaselineStage
 from lldm_aug.config.stages import GanTrainSettings
 from lldm_aug.data.conform import compression_for
@@ -21,11 +21,7 @@ from lldm_aug.training.stage import Loss, Turn
 
 SECOND_BETA = 0.99
 
-
-class GanConfig(BaselineConfig):
-    """Settings of the stage."""
-
-    train: GanTrainSettings
+GanConfig = BaselineConfig[GanTrainSettings]
 
 
 class GanBaseline(BaselineStage):

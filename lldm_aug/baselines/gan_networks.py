@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lldm_aug.baselines.description import BaselineDescription
-from lldm_aug.baselines.painter import Painter
-from lldm_aug.baselines.picture import image_of
+from lldm_aug.baselines.painter import Painter, image_of
 from lldm_aug.config.schema import GanSettings, SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth

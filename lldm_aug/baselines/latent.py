@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 from lldm_aug.baselines.concatenated import ConcatenatedBaseline, ConcatenatedConfig
-from lldm_aug.baselines.latent_network import LatentDenoiser, LatentPainter
+from lldm_aug.baselines.denoisers import LatentDenoiser, LatentPainter
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.export import Export
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy
-from lldm_aug.training.preview import load_autoencoder
+from lldm_aug.training.preview import load_autoencoder, reconstructed
 
 
 class LatentBaseline(ConcatenatedBaseline):
@@ -48,10 +48,7 @@ class LatentBaseline(ConcatenatedBaseline):
 
     def reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
         """Encoded and decoded."""
-        autoencoder = self.painter.autoencoder
-        device = next(autoencoder.parameters()).device
-        condition = self.cases.condition([case_id], case.label[None].to(device))
-        return autoencoder.decode(autoencoder.encode(case.image[None].to(device))[0], condition)[0][0]
+        return reconstructed(self.painter.autoencoder, self.cases, case_id, case)
 
     @property
     def stages(self) -> tuple[StageProvenance, ...]:

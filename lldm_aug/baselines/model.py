@@ -8,11 +8,10 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from lldm_aug.baselines.denoisers import LatentPainter, PixelDenoiser
 from lldm_aug.baselines.description import BaselineDescription
 from lldm_aug.baselines.gan_networks import GanGenerator
-from lldm_aug.baselines.latent_network import LatentPainter
 from lldm_aug.baselines.painter import Painter
-from lldm_aug.baselines.pixel_network import PixelDenoiser
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.errors import CheckpointError
 from lldm_aug.models.condition import encode_mask

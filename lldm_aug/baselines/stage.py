@@ -5,25 +5,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from lldm_aug.baselines.description import BaselineDescription, BaselineSizes
 from lldm_aug.baselines.model import Baseline
 from lldm_aug.baselines.painter import Painter
-from lldm_aug.config.part import LatentConfig
+from lldm_aug.config.part import LatentConfig, Optimisation
 from lldm_aug.config.schema import BaselineSettings, IntensitySettings, SamplingSettings
-from lldm_aug.errors import ConfigError
 from lldm_aug.models.texture import Correlation, Grain
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.training.cases import CaseSet, PreparedCase
+from lldm_aug.training.cases import CaseSet, PreparedCase, check_sides
 from lldm_aug.training.preview import write_shown
 from lldm_aug.training.texture import measure_texture, samples_of
-from lldm_aug.version import __version__
 
 
-class BaselineConfig(LatentConfig):
+class BaselineConfig(LatentConfig[Optimisation]):
     """Settings of a baseline.
 
     Args:
@@ -49,7 +47,7 @@ class BaselineStage(ABC):
     name: ClassVar[str]
     noise_shape: tuple[int, int, int, int]
 
-    def __init__(self, cases: CaseSet, config: BaselineConfig) -> None:
+    def __init__(self, cases: CaseSet, config: BaselineConfig[Any]) -> None:
         self.cases, self.config = cases, config
         self.labelled = cases.labelled()
         self.case_ids, self.unlabelled_ids = self.labelled.case_ids, cases.unlabelled_ids
@@ -103,23 +101,16 @@ class BaselineStage(ABC):
         Raises:
             ConfigError: when the sides of the grid are not multiples of them.
         """
-        shape = self.cases.record.shape
-        if any(side % factor for side, factor in zip(shape, factors, strict=True)):
-            message = f"shape {shape} is not a multiple of {tuple(factors)}"
-            raise ConfigError(message, where=where, fix="choose another grid.shape, or fewer levels")
+        shape, (a, b, c) = self.cases.record.shape, factors
+        check_sides(shape, (a, b, c), 1, where)
         x, y, z = (side // factor for side, factor in zip(shape, factors, strict=True))
         return x, y, z
 
     def baseline(self) -> Baseline:
         """The baseline as it is now, without texture."""
         record, (mean, std) = self.cases.record, self.latent_statistics
-        description = BaselineDescription(
-            lldm_aug_version=__version__,
-            shape=record.shape,
-            spacing_mm=record.spacing_mm,
-            compression=record.compression,
-            dataset_json=record.dataset_json,
-            intensity=record.intensity,
+        description = record.describe(
+            BaselineDescription,
             scaling=self.config.intensity,
             kind=self.name,
             config=self.sizes,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from lldm_aug.config.schema import AutoencoderSettings, Config, DenoiserSettings, ObjectiveSettings, SamplingSettings
 from lldm_aug.config.section import Section
 from lldm_aug.config.stages import StageSettings
 
+Optimisation = TypeVar("Optimisation", bound=StageSettings)
 
-class StageConfig(Section):
+
+class StageConfig(Section, Generic[Optimisation]):
     """The settings that a stage is given; each stage adds the sections of `Config` that it uses, under their names.
 
     Args:
@@ -18,7 +20,7 @@ class StageConfig(Section):
     """
 
     seed: int
-    train: StageSettings
+    train: Optimisation
 
     @classmethod
     def of(cls, config: Config, section: str) -> Self:
@@ -32,7 +34,7 @@ class StageConfig(Section):
         return cls(train=getattr(config.train, section), **shared)
 
 
-class LatentConfig(StageConfig):
+class LatentConfig(StageConfig[Optimisation]):
     """Settings of a stage that diffuses latents.
 
     Args:

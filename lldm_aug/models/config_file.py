@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from lldm_aug.errors import CheckpointError
+from lldm_aug.geometry import Grid
+from lldm_aug.io.records import read_record
+from lldm_aug.labels import LabelSchema
 from lldm_aug.record import Record
 
 CONFIG_FILE = "config.json"
 
 FORMAT_VERSION = 1
+Side = Annotated[int, Field(ge=1, le=1024)]
 
 
 class VersionedDescription(Record):
@@ -42,15 +46,39 @@ class VersionedDescription(Record):
         Raises:
             CheckpointError: when it is missing or invalid.
         """
-        path = folder / CONFIG_FILE
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError as error:
-            raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix=f"point to {cls.folder}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "invalid"
-            raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+        return read_record(cls, folder / CONFIG_FILE, fix=f"point to {cls.folder}")
+
+
+class LatentDescription(VersionedDescription):
+    """Grid, latent cells and labels of a model: the first fields of its ``config.json``, before the model's own.
+
+    Args:
+        shape: voxels of its grid along (X, Y, Z).
+        spacing_mm: voxel size of its grid.
+        compression: voxels per latent cell.
+        dataset_json: channels, labels and file ending of the data that it learnt.
+    """
+
+    shape: tuple[Side, Side, Side]
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    compression: tuple[Side, Side, Side]
+    dataset_json: dict[str, Any]
+
+    @property
+    def labels(self) -> LabelSchema:
+        """The structures that it knows."""
+        return LabelSchema.from_dataset_json(self.dataset_json, CONFIG_FILE)
+
+    @property
+    def latent_sides(self) -> tuple[int, int, int]:
+        """Latent cells along (X, Y, Z)."""
+        x, y, z = (n // f for n, f in zip(self.shape, self.compression, strict=True))
+        return x, y, z
+
+    @property
+    def grid(self) -> Grid:
+        """Its grid around the origin, for masks that come with no case."""
+        return Grid.regular(self.shape, self.spacing_mm)
 
 
 def generator_folder(path: Path) -> Path:

@@ -16,7 +16,7 @@ from lldm_aug.config.schema import (
     check_sampling,
 )
 from lldm_aug.errors import CheckpointError
-from lldm_aug.models.latent_description import LatentDescription
+from lldm_aug.models.config_file import LatentDescription
 from lldm_aug.pool.provenance import StageProvenance
 
 DENOISER_FILE = "mask_denoiser.safetensors"

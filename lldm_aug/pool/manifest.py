@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from lldm_aug.data.names import safe_name
 from lldm_aug.errors import DatasetError, PoolError
 from lldm_aug.io.atomic import append_json_line, read_json_lines
+from lldm_aug.io.records import read_record
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.record import Record
@@ -209,12 +210,7 @@ def read_info(pool: Path) -> PoolInfo:
         PoolError: when it is missing, invalid, or of a later version.
     """
     path = pool / POOL_FILE
-    try:
-        info = PoolInfo.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise PoolError(f"no {POOL_FILE}", where=pool, fix="point to a folder made by 'lldm-aug generate'") from error
-    except ValidationError as error:
-        raise PoolError(f"invalid ({_first_fault(error)})", where=path) from error
+    info = read_record(PoolInfo, path, error=PoolError, fix="point to a folder made by 'lldm-aug generate'")
     if info.format_version > FORMAT_VERSION:
         found = f"written in format {info.format_version}; this version reads up to {FORMAT_VERSION}"
         raise PoolError(found, where=path, fix="update lldm_aug")

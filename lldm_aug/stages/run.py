@@ -73,6 +73,8 @@ def train(
         FolderInUse: when another process trains this stage in this folder.
         LldmAugError: see `prepare_cases`, `read_export` and `train_stage`.
     """
+    from lldm_aug.training.loop import train_stage
+
     specs = commands()[command]
     if initial is not None:
         if not all(spec.of_generator for spec in specs):
@@ -80,7 +82,20 @@ def train(
         config = initial.sized(config)
     done = 0
     for spec in specs:
-        _train(spec, config, dataset, fold, out, labelled, initial, log_with, _counting_on(on_step, done))
+        folder = spec.folder(out)
+        accelerator = open_accelerator(config, log_with, folder)
+        with held_by_main(folder, accelerator):
+            with accelerator.main_process_first():
+                cases = prepare_cases(dataset, fold, config, out / "cases", labelled)
+                whole = resolved(config, cases)
+                _begin(spec, whole, cases, out, accelerator.num_processes, initial)
+            if not (spec.export(out).is_dir() and spec.result(out).is_dir()):
+                if log_with:
+                    accelerator.init_trackers("lldm_aug")
+                stage = make_stage(spec, whole, dataset, cases, out, accelerator, initial)
+                train_stage(stage, accelerator, folder, config.seed, _counting_on(on_step, done))
+                for tracker in accelerator.trackers:  # not end_training, which would part the processes before the next
+                    tracker.finish()
         done += spec.settings(config).steps
     return specs[-1].result(out)
 
@@ -103,37 +118,6 @@ def number_of_steps(command: str, config: Config) -> int:
 
 def _counting_on(on_step: OnStep, done: int) -> OnStep:
     return lambda step, figures: on_step(done + step, figures)
-
-
-def _train(
-    spec: StageSpec,
-    config: Config,
-    dataset: RawDataset,
-    fold: Fold,
-    out: Path,
-    labelled: LabelledShare | None,
-    initial: Initial | None,
-    log_with: Sequence[str],
-    on_step: OnStep,
-) -> None:
-    """One stage."""
-    from lldm_aug.training.loop import train_stage
-
-    folder = spec.folder(out)
-    accelerator = open_accelerator(config, log_with, folder)
-    with held_by_main(folder, accelerator):
-        with accelerator.main_process_first():
-            cases = prepare_cases(dataset, fold, config, out / "cases", labelled)
-            config = resolved(config, cases)
-            _begin(spec, config, cases, out, accelerator.num_processes, initial)
-        if spec.export(out).is_dir() and spec.result(out).is_dir():
-            return
-        if log_with:
-            accelerator.init_trackers("lldm_aug")
-        stage = make_stage(spec, config, dataset, cases, out, accelerator, initial)
-        train_stage(stage, accelerator, folder, config.seed, on_step)
-        for tracker in accelerator.trackers:  # not end_training, which would part the processes before the next stage
-            tracker.finish()
 
 
 def resolved(config: Config, cases: CaseSet) -> Config:

@@ -71,64 +71,43 @@ class StageSpec:
         return run / self.makes if self.makes else self.export(run)
 
 
-LATENT = ("autoencoder", "denoiser", "objective")
-"""What decides a model of latents."""
-MASKS = ("masks.autoencoder", "masks.reach_mm", "masks.examples", "masks.deformation")
-"""What decides the autoencoder of masks."""
+_LATENT = ("autoencoder", "denoiser", "objective")
+_BASELINE = ("baselines.texture",)
+_MASKS = ("masks.autoencoder", "masks.reach_mm", "masks.examples", "masks.deformation")
 
 _TABLE = (
-    StageSpec("segmenter", "lldm_aug.training.segmenter:SegmenterStage", binds=("segmenter",), fully_annotated=True),
-    StageSpec(
-        "autoencoder",
-        "lldm_aug.training.autoencoder:AutoencoderStage",
-        binds=("autoencoder",),
-        of_generator=True,
-    ),
-    StageSpec(
-        "diffusion",
-        "lldm_aug.training.diffusion:DiffusionStage",
-        binds=LATENT,
-        needs=("autoencoder",),
-        of_generator=True,
-    ),
+    StageSpec("segmenter", "lldm_aug.training.segmenter:SegmenterStage", ("segmenter",), fully_annotated=True),
+    StageSpec("autoencoder", "lldm_aug.training.autoencoder:AutoencoderStage", ("autoencoder",), of_generator=True),
+    StageSpec("diffusion", "lldm_aug.training.diffusion:DiffusionStage", _LATENT, ("autoencoder",), of_generator=True),
     StageSpec(
         "controlnet",
         "lldm_aug.training.controlnet:ControlNetStage",
-        binds=LATENT,
-        needs=("autoencoder", "diffusion"),
+        _LATENT,
+        ("autoencoder", "diffusion"),
+        of_generator=True,
         chosen_by="segmenter",
         carries=("segmenter", "masks_diffusion"),
-        of_generator=True,
         makes="generator",
     ),
     StageSpec(
         "masks_autoencoder",
         "lldm_aug.training.masks_autoencoder:MasksAutoencoderStage",
-        binds=MASKS,
+        _MASKS,
         fully_annotated=True,
         command="masks",
     ),
     StageSpec(
         "masks_diffusion",
         "lldm_aug.training.masks_diffusion:MasksDiffusionStage",
-        binds=("masks",),
-        needs=("masks_autoencoder",),
+        ("masks",),
+        ("masks_autoencoder",),
         fully_annotated=True,
         command="masks",
         makes="masks/export",
     ),
-    StageSpec("baseline_gan", "lldm_aug.baselines.gan:GanBaseline", binds=("baselines.gan", "baselines.texture")),
-    StageSpec(
-        "baseline_pixel",
-        "lldm_aug.baselines.pixel:PixelBaseline",
-        binds=("baselines.pixel", "baselines.texture", "objective"),
-    ),
-    StageSpec(
-        "baseline_latent",
-        "lldm_aug.baselines.latent:LatentBaseline",
-        binds=("baselines.texture", *LATENT),
-        needs=("autoencoder",),
-    ),
+    StageSpec("baseline_gan", "lldm_aug.baselines.gan:GanBaseline", ("baselines.gan", *_BASELINE)),
+    StageSpec("baseline_pixel", "lldm_aug.baselines.pixel:PixelBaseline", ("baselines.pixel", "objective", *_BASELINE)),
+    StageSpec("baseline_latent", "lldm_aug.baselines.latent:LatentBaseline", (*_LATENT, *_BASELINE), ("autoencoder",)),
 )
 STAGES = {spec.name: spec for spec in _TABLE}
 GENERATOR_STAGES = tuple(spec.name for spec in _TABLE if spec.of_generator)

@@ -17,27 +17,25 @@ from lldm_aug.models.condition import drop_structures
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase, spread
-from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import write_export
 from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.losses import counted_mean, structure_weights
-from lldm_aug.training.order import Row
+from lldm_aug.training.order import Row, kept_structures
+from lldm_aug.training.preview import reconstructed
 from lldm_aug.training.texture import measure_texture
 
-NAME = "autoencoder"
 LINEAR_CASES = 32
 """So many tell the best linear code."""
 
 
-class AutoencoderConfig(StageConfig):
+class AutoencoderConfig(StageConfig[AutoencoderTrainSettings]):
     """Settings of the stage.
 
     Args:
         autoencoder: sizes.
     """
 
-    train: AutoencoderTrainSettings
     autoencoder: AutoencoderSettings
 
 
@@ -51,7 +49,7 @@ class AutoencoderStage:
         initial: generator to start from.
     """
 
-    name = NAME
+    name = "autoencoder"
 
     def __init__(self, cases: CaseSet, config: AutoencoderConfig, initial: Initial | None = None) -> None:
         self.cases, self.initial = cases, initial
@@ -120,10 +118,7 @@ class AutoencoderStage:
         write_mosaic(path, rows, title="Autoencoder: real and reconstructed", schema=self.cases.schema)
 
     def _reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
-        device = next(self.module.parameters()).device
-        condition = self.cases.condition([case_id], case.label[None].to(device))
-        mean, _ = self.module.encode(case.image[None].to(device))
-        return self.module.decode(mean, condition)[0][0]
+        return reconstructed(self.module, self.cases, case_id, case)
 
     def export(self, folder: Path) -> None:
         """Weights, the texture that reconstructions lack (samples lack more, as correlated), and what they saw."""

@@ -35,12 +35,14 @@ from lldm_aug.io.records import read_record
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.condition import encode_mask
-from lldm_aug.models.layers import lowest_cell
+from lldm_aug.models.config_file import VersionedDescription
+from lldm_aug.models.layers import Factors, lowest_cell
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.order import Row
 from lldm_aug.training.windows import Outline, Scene, Sides, find_places
+from lldm_aug.version import __version__
 from lldm_aug.volume import Volume
 
 ZERO_SHARE = 1e-3
@@ -48,6 +50,7 @@ ZERO_SHARE = 1e-3
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+AnyDescription = TypeVar("AnyDescription", bound=VersionedDescription)
 
 
 class CaseSetRecord(Record):
@@ -86,6 +89,12 @@ class CaseSetRecord(Record):
     windows: bool = False
     outlines: dict[str, Outline] = Field(default_factory=dict)
     lesions: tuple[str, ...] = ()
+
+    def describe(self, kind: type[AnyDescription], /, **more: Any) -> AnyDescription:
+        """The description of a model that is trained on these cases, with more than they say; that comes first."""
+        shared = ("shape", "spacing_mm", "compression", "dataset_json", "intensity", "windows")
+        known = {name: getattr(self, name) for name in shared if name in kind.model_fields}
+        return kind(**{"lldm_aug_version": __version__, **known, **more})
 
 
 @dataclass(frozen=True)
@@ -414,22 +423,33 @@ def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: P
     return Outline(sides=frame.grid.shape, start=(x.start, y.start, z.start), stop=(x.stop, y.stop, z.stop))
 
 
-def _check_grid(shape: tuple[int, int, int], compression: tuple[int, int, int], config: Config) -> None:
-    """Raises ConfigError when the networks cannot halve the grid, or the crops of it, as often as they are to."""
-    levels = len(config.denoiser.channels)
-    deepest = lowest_cell(compression, levels)
+def _check_grid(shape: Sides, cells: Factors, config: Config) -> None:
+    levels, patch = len(config.denoiser.channels), config.train.autoencoder.patch
+    check_sides(shape, cells, levels, "grid.shape", patch, "train.autoencoder.patch")
+
+
+def check_sides(
+    shape: Sides, cells: Factors, levels: int, where: str, patch: Sides | None = None, patch_where: str = ""
+) -> None:
+    """Makes sure that networks can halve a grid, or the crops of it, as often as they are to.
+
+    Args:
+        shape: voxels of the grid.
+        cells: voxels per cell of the finest level.
+        levels: of the network.
+        where: the setting that decides one of these.
+        patch: voxels of the crops; None for whole grids.
+        patch_where: the setting of them.
+
+    Raises:
+        ConfigError: when they cannot.
+    """
+    deepest = lowest_cell(cells, levels)
     if any(side % factor for side, factor in zip(shape, deepest, strict=True)):
-        raise ConfigError(
-            f"shape {shape} is not a multiple of {deepest}",
-            where="grid.shape",
-            fix=f"{levels} levels of the denoiser on latents that are coarser by {compression} need that",
-        )
-    patch = config.train.autoencoder.patch
-    if patch and any(min(side, n) % factor for side, n, factor in zip(patch, shape, compression, strict=True)):
-        raise ConfigError(
-            f"patch {patch} is not a multiple of {compression}, the voxels of a latent cell",
-            where="train.autoencoder.patch",
-        )
+        fix = f"{levels} levels on cells of {cells} voxels need that"
+        raise ConfigError(f"shape {shape} is not a multiple of {deepest}", where=where, fix=fix)
+    if patch and any(min(side, n) % factor for side, n, factor in zip(patch, shape, cells, strict=True)):
+        raise ConfigError(f"patch {patch} is not a multiple of {cells}, the voxels of a latent cell", where=patch_where)
 
 
 def _case_file(folder: Path, case_id: str) -> Path:

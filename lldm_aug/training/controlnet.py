@@ -29,9 +29,7 @@ from lldm_aug.models.region import without_surroundings
 from lldm_aug.models.segmenter import Segmenter, SegmenterDescription
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import BestWeights, Score
-from lldm_aug.training.crops import crop_sides
 from lldm_aug.training.diffusion import counted_cells, draw_latents, network_facts
-from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.faithfulness import MaskFaithfulness
 from lldm_aug.training.initial import Initial, initial_hash
@@ -39,14 +37,12 @@ from lldm_aug.training.inpainting import Surroundings
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import counted_mean, latent_occupancy, structure_weights
-from lldm_aug.training.order import Row
+from lldm_aug.training.order import Row, kept_structures
 from lldm_aug.training.preview import load_autoencoder, write_samples
-from lldm_aug.training.signal import measure_cases
-from lldm_aug.training.texture import MOST_CASES, measure_texture, samples_of
+from lldm_aug.training.texture import MOST_CASES, measure_cases, measure_texture, samples_of
 from lldm_aug.training.timing import trained_steps
-from lldm_aug.version import __version__
+from lldm_aug.training.windows import crop_sides
 
-NAME = "controlnet"
 LAST = "the last averaged ones"
 SCORE_TEXTURES = 4
 """Samples by which the texture that they lack is measured for a score; it is measured by more for the generator."""
@@ -54,14 +50,13 @@ SCORE_TEXTURES = 4
 log = logging.getLogger(__name__)
 
 
-class ControlNetConfig(LatentConfig):
+class ControlNetConfig(LatentConfig[ControlNetTrainSettings]):
     """Settings of the stage.
 
     Args:
         intensity: how a case's intensities are scaled.
     """
 
-    train: ControlNetTrainSettings
     intensity: IntensitySettings
 
 
@@ -79,7 +74,7 @@ class ControlNetStage:
         parts: folders that the generator carries with it, if they are there by then, by the name that each gets.
     """
 
-    name = NAME
+    name = "controlnet"
 
     def __init__(
         self,
@@ -194,13 +189,8 @@ class ControlNetStage:
 
     def _description(self) -> Description:
         record = self.cases.record
-        return Description(
-            lldm_aug_version=__version__,
-            shape=record.shape,
-            spacing_mm=record.spacing_mm,
-            compression=record.compression,
-            dataset_json=record.dataset_json,
-            intensity=record.intensity,
+        return record.describe(
+            Description,
             scaling=self.config.intensity,
             autoencoder=self.config.autoencoder,
             denoiser=self.config.denoiser,
@@ -211,7 +201,6 @@ class ControlNetStage:
             texture=self.first.record.facts.get("texture", ()),
             real_signal=measure_cases(self.labelled),
             inpainting=self.settings.inpainting,
-            windows=record.windows,
             stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from lldm_aug.config.part import LatentConfig
 from lldm_aug.config.schema import DenoiserSettings, ObjectiveSettings
-from lldm_aug.diffusion.objective import Noised, Objective, make_objective
+from lldm_aug.config.stages import DiffusionTrainSettings
+from lldm_aug.diffusion.objective import Objective, make_objective
 from lldm_aug.geometry import Box
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.seeds import torch_rng
@@ -24,7 +25,7 @@ from lldm_aug.training.losses import counted_mean, latent_occupancy
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import write_samples
 
-NAME = "diffusion"
+DiffusionConfig = LatentConfig[DiffusionTrainSettings]
 
 
 class DiffusionStage:
@@ -34,10 +35,15 @@ class DiffusionStage:
         initial: generator to start from, that of the first stage.
     """
 
-    name = NAME
+    name = "diffusion"
 
     def __init__(
-        self, cases: CaseSet, config: LatentConfig, first: Export, latents: LatentCache, initial: Initial | None = None
+        self,
+        cases: CaseSet,
+        config: DiffusionConfig,
+        first: Export,
+        latents: LatentCache,
+        initial: Initial | None = None,
     ) -> None:
         self.initial = initial
         first.require("initial", initial_hash(initial))
@@ -53,12 +59,13 @@ class DiffusionStage:
     def build(cls, inputs: StageInputs) -> DiffusionStage:
         """See `Trainer`."""
         first = inputs.export("autoencoder")
-        return cls(inputs.cases, inputs.own(LatentConfig), first, inputs.latents(first), inputs.initial)
+        return cls(inputs.cases, inputs.own(DiffusionConfig), first, inputs.latents(first), inputs.initial)
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         boxes = self.cases.drawn(rows, self.config.seed, self.name)
-        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device, boxes)
+        drawn = draw_latents(self.latents, self.objective, rows, self.config.seed, self.name, device, boxes)
+        noised = self.objective.noised(*drawn)
         counted = counted_cells(self.cases, rows, boxes, device)
         return counted_mean(self.objective.error(model(noised.noisy, noised.times), noised), counted), {}
 
@@ -106,19 +113,6 @@ class Clean(Protocol):
         """A draw (L, x, y, z) of a case, or of the part of it in a box of voxels."""
 
 
-def noised_latents(
-    latents: Clean,
-    objective: Objective,
-    rows: list[Row],
-    seed: int,
-    stage: str,
-    device: torch.device,
-    boxes: Sequence[Box | None] | None = None,
-) -> Noised:
-    """Noisy latents of some rows, or of the parts of their cases in boxes; each row has random numbers of its own."""
-    return objective.noised(*draw_latents(latents, objective, rows, seed, stage, device, boxes))
-
-
 def draw_latents(
     latents: Clean,
     objective: Objective,
@@ -128,7 +122,17 @@ def draw_latents(
     device: torch.device,
     boxes: Sequence[Box | None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What `noised_latents` makes them of: clean latents (B, L, ...), noise (B, L, ...) and network times (B,)."""
+    """Clean latents (B, L, ...), noise (B, L, ...) and network times (B,); each row has random numbers of its own.
+
+    Args:
+        latents: what is learnt.
+        objective: draws the times.
+        rows: of the batch.
+        seed: of the run.
+        stage: its name.
+        device: where they are needed.
+        boxes: the parts of their cases that the rows show; None for all.
+    """
     clean, noise, times = [], [], []
     for row, box in zip(rows, boxes or [None] * len(rows), strict=True):
         generator = torch_rng(seed, stage, "noise", row.step, row.number)

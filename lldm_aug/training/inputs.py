@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lldm_aug.config.part import StageConfig
 from lldm_aug.config.schema import Config
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-AnyConfig = TypeVar("AnyConfig", bound=StageConfig)
+AnyConfig = TypeVar("AnyConfig", bound=StageConfig[Any])
 
 
 @dataclass(frozen=True)

@@ -9,30 +9,29 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug.config.part import StageConfig
+from lldm_aug.config.part import Optimisation, StageConfig
 from lldm_aug.config.schema import MaskSettings
 from lldm_aug.config.stages import MasksAutoencoderTrainSettings
 from lldm_aug.data.conform import compression_for
-from lldm_aug.errors import ConfigError
 from lldm_aug.geometry import Box
 from lldm_aug.masks.assemble import SOFTNESS_MM, assemble
 from lldm_aug.metrics.dice import dice
-from lldm_aug.models.layers import Factors, lowest_cell
+from lldm_aug.models.layers import Factors
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
-from lldm_aug.training.cases import CaseSet, spread
+from lldm_aug.training.cases import CaseSet, check_sides, spread
 from lldm_aug.training.export import write_export
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.losses import soft_dice_loss
 from lldm_aug.training.mask_fields import MaskFields
 from lldm_aug.training.order import Row
+from lldm_aug.training.windows import Sides
 
-NAME = "masks_autoencoder"
 MEASURED_CASES = 16
 
 
-class MasksConfig(StageConfig):
+class MasksConfig(StageConfig[Optimisation]):
     """Settings of both passes.
 
     Args:
@@ -42,10 +41,7 @@ class MasksConfig(StageConfig):
     masks: MaskSettings
 
 
-class MasksAutoencoderConfig(MasksConfig):
-    """Settings of the first pass."""
-
-    train: MasksAutoencoderTrainSettings
+MasksAutoencoderConfig = MasksConfig[MasksAutoencoderTrainSettings]
 
 
 class MasksAutoencoderStage:
@@ -55,13 +51,12 @@ class MasksAutoencoderStage:
     vessels count), plus a slight pull of the latent towards a standard normal.
     """
 
-    name = NAME
+    name = "masks_autoencoder"
 
     def __init__(self, cases: CaseSet, config: MasksAutoencoderConfig, fields: MaskFields) -> None:
         self.cases, self.fields, self.seed, self.sizes = cases, fields, config.seed, config.masks
         self.settings = config.train
-        self.compression = mask_compression(cases, config.masks)
-        _check_patch(cases, config.train, self.compression)
+        self.compression = mask_compression(cases, config.masks, config.train.patch)
         self.module = MaskAutoencoder(len(cases.schema.names), self.compression, config.masks.autoencoder)
         self.case_ids = cases.case_ids
         self.module.start(lambda: map(fields.load, spread(cases.case_ids, MEASURED_CASES)))
@@ -132,31 +127,12 @@ class MasksAutoencoderStage:
         write_export(folder, {"mask_autoencoder": self.module}, facts, (self.cases.provenance(self.name),))
 
 
-def mask_compression(cases: CaseSet, masks: MaskSettings) -> Factors:
-    """Voxels per latent cell.
-
-    Raises:
-        ConfigError: when the networks cannot halve the grid as often as they are to.
-    """
+def mask_compression(cases: CaseSet, masks: MaskSettings, patch: Sides | None = None) -> Factors:
+    """Voxels per latent cell; errors as `check_sides`, of the grid and of patches of it."""
     shape, compression = cases.record.shape, masks.autoencoder.compression or compression_for(cases.record.spacing_mm)
-    deepest = lowest_cell(compression, len(masks.denoiser.channels))
-    if any(side % factor for side, factor in zip(shape, deepest, strict=True)):
-        raise ConfigError(
-            f"shape {shape} is not a multiple of {deepest}",
-            where="masks.denoiser.channels",
-            fix=f"{len(masks.denoiser.channels)} levels on latents that are coarser by {compression} need that",
-        )
+    levels, patch_where = len(masks.denoiser.channels), "train.masks_autoencoder.patch"
+    check_sides(shape, compression, levels, "masks.denoiser.channels", patch, patch_where)
     return compression
-
-
-def _check_patch(cases: CaseSet, settings: MasksAutoencoderTrainSettings, compression: Factors) -> None:
-    shape = cases.record.shape
-    patch = settings.patch or shape
-    if any(min(side, n) % factor for side, n, factor in zip(patch, shape, compression, strict=True)):
-        raise ConfigError(
-            f"patch {patch} is not a multiple of {compression}, the voxels of a latent cell",
-            where="train.masks_autoencoder.patch",
-        )
 
 
 def autoencoder_facts(sizes: MaskSettings, compression: tuple[int, int, int]) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,23 +21,17 @@ from lldm_aug.models.mask_model import MaskModel
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet
-from lldm_aug.training.diffusion import noised_latents
+from lldm_aug.training.diffusion import draw_latents
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache, Moments, cache_moments
 from lldm_aug.training.mask_fields import MaskFields
 from lldm_aug.training.masks_autoencoder import MasksConfig, autoencoder_facts, mask_compression
 from lldm_aug.training.order import Row
-from lldm_aug.version import __version__
 
-NAME = "masks_diffusion"
 NUM_SAMPLES = 4
 
-
-class MasksDiffusionConfig(MasksConfig):
-    """Settings of the second pass."""
-
-    train: MasksDiffusionTrainSettings
+MasksDiffusionConfig = MasksConfig[MasksDiffusionTrainSettings]
 
 
 class MasksDiffusionStage:
@@ -46,7 +41,7 @@ class MasksDiffusionStage:
         ConfigError: when the networks cannot halve the grid as often as they are to.
     """
 
-    name = NAME
+    name = "masks_diffusion"
 
     def __init__(self, cases: CaseSet, config: MasksDiffusionConfig, first: Export, latents: LatentCache) -> None:
         self.cases, self.config, self.first, self.latents = cases, config, first, latents
@@ -68,7 +63,8 @@ class MasksDiffusionStage:
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        drawn = draw_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        noised = self.objective.noised(*drawn)
         return self.objective.error(model(noised.noisy, noised.times), noised).mean(), {}
 
     @cached_property
@@ -78,12 +74,9 @@ class MasksDiffusionStage:
 
     def _mask_model(self) -> MaskModel:
         record, masks = self.cases.record, self.config.masks
-        description = MaskDescription(
-            lldm_aug_version=__version__,
-            shape=record.shape,
-            spacing_mm=record.spacing_mm,
+        description = record.describe(
+            MaskDescription,
             compression=self.compression,
-            dataset_json=record.dataset_json,
             reach_mm=masks.reach_mm,
             autoencoder=masks.autoencoder,
             denoiser=masks.denoiser,
@@ -140,7 +133,7 @@ def load_mask_autoencoder(cases: CaseSet, masks: MaskSettings, first: Export) ->
 
 
 def cache_copies(
-    cases: CaseSet, config: MasksConfig, first: Export, fields: MaskFields, device: torch.device, folder: Path
+    cases: CaseSet, config: MasksConfig[Any], first: Export, fields: MaskFields, device: torch.device, folder: Path
 ) -> LatentCache:
     """Latents of the deformed copies, or those found from an earlier call."""
     autoencoder = load_mask_autoencoder(cases, config.masks, first).to(device)

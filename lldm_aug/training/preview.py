@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,11 +32,18 @@ def load_autoencoder(cases: CaseSet, sizes: AutoencoderSettings, export: Export)
     return autoencoder.eval()
 
 
+def reconstructed(autoencoder: Autoencoder, cases: CaseSet, case_id: str, case: PreparedCase) -> torch.Tensor:
+    """A case's scaled image (C, X, Y, Z), encoded and decoded."""
+    device = next(autoencoder.parameters()).device
+    condition = cases.condition([case_id], case.label[None].to(device))
+    return autoencoder.decode(autoencoder.encode(case.image[None].to(device))[0], condition)[0][0]
+
+
 @torch.no_grad()
 def write_samples(
     path: Path,
     cases: CaseSet,
-    config: LatentConfig,
+    config: LatentConfig[Any],
     first: Export,
     latents: LatentCache,
     predict: Steered,

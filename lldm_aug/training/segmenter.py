@@ -31,14 +31,12 @@ from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.losses import soft_dice_loss, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.windows import Sides
-from lldm_aug.version import __version__
 
-NAME = "segmenter"
 HOLD_OUT_EVERY = 5
 IGNORED = -1
 
 
-class SegmenterConfig(StageConfig):
+class SegmenterConfig(StageConfig[SegmenterTrainSettings]):
     """Settings of the stage.
 
     Args:
@@ -46,7 +44,6 @@ class SegmenterConfig(StageConfig):
         intensity: how a case's intensities are scaled.
     """
 
-    train: SegmenterTrainSettings
     segmenter: SegmenterSettings
     intensity: IntensitySettings
 
@@ -58,7 +55,7 @@ class SegmenterStage:
         DatasetError: for a fold with one training case, of which none could be held out.
     """
 
-    name = NAME
+    name = "segmenter"
 
     def __init__(self, cases: CaseSet, config: SegmenterConfig) -> None:
         self.cases = cases
@@ -101,12 +98,8 @@ class SegmenterStage:
             case, found = self._found(case_id)
             scores.append(shown_dice(found.numpy(), case.label.numpy(), self.cases.schema))
         record = self.cases.record
-        description = SegmenterDescription(
-            lldm_aug_version=__version__,
-            shape=record.shape,
-            spacing_mm=record.spacing_mm,
-            dataset_json=record.dataset_json,
-            intensity=record.intensity,
+        description = record.describe(
+            SegmenterDescription,
             scaling=self.config.intensity,
             patch=self.settings.patch,
             segmenter=self.config.segmenter,

@@ -19,7 +19,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lldm_aug.config.load import load_config, with_overrides
-from lldm_aug.config.part import LatentConfig
 from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import compression_for
 from lldm_aug.data.intensity import IntensityModel, Scale
@@ -30,7 +29,7 @@ from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.autoencoder import AutoencoderConfig, AutoencoderStage
 from lldm_aug.training.cases import CaseSet, CaseSetRecord
 from lldm_aug.training.controlnet import ControlNetConfig, ControlNetStage
-from lldm_aug.training.diffusion import DiffusionStage, network_facts
+from lldm_aug.training.diffusion import DiffusionConfig, DiffusionStage, network_facts
 from lldm_aug.training.export import Export, StageRecord
 from lldm_aug.training.inpainting import Surroundings
 from lldm_aug.training.latents import LatentCache, cache_latents
@@ -170,7 +169,7 @@ class Maker:
         latents = self._latents(cases, first)
         with self.device:  # weights are drawn where they stay
             if name == "diffusion":
-                return DiffusionStage(cases, LatentConfig.of(config, name), first, latents)
+                return DiffusionStage(cases, DiffusionConfig.of(config, name), first, latents)
             facts = network_facts(config.denoiser, config.objective)
             second = self._unwritten({**facts, "autoencoder_hash": first.hash, "initial": None})
             return ControlNetStage(cases, ControlNetConfig.of(config, name), first, second, latents)
