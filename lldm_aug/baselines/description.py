@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from lldm_aug.config.schema import AutoencoderSettings, BaselineSettings, DenoiserSettings, ObjectiveSettings
@@ -38,8 +36,6 @@ class BaselineDescription(ImageDescription):
         latent_mean: mean of each latent channel over the training cases, if it has latents.
         latent_std: standard deviation likewise.
     """
-
-    folder: ClassVar[str] = "a baseline's folder"
 
     kind: str
     config: BaselineSizes

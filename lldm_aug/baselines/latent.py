@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from lldm_aug.baselines.concatenated import ConcatenatedBaseline, ConcatenatedConfig
 from lldm_aug.baselines.denoisers import LatentDenoiser, LatentPainter
+from lldm_aug.baselines.stage import ConcatenatedBaseline, ConcatenatedConfig
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.export import Export

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from lldm_aug.baselines.concatenated import ConcatenatedBaseline, ConcatenatedConfig
 from lldm_aug.baselines.denoisers import PixelDenoiser
 from lldm_aug.baselines.painter import image_of, picture_of
+from lldm_aug.baselines.stage import ConcatenatedBaseline, ConcatenatedConfig
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.geometry import Box

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from lldm_aug.errors import CheckpointError, IncompatibleResume, LldmAugError
+from lldm_aug.io.atomic import read_json_lines
 
 MOST_CHARACTERS = 40
 """Of a value in a message."""
@@ -53,14 +54,24 @@ def read_record(
     except OSError as fault:
         raise error(f"cannot be read ({_in_words(fault)})", where=path, fix=fix) from fault
     except ValueError as fault:
-        raise error(f"not valid ({_in_words(fault)})", where=path, fix=fix) from fault
+        raise error(f"invalid ({_in_words(fault)})", where=path, fix=fix) from fault
+
+
+def read_records(kind: type[AnyRecord], path: Path, *, error: type[LldmAugError] = CheckpointError) -> list[AnyRecord]:
+    """The records in a file of JSON lines, see `read_json_lines`; raises ``error`` when a line is no valid record."""
+    try:
+        return [kind.model_validate(line) for line in read_json_lines(path)]
+    except OSError as fault:
+        raise error(f"cannot be read ({_in_words(fault)})", where=path) from fault
+    except ValueError as fault:
+        raise error(f"invalid line ({_in_words(fault)})", where=path) from fault
 
 
 def _in_words(fault: Exception) -> str:
     if isinstance(fault, OSError):
         return (fault.strerror or str(fault)).lower()
     first = getattr(fault, "errors", lambda: ())()[:1]  # of pydantic's many lines, the first fault
-    return ": ".join((".".join(map(str, first[0]["loc"])), first[0]["msg"])) if first else str(fault)
+    return ".".join(map(str, first[0]["loc"])) + ": " * bool(first[0]["loc"]) + first[0]["msg"] if first else str(fault)
 
 
 def refuse_changes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -27,9 +27,6 @@ class VersionedDescription(Record):
         lldm_aug_version: version that wrote it.
     """
 
-    folder: ClassVar[str] = "a model's folder"
-    """The kind of folder that it lies in, in words."""
-
     format_version: int = FORMAT_VERSION
     lldm_aug_version: str
 
@@ -46,7 +43,7 @@ class VersionedDescription(Record):
         Raises:
             CheckpointError: when it is missing or invalid.
         """
-        return read_record(cls, folder / CONFIG_FILE, fix=f"point to {cls.folder}")
+        return read_record(cls, folder / CONFIG_FILE, fix="point to the folder of such a model")
 
 
 class LatentDescription(VersionedDescription):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import model_validator
 
@@ -25,8 +25,6 @@ class Description(ImageDescription):
         windows: whether it was trained on windows of cases, as large as its grid, rather than on whole fields of view.
         real_signal: what the training cases look like, by which the gate judges; unknown to older generators.
     """
-
-    folder: ClassVar[str] = "a generator folder"
 
     autoencoder: AutoencoderSettings
     denoiser: DenoiserSettings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -39,8 +39,6 @@ class MaskDescription(LatentDescription):
         reconstruction_dice: mean Dice of whole training masks after a pass through the autoencoder, by structure.
         stages: what each stage saw; a mask model without a history is refused.
     """
-
-    folder: ClassVar[str] = "a mask model's folder"
 
     reach_mm: PositiveFloat
     autoencoder: MaskAutoencoderSettings

@@ -60,8 +60,6 @@ class SegmenterDescription(VersionedDescription):
         stages: what it saw.
     """
 
-    folder: ClassVar[str] = "a segmenter folder"
-
     shape: Triple
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     dataset_json: dict[str, Any]

@@ -162,8 +162,9 @@ def _begin(spec: StageSpec, config: Config, cases: CaseSet, out: Path, processes
     """Writes ``run.json``, or refuses to go on with a stage that has got somewhere with other settings."""
     folder = spec.folder(out)
     path, binding = folder / "run.json", _binding(spec, config)
-    if _chooses(spec, config) and (judge := STAGES[spec.chosen_by or ""].result(out)).is_dir():
-        binding[str(spec.chosen_by)] = check_sums(judge)
+    if spec.chosen_by and getattr(spec.settings(config), "score_every", None):
+        judge = STAGES[spec.chosen_by].result(out)
+        binding |= {spec.chosen_by: check_sums(judge)} if judge.is_dir() else {}
     if initial is not None:
         binding["initial"] = initial.hash
     if path.exists() and (spec.export(out).is_dir() or any((folder / "checkpoints").glob("step_*"))):
@@ -185,11 +186,6 @@ def _begin(spec: StageSpec, config: Config, cases: CaseSet, out: Path, processes
         "initial_stages": [stage.model_dump(mode="json") for stage in initial.stages] if initial else [],
     }
     return write_json(path, record)
-
-
-def _chooses(spec: StageSpec, config: Config) -> bool:
-    """Whether another stage's model chooses this one's weights, if there is one."""
-    return spec.chosen_by is not None and bool(getattr(spec.settings(config), "score_every", 0))
 
 
 def _binding(spec: StageSpec, config: Config) -> dict[str, Any]:
@@ -221,16 +217,7 @@ def make_stage(
     accelerator: Accelerator,
     initial: Initial | None = None,
 ) -> Stage | GameStage:
-    """A stage as it is at its beginning.
-
-    Args:
-        spec: which.
-        config: all settings, `resolved`.
-        dataset: real cases.
-        cases: the same, prepared.
-        out: the run folder.
-        accelerator: processes and device.
-        initial: generator to start from.
+    """A stage as it is at its beginning, by settings that are `resolved`; other arguments as of `train`.
 
     Raises:
         LldmAugError: when the run folder lacks an earlier stage, or the stage does not fit what is there.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class StageSpec:
     """One network, or several, that are trained together.
 
+    The settings of its optimisation say whether it is part of what makes a pool's images (`StageSettings.of_images`):
+    pools and reports, which lie further down, have to know.
+
     Args:
         name: names its random numbers, its history in what is made with it, and its folder.
         trainer: ``module:class`` of what trains it, a `lldm_aug.training.inputs.Trainer`; imported when it is needed.

@@ -90,10 +90,17 @@ class CaseSetRecord(Record):
     outlines: dict[str, Outline] = Field(default_factory=dict)
     lesions: tuple[str, ...] = ()
 
-    def describe(self, kind: type[AnyDescription], /, **more: Any) -> AnyDescription:
-        """The description of a model that is trained on these cases, with more than they say; that comes first."""
+    def describe(self, kind: type[AnyDescription], /, *settings: object, **more: Any) -> AnyDescription:
+        """The description of a model that is trained on these cases.
+
+        Args:
+            kind: of description; its fields are looked for here first.
+            settings: where they are looked for next.
+            more: those that are neither here nor there, or other ones than these.
+        """
         shared = ("shape", "spacing_mm", "compression", "dataset_json", "intensity", "windows")
-        known = {name: getattr(self, name) for name in shared if name in kind.model_fields}
+        known = {n: getattr(each, n) for each in settings for n in kind.model_fields if hasattr(each, n)}
+        known |= {name: getattr(self, name) for name in shared if name in kind.model_fields}
         return kind(**{"lldm_aug_version": __version__, **known, **more})
 
 

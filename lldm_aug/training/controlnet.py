@@ -191,11 +191,8 @@ class ControlNetStage:
         record = self.cases.record
         return record.describe(
             Description,
+            self.config,
             scaling=self.config.intensity,
-            autoencoder=self.config.autoencoder,
-            denoiser=self.config.denoiser,
-            objective=self.config.objective,
-            sampling=self.config.sampling,
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
             texture=self.first.record.facts.get("texture", ()),

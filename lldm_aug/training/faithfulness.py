@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from lldm_aug.metrics.dice import shown_dice
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
+from lldm_aug.models.segmenter import Segmenter
 from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import Score
@@ -27,13 +27,6 @@ LEAST_DICE = 0.1
 """A structure that the segmenter does not find in real images either says nothing about synthetic ones."""
 
 log = logging.getLogger(__name__)
-
-
-class Segments(Protocol):
-    """What is needed of a segmenter."""
-
-    def segment(self, scaled: torch.Tensor) -> torch.Tensor:
-        """Labels (B, X, Y, Z) of scaled (B, C, X, Y, Z) images."""
 
 
 class MaskFaithfulness:
@@ -60,7 +53,7 @@ class MaskFaithfulness:
         cases: CaseSet,
         seed: int,
         count: int,
-        segmenter: Segments,
+        segmenter: Segmenter,
         real_dice: Mapping[str, float],
     ) -> None:
         self.dataset, self.cases, self.segmenter = dataset, cases, segmenter

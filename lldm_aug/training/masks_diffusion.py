@@ -76,12 +76,8 @@ class MasksDiffusionStage:
         record, masks = self.cases.record, self.config.masks
         description = record.describe(
             MaskDescription,
+            masks,
             compression=self.compression,
-            reach_mm=masks.reach_mm,
-            autoencoder=masks.autoencoder,
-            denoiser=masks.denoiser,
-            objective=masks.objective,
-            sampling=masks.sampling,
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
             limits=self._limits,
