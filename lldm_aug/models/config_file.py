@@ -7,6 +7,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
+from lldm_aug.config.schema import (
+    AutoencoderSettings,
+    DenoiserSettings,
+    ObjectiveSettings,
+    SamplingSettings,
+    check_sampling,
+)
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.io.records import read_record
@@ -76,6 +83,41 @@ class LatentDescription(VersionedDescription):
     def grid(self) -> Grid:
         """Its grid around the origin, for masks that come with no case."""
         return Grid.regular(self.shape, self.spacing_mm)
+
+
+class DiffusionDescription(LatentDescription):
+    """What the models that diffuse latents say: the generator, and the model of masks.
+
+    Args:
+        autoencoder: sizes of the autoencoder.
+        denoiser: sizes of the diffusion U-Net, and of a ControlNet.
+        objective: what the denoiser predicts.
+        sampling: how it is sampled unless told otherwise.
+        latent_mean: mean of each latent channel over the training cases.
+        latent_std: standard deviation likewise; latents are normalised channel by channel.
+    """
+
+    autoencoder: AutoencoderSettings
+    denoiser: DenoiserSettings
+    objective: ObjectiveSettings
+    sampling: SamplingSettings
+    latent_mean: tuple[float, ...]
+    latent_std: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _networks_fit(self) -> Self:
+        if {len(self.latent_mean), len(self.latent_std)} != {self.autoencoder.latents}:
+            raise ValueError("latent_mean and latent_std need one value a latent channel")
+        deepest = 2 ** (len(self.denoiser.channels) - 1)
+        if any(n % (f * deepest) for n, f in zip(self.shape, self.compression, strict=True)):
+            raise ValueError(f"shape {self.shape} does not suit compression {self.compression}")
+        check_sampling(self.objective, self.sampling)
+        return self
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """(L, X / cx, Y / cy, Z / cz)."""
+        return (self.autoencoder.latents, *self.latent_sides)
 
 
 def generator_folder(path: Path) -> Path:

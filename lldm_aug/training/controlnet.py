@@ -28,6 +28,7 @@ from lldm_aug.models.mask_description import MaskDescription
 from lldm_aug.models.region import without_surroundings
 from lldm_aug.models.segmenter import Segmenter, SegmenterDescription
 from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.checkpoint import trained_steps
 from lldm_aug.training.choice import BestWeights, Score
 from lldm_aug.training.diffusion import counted_cells, draw_latents, network_facts
 from lldm_aug.training.export import Export, write_export
@@ -40,7 +41,6 @@ from lldm_aug.training.losses import counted_mean, latent_occupancy, structure_w
 from lldm_aug.training.order import Row, kept_structures
 from lldm_aug.training.preview import load_autoencoder, write_samples
 from lldm_aug.training.texture import MOST_CASES, measure_cases, measure_texture, samples_of
-from lldm_aug.training.timing import trained_steps
 from lldm_aug.training.windows import crop_sides
 
 LAST = "the last averaged ones"

@@ -17,7 +17,7 @@ from lldm_aug.evaluation.heldout import HeldOut, choose_heldout, heldout_notes, 
 from lldm_aug.models.description import Description
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.synthesis.referee import Referee, check_referee, load_referee
-from lldm_aug.training.timing import trained_seconds
+from lldm_aug.training.checkpoint import trained_seconds
 
 SEGMENTER = "segmenter"
 DIFFUSION_SHARE = 0.03
