@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -15,7 +14,6 @@ from lldm_aug.baselines.painter import Painter
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.errors import CheckpointError
 from lldm_aug.models.condition import encode_mask
-from lldm_aug.models.config_file import VersionedDescription
 from lldm_aug.models.trained_model import TrainedModel
 
 WEIGHTS_FILE = "baseline.safetensors"
@@ -36,7 +34,7 @@ class Baseline(TrainedModel):
         painter: makes the images.
     """
 
-    described_by: ClassVar[type[VersionedDescription]] = BaselineDescription
+    described_by = BaselineDescription
 
     description: BaselineDescription
     painter: Painter

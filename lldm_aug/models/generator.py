@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -17,7 +16,6 @@ from lldm_aug.diffusion.sampler import Known, sample
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import encode_mask
-from lldm_aug.models.config_file import VersionedDescription
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser
 from lldm_aug.models.description import Description
 from lldm_aug.models.region import filled, touched_cells, with_surroundings, without_surroundings
@@ -38,7 +36,7 @@ class Generator(TrainedModel):
         network: noise to latents.
     """
 
-    described_by: ClassVar[type[VersionedDescription]] = Description
+    described_by = Description
 
     description: Description
     autoencoder: Autoencoder

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from torch import nn
 
 from lldm_aug.diffusion.sampler import sample
-from lldm_aug.models.config_file import VersionedDescription
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
 from lldm_aug.models.mask_description import DENOISER_FILE, MaskDescription
@@ -29,7 +27,7 @@ class MaskModel(TrainedModel):
         denoiser: noise to latents.
     """
 
-    described_by: ClassVar[type[VersionedDescription]] = MaskDescription
+    described_by = MaskDescription
 
     description: MaskDescription
     autoencoder: MaskAutoencoder

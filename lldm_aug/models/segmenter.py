@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -151,7 +151,7 @@ class Segmenter(TrainedModel):
         network: scaled images to logits.
     """
 
-    described_by: ClassVar[type[VersionedDescription]] = SegmenterDescription
+    described_by = SegmenterDescription
 
     description: SegmenterDescription
     network: SegmentationNet
