@@ -18,6 +18,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LldmAugError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import read_label
+from lldm_aug.io.records import read_json
 from lldm_aug.metrics.dice import dice
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.pool.mosaic import pool_rows
@@ -202,7 +203,7 @@ class Demo:
 
     def synthetic_share(self) -> tuple[int, int]:
         """Synthetic cases that training really drew, and all cases that it drew."""
-        epochs = json.loads((self.fold / "lldm_aug.json").read_text(encoding="utf-8"))["epochs"]
+        epochs = read_json(self.fold / "lldm_aug.json")["epochs"]
         return sum(e["synthetic"] for e in epochs), sum(e["cases"] for e in epochs)
 
     def finish(self) -> Path:
@@ -226,7 +227,7 @@ def _row(dataset: RawDataset, case_id: str, caption: str) -> MosaicRow:
 
 def _add_thin_configuration(path: Path) -> None:
     """Adds a configuration with a thin network, which shares the data of 3d_fullres."""
-    plans = json.loads(path.read_text(encoding="utf-8"))
+    plans = read_json(path)
     network = json.loads(json.dumps(plans["configurations"]["3d_fullres"]["architecture"]))
     features = network["arch_kwargs"]["features_per_stage"]
     network["arch_kwargs"]["features_per_stage"] = [n // THINNER for n in features]

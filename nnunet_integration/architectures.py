@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lldm_aug.errors import ConfigError, IncompatibleResume
 from lldm_aug.io.atomic import write_json
+from lldm_aug.io.records import read_json
 from lldm_aug.models import segmentation_networks as networks
 from lldm_aug.models.segmentation_networks import SingleOutput
 from nnunet_integration.target import Target
@@ -97,7 +97,7 @@ def add_networks(target: Target, names: Iterable[str] = tuple(NETWORKS)) -> tupl
         IncompatibleResume: when the plans have another configuration of such a name.
     """
     path = target.folder / f"{target.plans.plans_name}.json"
-    plans = json.loads(path.read_text(encoding="utf-8"))
+    plans = read_json(path)
     wanted = {}
     for name in names:
         if name not in NETWORKS:

@@ -6,7 +6,6 @@ says which model they are from. It is the model of the same fold, which has neve
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -19,6 +18,7 @@ from lldm_aug.data.splits import Fold
 from lldm_aug.errors import DatasetError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.hashing import sha256_file
+from lldm_aug.io.records import read_json
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
 from nnunet_integration.prepared import PreparedSet
@@ -72,7 +72,7 @@ class PreviousStage:
     def model_hash(self) -> str | None:
         """SHA-256 of the weights that the segmentations are from, None where there are none."""
         path = self._model_path
-        return str(json.loads(path.read_text(encoding="utf-8"))["sha256"]) if path.is_file() else None
+        return str(read_json(path)["sha256"]) if path.is_file() else None
 
     @property
     def _model_path(self) -> Path:

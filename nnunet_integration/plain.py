@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from lldm_aug.errors import CheckpointError, IncompatibleResume
 from lldm_aug.io.atomic import atomic_folder
+from lldm_aug.io.records import read_json
 from lldm_aug.models.segmentation_networks import has_one_output
 from nnunet_integration.variants import SUFFIX
 
@@ -62,7 +62,7 @@ def export_plain(model: Path, out: Path) -> Path:
 
 
 def _check_network(model: Path, configuration: str) -> None:
-    plans = json.loads((model / "plans.json").read_text(encoding="utf-8"))["configurations"]
+    plans = read_json(model / "plans.json")["configurations"]
     settings = plans.get(configuration, {})
     while "architecture" not in settings and settings.get("inherits_from") in plans:
         settings = plans[settings["inherits_from"]]

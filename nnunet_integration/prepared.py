@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lldm_aug.data.names import safe_name
 from lldm_aug.data.splits import Fold
-from lldm_aug.errors import DatasetError, IncompatibleResume, PoolError
-from lldm_aug.io.atomic import append_json_line, read_json_lines, write_text
+from lldm_aug.errors import DatasetError, PoolError
+from lldm_aug.io.atomic import append_json_line, write_text
 from lldm_aug.io.hashing import sha256_json
+from lldm_aug.io.records import read_record, read_records, refuse_changes
 from lldm_aug.pool.manifest import FileRecord, MaskOrigin
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.pool.retired import GRACE_SECONDS, RetiredCases, read_retired
@@ -129,14 +130,8 @@ class PreparedSet:
         Raises:
             PoolError: when it is missing or invalid.
         """
-        try:
-            return SetInfo.model_validate_json(self.info_path.read_bytes())
-        except FileNotFoundError as error:
-            raise PoolError(
-                "no prepared set", where=self.info_path, fix="run 'lldm-aug nnunet prepare' for it first"
-            ) from error
-        except ValidationError as error:
-            raise PoolError(f"invalid ({error.errors()[0]['msg']})", where=self.info_path) from error
+        fix = "run 'lldm-aug nnunet prepare' for it first"
+        return read_record(SetInfo, self.info_path, error=PoolError, fix=fix)
 
     def check_resumes(self, info: SetInfo) -> None:
         """Checks that a set which exists already is the same one.
@@ -146,14 +141,8 @@ class PreparedSet:
         """
         if not self.info_path.exists():
             return
-        before, now = self.info().identity(), info.identity()
-        changed = [key for key in now if before.get(key) != now[key]]
-        if changed:
-            raise IncompatibleResume(
-                f"the set was begun with another {', '.join(changed)}",
-                where=self.root,
-                fix="choose another --name, or delete the folder",
-            )
+        fix = "choose another --name, or delete the folder"
+        refuse_changes(self.root, self.info().identity(), info.identity(), fix=fix)
 
     def begin(self, info: SetInfo) -> None:
         """Writes the description, and makes the folder of the cases."""
@@ -166,10 +155,7 @@ class PreparedSet:
         Raises:
             PoolError: when a line is no valid record.
         """
-        try:
-            lines = [PreparedCase.model_validate(line) for line in read_json_lines(self.cases_path)]
-        except ValidationError as error:
-            raise PoolError(f"invalid line ({error.errors()[0]['msg']})", where=self.cases_path) from error
+        lines = read_records(PreparedCase, self.cases_path, error=PoolError)
         retired = read_retired(self.retired_path)
         return {case.case_id: case for case in sorted(lines, key=lambda c: c.case_id) if case.case_id not in retired}
 

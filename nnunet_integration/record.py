@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from lldm_aug.errors import IncompatibleResume, PoolError
+from lldm_aug.errors import PoolError
 from lldm_aug.io.atomic import write_json, write_text
+from lldm_aug.io.records import read_json, read_record, refuse_changes
 from lldm_aug.record import Record
 
 FILE = "lldm_aug.json"
@@ -67,10 +65,14 @@ class TrainingRecord(Record):
     leaks: tuple[str, ...]
     epochs: tuple[EpochCounts, ...] = ()
 
+    @property
+    def blend(self) -> dict[str, Any]:
+        """The settings that decide the blend; lengths of training are no such setting."""
+        return {key: getattr(self, key) for key in ("ratio", "seed", "set_name", "set_hash", "previous_stage", "share")}
+
     def changed(self, other: TrainingRecord) -> list[str]:
-        """Names of the settings of the blend in which two records differ; lengths of training are no such setting."""
-        keys = ("ratio", "seed", "set_name", "set_hash", "previous_stage", "share")
-        return [key for key in keys if getattr(self, key) != getattr(other, key)]
+        """Names of the settings of the blend in which two records differ."""
+        return [key for key, value in self.blend.items() if value != other.blend[key]]
 
     def continued_by(self, new: TrainingRecord, epoch: int) -> TrainingRecord:
         """The record of a training that goes on at an epoch.
@@ -78,14 +80,11 @@ class TrainingRecord(Record):
         Raises:
             IncompatibleResume: when the blend has changed.
         """
-        changed = self.changed(new)
-        if changed:
-            was = ", ".join(f"{key} {getattr(self, key)!r} -> {getattr(new, key)!r}" for key in changed)
-            raise IncompatibleResume(
-                f"the training was begun with another blend ({was})",
-                fix="restore the settings, or train from the start in a results folder of its own "
-                "(a configuration that inherits, such as 3d_fullres_syn50)",
-            )
+        fix = (
+            "restore the settings, or train from the start in a results folder of its own "
+            "(a configuration that inherits, such as 3d_fullres_syn50)"
+        )
+        refuse_changes("the blend", self.blend, new.blend, fix=fix)
         epochs = tuple(counts for counts in self.epochs if counts.epoch < epoch)
         leaks = tuple(dict.fromkeys((*self.leaks, *new.leaks)))  # what leaked once stays in the weights
         return new.model_copy(update={"epochs": epochs, "leaks": leaks})
@@ -95,7 +94,7 @@ class TrainingRecord(Record):
         return self.model_copy(update={"epochs": (*self.epochs, counts)})
 
 
-def read_record(folder: Path) -> TrainingRecord | None:
+def read_training(folder: Path) -> TrainingRecord | None:
     """The record of a fold folder, or None where there is none.
 
     Raises:
@@ -104,12 +103,7 @@ def read_record(folder: Path) -> TrainingRecord | None:
     path = folder / FILE
     if not path.exists():
         return None
-    try:
-        return TrainingRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise PoolError(
-            f"invalid ({error.errors()[0]['msg']})", where=path, fix="delete it to train from the start"
-        ) from error
+    return read_record(TrainingRecord, path, error=PoolError, fix="delete it to train from the start")
 
 
 def write_record(folder: Path, record: TrainingRecord) -> None:
@@ -121,4 +115,4 @@ def stamp_scores(folder: Path, leaks: Sequence[str]) -> None:
     """Writes leaks into ``validation/summary.json`` of a fold folder, where its scores are read from."""
     path = folder / "validation" / "summary.json"
     if path.is_file():  # benchmark trainers validate nothing
-        write_json(path, {STAMP: list(leaks), **json.loads(path.read_text(encoding="utf-8"))})
+        write_json(path, {STAMP: list(leaks), **read_json(path)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from lldm_aug.data.splits import Fold, load_split, parse_fold
 from lldm_aug.errors import CheckpointError, DatasetError
 from lldm_aug.geometry import Grid
 from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.io.records import read_json
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.segmenter import HeldoutDice, summarise_dice
 from lldm_aug.pool.provenance import StageProvenance
@@ -78,7 +78,7 @@ def load_nnunet_referee(path: Path, device: torch.device) -> NnunetReferee | Non
         return None
     fold_folder = _fold_folder(path)
     model, fold = fold_folder.parent, parse_fold(fold_folder.name.removeprefix("fold_"))
-    description, plans = _read_json(model / "dataset.json"), _read_json(model / "plans.json")
+    description, plans = read_json(model / "dataset.json"), read_json(model / "plans.json")
     schema = LabelSchema.from_dataset_json(description, model / "dataset.json")
     files = (model / "dataset.json", model / "plans.json", fold_folder / CHECKPOINT)
     return NnunetReferee(
@@ -132,7 +132,7 @@ def _heldout_dice(fold_folder: Path, schema: LabelSchema) -> dict[str, HeldoutDi
         raise CheckpointError(
             "no validation scores", where=path, fix="run nnUNetv2_train with --val: the gate needs them as its scale"
         )
-    cases = [case["metrics"] for case in _read_json(path)["metric_per_case"]]
+    cases = [case["metrics"] for case in read_json(path)["metric_per_case"]]
     return summarise_dice([{name: _shown_dice(case, value) for name, value in schema.values.items()} for case in cases])
 
 
@@ -153,13 +153,3 @@ def _provenance(dataset_name: str, fold: Fold) -> StageProvenance:
     split = load_split(dataset, fold, write=False)
     cases = {case_id: dataset.label_hash(case_id) for case_id in sorted(split.train)}
     return StageProvenance(stage=STAGE, dataset=dataset.name, fold=fold, split_hash=split.hash, cases=cases)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError("cannot be read", where=path, fix="copy the model folder again") from error
-    if not isinstance(content, dict):
-        raise CheckpointError("not a JSON object", where=path)
-    return content

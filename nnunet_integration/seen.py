@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from lldm_aug.io.atomic import append_json_line, read_json_lines, write_text
+from lldm_aug.errors import PoolError
+from lldm_aug.io.atomic import append_json_line, write_text
+from lldm_aug.io.records import read_records
 from lldm_aug.record import Record
 
 FILE = "lldm_aug_seen.jsonl"
@@ -34,7 +36,7 @@ class SeenCases:
 
     def __init__(self, folder: Path, epoch: int) -> None:
         self.path = folder / FILE
-        lines = [NewCases.model_validate(line) for line in read_json_lines(self.path)]
+        lines = read_records(NewCases, self.path, error=PoolError)
         kept = [line for line in lines if line.epoch < epoch]
         if kept != lines:
             write_text(self.path, "".join(json.dumps(line.model_dump(mode="json")) + "\n" for line in kept))

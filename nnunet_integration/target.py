@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from lldm_aug.data.patients import read_patients
 from lldm_aug.data.raw import RAW_VARIABLE, find_dataset_folder
 from lldm_aug.errors import DatasetError
 from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.io.records import read_json
 from lldm_aug.labels import LabelSchema
 
 _FACTS = (
@@ -57,11 +57,12 @@ class Target:
 
         folder = _find_preprocessed(dataset)
         advice = f"run nnUNetv2_plan_and_preprocess -d {folder.name[7:10]} first"
-        manager = PlansManager(_read_json(folder / f"{plans}.json", advice))
+        manager = PlansManager(read_json(folder / f"{plans}.json", error=DatasetError, fix=advice))
         if configuration not in manager.available_configurations:
             names = ", ".join(manager.available_configurations)
             raise DatasetError(f"no configuration {configuration!r}; there are {names}", where=folder / f"{plans}.json")
-        target = cls(folder, _read_json(folder / "dataset.json", advice), manager, configuration)
+        description = read_json(folder / "dataset.json", error=DatasetError, fix=advice)
+        target = cls(folder, description, manager, configuration)
         if not target.data_folder.is_dir():
             raise DatasetError("the data set is not preprocessed", where=target.data_folder, fix=advice)
         return target
@@ -137,15 +138,3 @@ def _find_preprocessed(dataset: str) -> Path:
     except DatasetError as error:
         fix = "give the data set's whole name, or run nnUNetv2_plan_and_preprocess first"
         raise DatasetError(error.what, where=error.where, fix=fix) from error
-
-
-def _read_json(path: Path, advice: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DatasetError("file not found", where=path, fix=advice) from error
-    except ValueError as error:
-        raise DatasetError(f"not valid JSON ({error})", where=path, fix=advice) from error
-    if not isinstance(content, dict):
-        raise DatasetError("not a JSON object", where=path, fix=advice)
-    return content

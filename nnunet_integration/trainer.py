@@ -24,7 +24,7 @@ from nnunet_integration.guard import guard
 from nnunet_integration.loader import blended_loader
 from nnunet_integration.offer import Offers
 from nnunet_integration.prepared import PreparedSet, find_prepared
-from nnunet_integration.record import EpochCounts, TrainingRecord, read_record, stamp_scores, write_record
+from nnunet_integration.record import EpochCounts, TrainingRecord, read_training, stamp_scores, write_record
 from nnunet_integration.seen import SeenCases
 from nnunet_integration.settings import from_environment, from_plans
 from nnunet_integration.target import Target
@@ -182,7 +182,7 @@ class LLDMAugMixin(_Trainer):
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """nnU-Net's validation; stamps its scores where a leak was allowed."""
         super().perform_actual_validation(save_probabilities)
-        record = read_record(Path(self.output_folder))
+        record = read_training(Path(self.output_folder))
         if record is not None and record.leaks and self.local_rank == 0:
             self.print_to_log_file(f"LEAKAGE ALLOWED: {'; '.join(record.leaks)}; these scores mean nothing")
             stamp_scores(Path(self.output_folder), record.leaks)
@@ -254,7 +254,7 @@ class LLDMAugMixin(_Trainer):
             settings=self.blend_settings.given(),
             leaks=leaks,
         )
-        before = read_record(Path(self.output_folder))
+        before = read_training(Path(self.output_folder))
         if self.current_epoch > 0:
             if before is None:
                 raise IncompatibleResume(

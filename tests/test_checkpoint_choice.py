@@ -22,12 +22,12 @@ from lldm_aug.io.atomic import read_json_lines
 from lldm_aug.metrics.dice import shown_dice
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.segmenter import Segmenter
+from lldm_aug.stages.run import train
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.choice import BestWeights, Score
 from lldm_aug.training.faithfulness import MaskFaithfulness
 from lldm_aug.training.loop import train_stage
 from lldm_aug.training.order import Row
-from lldm_aug.training.run import train
 
 SCORES = {2: 0.3, 4: 0.9, 6: 0.5, 8: 0.9, 10: 0.7}
 
@@ -216,7 +216,7 @@ def cases(run: Path, dataset: RawDataset) -> CaseSet:
 def test_scores_are_relative_to_real_images(run: Path, dataset: RawDataset, cases: CaseSet) -> None:
     generator = Generator.load(run / "generator")
     half, full = (
-        MaskFaithfulness(dataset, cases, scored_config(), Constant(1), {"liver": real, "hcc": 0.01}).score(generator)
+        MaskFaithfulness(dataset, cases, 0, 2, Constant(1), {"liver": real, "hcc": 0.01}).score(generator)
         for real in (0.5, 1.0)
     )
     assert half is not None
@@ -227,13 +227,13 @@ def test_scores_are_relative_to_real_images(run: Path, dataset: RawDataset, case
 
 
 def test_nothing_to_go_by_gives_no_score(run: Path, dataset: RawDataset, cases: CaseSet) -> None:
-    judge = MaskFaithfulness(dataset, cases, scored_config(), Constant(0), {})
+    judge = MaskFaithfulness(dataset, cases, 0, 2, Constant(0), {})
     assert judge.score(Generator.load(run / "generator")) is None
 
 
 def test_false_alarms_do_not_count_as_overlap(run: Path, dataset: RawDataset, cases: CaseSet) -> None:
     """A structure that a mask lacks has no Dice there, as in the real images that scores are relative to."""
-    judge = MaskFaithfulness(dataset, cases, scored_config(), Constant(2), {"hcc": 1.0})
+    judge = MaskFaithfulness(dataset, cases, 0, 2, Constant(2), {"hcc": 1.0})
     with_hcc, other = judge.masks
     judge.__dict__["masks"] = (with_hcc, other.clamp(max=1))
     found = judge.score(Generator.load(run / "generator"))
@@ -242,7 +242,7 @@ def test_false_alarms_do_not_count_as_overlap(run: Path, dataset: RawDataset, ca
 
 
 def test_scored_masks_are_new_but_made_of_training_cases(dataset: RawDataset, cases: CaseSet) -> None:
-    judge = MaskFaithfulness(dataset, cases, scored_config(), Constant(0), {"liver": 1.0})
+    judge = MaskFaithfulness(dataset, cases, 0, 2, Constant(0), {"liver": 1.0})
     own = [cases.load_label(case_id) for case_id in cases.case_ids]
     assert {*cases.case_ids} == {*load_split(dataset, 0).train}
     for mask in judge.masks:

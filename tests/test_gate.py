@@ -24,7 +24,7 @@ from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError, LabelError, PoolError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
-from lldm_aug.models.description import Description, read_description
+from lldm_aug.models.description import Description
 from lldm_aug.models.segmenter import HeldoutDice
 from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.manifest import InpaintedRegion, MaskOrigin, read_cases, read_info
@@ -34,9 +34,9 @@ from lldm_aug.pool.rejected import Reason, read_rejected
 from lldm_aug.pool.summary import summarise
 from lldm_aug.pool.verify import verify_pool
 from lldm_aug.pool.writer import write_case
+from lldm_aug.stages.run import train
 from lldm_aug.synthesis.case import SyntheticCase, make_case
 from lldm_aug.synthesis.gate import Gate
-from lldm_aug.training.run import train
 
 SCHEMA = LabelSchema.from_dataset_json(DATASET_JSON)
 LIVER = LabelSchema(("liver",))
@@ -80,7 +80,7 @@ def run(dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def description(run: Path) -> Description:
-    return read_description(run / "generator")
+    return Description.read(run / "generator")
 
 
 @pytest.fixture(scope="module")

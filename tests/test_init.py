@@ -21,8 +21,9 @@ from lldm_aug.models.adapt import Layout, adapt_autoencoder, adapt_control, adap
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.denoiser import MaskControl, build_denoiser
 from lldm_aug.models.generator import Generator
+from lldm_aug.stages.run import train
+from lldm_aug.stages.table import GENERATOR_STAGES
 from lldm_aug.training.initial import Initial, carry_over
-from lldm_aug.training.run import STAGES, train
 from lldm_aug.volume import Volume
 
 SIZES = AutoencoderSettings(latent_channels=4, channels=(16, 16), head_channels=16)
@@ -192,7 +193,7 @@ def unsized() -> Config:
 def tuned(run: Path, other: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that started from the old generator."""
     out = tmp_path_factory.mktemp("runs") / "new"
-    for name in STAGES:
+    for name in GENERATOR_STAGES:
         train(name, unsized(), other, 0, out, initial=Initial.load(str(run)))
     return out
 
@@ -201,8 +202,8 @@ def test_the_new_generator_names_all_that_the_old_one_saw(run: Path, tuned: Path
     old, new = (Generator.load(folder / "generator").description for folder in (run, tuned))
     assert new.stages[:3] == old.stages
     assert [s.dataset for s in new.stages] == ["Dataset998_Blobs"] * 3 + ["Dataset997_Other"] * 3
-    assert tuple(s.stage for s in new.stages) == STAGES * 2
-    for name in STAGES:
+    assert tuple(s.stage for s in new.stages) == GENERATOR_STAGES * 2
+    for name in GENERATOR_STAGES:
         record = json.loads((tuned / name / "run.json").read_text())
         assert record["binding"]["initial"] == Generator.load(run / "generator").hash
         assert [s["dataset"] for s in record["initial_stages"]] == ["Dataset998_Blobs"] * 3
@@ -285,7 +286,7 @@ def test_a_first_step_starts_from_the_old_weights(run: Path, tmp_path: Path) -> 
     """On the same data, without learning, the new generator is the old one."""
     dataset = tiny_dataset(tmp_path)
     config = tiny_config(steps=1, learning_rate=1e-12, weight_decay=0)
-    for name in STAGES:
+    for name in GENERATOR_STAGES:
         train(name, config, dataset, 0, tmp_path / "again", initial=Initial.load(str(run)))
     old, new = (Generator.load(folder / "generator") for folder in (run, tmp_path / "again"))
     torch.testing.assert_close(dict(new.autoencoder.named_parameters()), dict(old.autoencoder.named_parameters()))

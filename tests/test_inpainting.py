@@ -25,7 +25,7 @@ from lldm_aug.inpainting.region import choose_region
 from lldm_aug.inpainting.windows import painting_grid, plan_windows
 from lldm_aug.io.atomic import write_json
 from lldm_aug.labels import LabelSchema
-from lldm_aug.models.description import read_description
+from lldm_aug.models.description import Description
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_info
 from lldm_aug.pool.mosaic import pool_rows
 from lldm_aug.pool.verify import verify_pool
@@ -257,7 +257,7 @@ def test_a_border_is_soft_and_keeps_the_texture() -> None:
 
 def cover(shape: tuple[int, int, int], region: np.ndarray, run: Path, windows: bool) -> list[tuple[int, ...]]:
     """Checks that the cores cover a region once; returns the windows' shapes."""
-    description = read_description(run / "generator").model_copy(update={"windows": windows})
+    description = Description.read(run / "generator").model_copy(update={"windows": windows})
     grid = Grid.regular(shape, description.spacing_mm)
     times = np.zeros(shape, int)
     shapes = []
@@ -292,7 +292,7 @@ def test_windows_cover_every_region_with_its_surroundings(run: Path) -> None:
 
 
 def test_a_generator_of_windows_looks_at_a_hosts_own_voxels(run: Path) -> None:
-    description = read_description(run / "generator").model_copy(
+    description = Description.read(run / "generator").model_copy(
         update={"windows": True, "spacing_mm": (1.61, 3.2, 2.2)}
     )
     grid = painting_grid(Volume(np.zeros(FINE.shape, np.int16), FINE), description)

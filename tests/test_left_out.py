@@ -24,7 +24,7 @@ from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import read_label, write_nifti
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
-from lldm_aug.models.description import read_description
+from lldm_aug.models.description import Description
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import read_cases, read_info
 from lldm_aug.pool.verify import verify_pool
@@ -161,7 +161,7 @@ def test_what_is_left_out_belongs_to_the_pool(run: Path, dataset: RawDataset, tm
 
 def test_the_anatomy_belongs_to_a_pool_of_edited_masks(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
     own = other_labels(dataset, tmp_path / "Dataset996_Own", {"background": 0, "liver": 1, "hcc": 2}, [0, 1, 2])
-    description = read_description(run / "generator")
+    description = Description.read(run / "generator")
     hashes = []
     for text in (None, "within: [liver]", "within: [liver], cut: true"):
         if text is not None:
@@ -220,7 +220,7 @@ def test_cases_that_lack_only_what_is_left_out_lend_their_masks(run: Path, datas
     assert "leaves no mask with all structures" in message
     assert "--unknown" in message
     request = request_masks(
-        read_description(run / "generator"), "real", str(partial.folder), 0, left_out=("hcc",), write_split=False
+        Description.read(run / "generator"), "real", str(partial.folder), 0, left_out=("hcc",), write_split=False
     )
     assert request.cases == train[1:]
 

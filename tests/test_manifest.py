@@ -156,7 +156,7 @@ def test_invalid_pool_json(pool, text):
 def test_folder_that_is_no_pool(tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path, tmp_path / "missing", tmp_path / "file"):
-        with pytest.raises(PoolError, match=r"no pool\.json"):
+        with pytest.raises(PoolError, match=r"pool\.json: cannot be read \(no"):
             verify_pool(folder)
 
 

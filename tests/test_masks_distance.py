@@ -12,7 +12,7 @@ from lldm_aug.masks.diffeomorphism import Lattice
 from lldm_aug.masks.distance import depths, occupied
 from lldm_aug.metrics.dice import dice
 from lldm_aug.seeds import numpy_rng
-from lldm_aug.training.mask_deformation import Deformation, deform_fields, draw_deformation
+from lldm_aug.training.mask_fields import Deformation, deform_fields, draw_deformation
 
 ORGANS = LabelSchema(("liver", "kidneys", "spleen"))
 SHAPE, SPACING = (40, 36, 30), (3.0, 3.0, 3.0)

@@ -27,7 +27,7 @@ from lldm_aug.masks.learned import LearnedMasks
 from lldm_aug.models.mask_description import mask_model_folder
 from lldm_aug.models.mask_model import MaskModel
 from lldm_aug.pool.manifest import read_cases, read_info
-from lldm_aug.training.run import train
+from lldm_aug.stages.run import train
 
 
 def mask_config(**masks: object) -> Config:

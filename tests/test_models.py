@@ -61,7 +61,7 @@ def test_a_generator_of_0_1_0_has_no_shortcut_and_does_not_say_so() -> None:
 def folder(tmp_path: Path) -> Path:
     """An untrained generator on disk."""
     torch.manual_seed(0)
-    Generator.untrained(description()).save(tmp_path / "g", "card")
+    Generator.untrained(description()).save(tmp_path / "g", card="card")
     return tmp_path / "g"
 
 
@@ -146,7 +146,7 @@ def test_missing_file_is_refused(folder: Path) -> None:
 
 
 def test_half_precision_weights_halve_the_folder(folder: Path, tmp_path: Path) -> None:
-    Generator.load(folder).save(tmp_path / "half", "card", dtype=torch.float16)
+    Generator.load(folder).save(tmp_path / "half", torch.float16, card="card")
     sizes = [sum(p.stat().st_size for p in f.glob("*.safetensors")) for f in (folder, tmp_path / "half")]
     assert sizes[1] < 0.6 * sizes[0]
     assert next(Generator.load(tmp_path / "half").network.parameters()).dtype == torch.float32

@@ -130,7 +130,7 @@ def test_another_pool_under_the_same_name_is_refused(clean: Project, tmp_path: P
     run(clean, name="set")
     generator = pools.provenance(cases=("another",))
     other = pools.write_pool(tmp_path / "other", cases=1, generator=generator)
-    with pytest.raises(IncompatibleResume, match="another generator"):
+    with pytest.raises(IncompatibleResume, match="other settings: generator"):
         run(clean, other, name="set")
 
 

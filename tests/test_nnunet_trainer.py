@@ -248,7 +248,7 @@ def test_going_on_with_another_blend_is_refused(
 ) -> None:
     monkeypatch.setenv("LLDM_AUG_EPOCHS", "2")
     monkeypatch.setenv(variable, value)
-    with pytest.raises(IncompatibleResume, match="begun with another blend"):
+    with pytest.raises(IncompatibleResume, match="the blend: was begun with other settings"):
         go_on(one_epoch)
 
 

@@ -13,11 +13,11 @@ from lldm_aug.errors import DatasetError, IncompatibleResume
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import read_label, write_nifti
 from lldm_aug.synthesis.plan import MaskRequest
-from lldm_aug.training.autoencoder import AutoencoderStage
+from lldm_aug.training.autoencoder import AutoencoderConfig, AutoencoderStage
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.losses import structure_weights
 from lldm_aug.training.order import Row
-from lldm_aug.training.signal import measure_cases
+from lldm_aug.training.texture import measure_cases
 from lldm_aug.volume import Volume
 
 
@@ -78,7 +78,7 @@ def test_networks_and_losses_see_it_as_unknown(dataset: RawDataset, tmp_path: Pa
 
 def test_a_stage_trains_on_it(dataset: RawDataset, tmp_path: Path) -> None:
     cases = prepare_cases(dataset, 0, tiny_config(), tmp_path / "cases")
-    stage = AutoencoderStage(cases, tiny_config())
+    stage = AutoencoderStage(cases, AutoencoderConfig.of(tiny_config(), "autoencoder"))
     loss, _ = stage.loss(stage.module, [Row(cases.case_ids[0], 0, 0)], torch.device("cpu"))
     assert torch.isfinite(loss)
 

@@ -99,7 +99,7 @@ def test_unreadable_description(folder, text):
 
 
 def test_missing_description(tmp_path):
-    with pytest.raises(DatasetError, match=r"no readable dataset\.json"):
+    with pytest.raises(DatasetError, match=r"dataset\.json: cannot be read"):
         RawDataset(tmp_path)
 
 

@@ -19,8 +19,8 @@ from lldm_aug.errors import CheckpointError, DatasetError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
 from lldm_aug.metrics.dice import dice
+from lldm_aug.stages.run import train
 from lldm_aug.synthesis.referee import Referee, load_referee
-from lldm_aug.training.run import train
 
 SCHEMA = LabelSchema.from_dataset_json(DATASET_JSON)
 LPS = Grid(GRID.shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ GRID.affine)

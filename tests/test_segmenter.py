@@ -14,12 +14,13 @@ from lldm_aug.config.schema import Config, SegmenterSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError, DatasetError
+from lldm_aug.labels import LabelSchema
 from lldm_aug.metrics.dice import dice
 from lldm_aug.models.segmenter import SegmentationNet, Segmenter, predict_labels, summarise_dice
+from lldm_aug.stages.run import train
 from lldm_aug.training.augment import augmented
 from lldm_aug.training.cases import CaseSet, PreparedCase, prepare_cases
-from lldm_aug.training.run import train
-from lldm_aug.training.segmenter import soft_dice_loss
+from lldm_aug.training.segmenter import segmentation_loss
 
 
 def segmenter_config(**stage: object) -> Config:
@@ -126,22 +127,28 @@ def test_no_window_is_larger_or_smaller_than_the_patches_of_the_training(patch: 
     assert seen == {tuple(min(p, n) for p, n in zip(patch, (12, 12, 8), strict=True))}
 
 
+def dice_loss(logits: torch.Tensor, label: torch.Tensor) -> float:
+    """The part of the loss that is 1 - Dice."""
+    schema = LabelSchema.from_dataset_json({"labels": {"background": 0, "liver": 1, "hcc": 2}})
+    return segmentation_loss(logits, label, schema, 0)[1]["dice_loss"]
+
+
 def test_dice_loss_is_zero_for_the_truth_and_one_for_its_opposite() -> None:
     label = torch.zeros(1, 8, 8, 8, dtype=torch.long)
     label[:, 2:6] = 1
     truth = torch.nn.functional.one_hot(label, 3).movedim(-1, 1) * 40.0
-    assert soft_dice_loss(truth, label).item() == pytest.approx(0, abs=1e-4)  # the structure not shown does not count
-    assert soft_dice_loss(truth.roll(1, 1), label).item() > 0.99
+    assert dice_loss(truth, label) == pytest.approx(0, abs=1e-4)  # the structure not shown does not count
+    assert dice_loss(truth.roll(1, 1), label) > 0.99
 
 
 def test_ignored_voxels_do_not_count() -> None:
     label = torch.ones(1, 4, 4, 4, dtype=torch.long)
     label[0, 0] = -1
-    logits = torch.zeros(1, 2, 4, 4, 4)
+    logits = torch.zeros(1, 3, 4, 4, 4)
     logits[:, 1] = 20
-    before = soft_dice_loss(logits, label)
+    before = dice_loss(logits, label)
     logits[:, 1, 0] = -20
-    assert torch.equal(soft_dice_loss(logits, label), before)
+    assert dice_loss(logits, label) == before
 
 
 @pytest.mark.parametrize("patch", [None, (8, 8, 8)])

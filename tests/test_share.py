@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny import tiny_config, tiny_dataset
 
-from lldm_aug.baselines.gan import GanBaseline
+from lldm_aug.baselines.gan import GanBaseline, GanConfig
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
@@ -70,9 +70,9 @@ def test_of_images_without_labels_nothing_but_the_image_is_prepared(dataset: Raw
 def test_half_of_what_a_baseline_learns_from_is_unlabelled(dataset: RawDataset, tmp_path: Path) -> None:
     config, half = tiny_config(), LabelledShare(share=0.5, images="fold")
     cases = prepare_cases(dataset, 0, config, tmp_path, half)
-    stage = GanBaseline(cases, config)
+    stage = GanBaseline(cases, GanConfig.of(config, "baseline_gan"))
     assert isinstance(stage, HalfLabelledStage)
     assert stage.case_ids == half.labelled(load_split(dataset, 0).train)
     assert {*stage.case_ids, *stage.unlabelled_ids} == {*cases.case_ids}
     assert {*stage.case_ids}.isdisjoint(stage.unlabelled_ids)
-    assert GanBaseline(cases.labelled(), config).unlabelled_ids == ()
+    assert GanBaseline(cases.labelled(), stage.config).unlabelled_ids == ()

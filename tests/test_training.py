@@ -24,9 +24,10 @@ from lldm_aug.io.atomic import write_json
 from lldm_aug.io.lock import locked
 from lldm_aug.io.nifti import read_label, write_nifti
 from lldm_aug.models.generator import Generator
+from lldm_aug.stages.run import train
+from lldm_aug.stages.table import GENERATOR_STAGES
 from lldm_aug.training.cases import prepare_cases
 from lldm_aug.training.latents import LatentCache
-from lldm_aug.training.run import STAGES, train
 from lldm_aug.volume import Volume
 
 
@@ -50,13 +51,13 @@ def assert_equal_weights(a: Path, b: Path) -> None:
 
 def test_generator_names_all_that_each_stage_saw(run: Path, dataset: RawDataset) -> None:
     stages = Generator.load(run / "generator").description.stages
-    assert tuple(s.stage for s in stages) == STAGES
+    assert tuple(s.stage for s in stages) == GENERATOR_STAGES
     expected = {c: dataset.label_hash(c) for c in load_split(dataset, 0).train}
     assert all(s.cases == expected and s.fold == 0 for s in stages)
 
 
 def test_every_stage_leaves_statistics_a_picture_and_its_settings(run: Path) -> None:
-    for name in STAGES:
+    for name in GENERATOR_STAGES:
         lines = [json.loads(line) for line in (run / name / "stats.jsonl").read_text().splitlines()]
         assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
         assert (run / name / "samples" / "step_00000006.png").stat().st_size > 1000

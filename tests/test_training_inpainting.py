@@ -18,20 +18,20 @@ from lldm_aug.config.schema import Config, SamplingSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.io.weights import load_tensors, save_tensors
-from lldm_aug.models.description import read_description
+from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
+from lldm_aug.stages.run import resolved, train
+from lldm_aug.stages.table import GENERATOR_STAGES
 from lldm_aug.synthesis.plan import choose_sampling
 from lldm_aug.training.cases import CaseSet, prepare_cases
-from lldm_aug.training.controlnet import ControlNetStage
-from lldm_aug.training.crops import CROPPED, crop_sides
+from lldm_aug.training.controlnet import ControlNetConfig, ControlNetStage
 from lldm_aug.training.export import read_export
 from lldm_aug.training.initial import Initial
-from lldm_aug.training.inpainting import KNOWN_WEIGHT, Surroundings
+from lldm_aug.training.inpainting import KNOWN_WEIGHT, Surroundings, draw_region
 from lldm_aug.training.latents import cache_latents
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import load_autoencoder
-from lldm_aug.training.regions import draw_region
-from lldm_aug.training.run import STAGES, _resolved, train
+from lldm_aug.training.windows import CROPPED, crop_sides
 
 SPACING = (1.5, 1.5, 10.0)
 CPU = torch.device("cpu")
@@ -115,10 +115,10 @@ def stage_of(run: Path, cases: CaseSet, latents: Path, **controlnet: object) -> 
     """The last stage of a run, with these cases and their latents."""
     tree = inpainting_config().model_dump(mode="json")
     tree["train"]["controlnet"] |= controlnet
-    config = _resolved(Config.model_validate(tree), cases)
-    first, second = (read_export(run / name / "export", "controlnet") for name in STAGES[:2])
-    cache = cache_latents(cases, first, load_autoencoder(cases, config, first), latents)
-    return ControlNetStage(cases, config, first, second, cache)
+    config = resolved(Config.model_validate(tree), cases)
+    first, second = (read_export(run / name / "export", "controlnet") for name in GENERATOR_STAGES[:2])
+    cache = cache_latents(cases, first, load_autoencoder(cases, config.autoencoder, first), latents)
+    return ControlNetStage(cases, ControlNetConfig.of(config, "controlnet"), first, second, cache)
 
 
 def rows_with_a_part(cases: CaseSet, name: str, wanted: int) -> list[Row]:
@@ -211,7 +211,7 @@ def test_a_generator_without_surroundings_can_be_started_from(run: Path, dataset
     plain = tiny_generator(dataset, tmp_path / "plain", window_config(steps=1))
     still = {"steps": 1, "learning_rate": 1e-12, "weight_decay": 0}
     for source, name in ((plain, "first"), (run, "second")):
-        for stage in STAGES:
+        for stage in GENERATOR_STAGES:
             train(stage, inpainting_config(**still), dataset, 0, tmp_path / name, initial=Initial.load(str(source)))
         old, new = (Generator.load(folder / "generator") for folder in (source, tmp_path / name))
         told = torch.randn(1, 4, 16, 16, 12, generator=torch.Generator().manual_seed(0))
@@ -224,7 +224,7 @@ def test_whole_images_may_be_learnt_so_too(dataset: RawDataset, tmp_path: Path) 
     tree = tiny_config(steps=1).model_dump(mode="json")
     tree["train"]["controlnet"]["inpainting"] = True
     tiny_generator(dataset, tmp_path, Config.model_validate(tree))
-    assert read_description(tmp_path / "generator").inpainting
+    assert Description.read(tmp_path / "generator").inpainting
 
 
 def test_half_precision_suits_it(run: Path, dataset: RawDataset) -> None:
@@ -266,7 +266,7 @@ def test_windows_of_real_hearts(tmp_path: Path) -> None:
     for name in cases.case_ids:
         assert (cases.load_label(name) >= 3).any()
         assert cases.record.outlines[name].sides[2] >= 8
-    assert read_description(run / "generator").latent_shape[1:] == (16, 16, 8)
+    assert Description.read(run / "generator").latent_shape[1:] == (16, 16, 8)
 
 
 def test_most_steps_show_crops_that_the_network_can_halve() -> None:
@@ -284,9 +284,9 @@ def test_a_network_of_whole_images_sees_crops_where_something_is(dataset: RawDat
     config = Config.model_validate(tree)
     run = tiny_generator(dataset, tmp_path, config)
     cases = prepare_cases(dataset, 0, config, run / "cases")
-    first, second = (read_export(run / name / "export", "controlnet") for name in STAGES[:2])
-    latents = cache_latents(cases, first, load_autoencoder(cases, config, first), run / "latents")
-    stage = ControlNetStage(cases, _resolved(config, cases), first, second, latents)
+    first, second = (read_export(run / name / "export", "controlnet") for name in GENERATOR_STAGES[:2])
+    latents = cache_latents(cases, first, load_autoencoder(cases, config.autoencoder, first), run / "latents")
+    stage = ControlNetStage(cases, ControlNetConfig.of(resolved(config, cases), "controlnet"), first, second, latents)
     shapes = {tuple(given(stage, [Row(cases.case_ids[0], step, 0)])[1].shape[2:]) for step in range(12)}
     assert shapes == {(32, 32, 24), (16, 16, 8), (16, 16, 12)}
 

@@ -7,15 +7,14 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from lldm_aug.config.stages import AutoencoderStage, StageSettings
+from lldm_aug.config.stages import AutoencoderTrainSettings, StageSettings
 from lldm_aug.errors import TrainingError
 from lldm_aug.labels import HBP
 from lldm_aug.models.condition import encode_mask
-from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.ema import Ema
 from lldm_aug.training.loop import learning_rate, train_stage
 from lldm_aug.training.losses import latent_occupancy, structure_weights
-from lldm_aug.training.order import Row, batch_rows
+from lldm_aug.training.order import Row, batch_rows, kept_structures
 
 
 def test_every_case_comes_once_before_any_comes_again() -> None:
@@ -135,12 +134,12 @@ def test_a_single_nan_is_skipped(tmp_path: Path) -> None:
 
 
 def test_as_much_is_withheld_as_asked_for_and_always_the_same() -> None:
-    settings = AutoencoderStage(drop_mask=0.2, drop_structure=0.1)
+    settings = AutoencoderTrainSettings(drop_mask=0.2, drop_structure=0.1)
     rows = [Row("a", step, number) for step in range(500) for number in range(4)]
     kept = kept_structures(3, settings, 0, "s", rows)
     assert kept.shape == (2000, 3)
     assert (~kept).all(1).float().mean().item() == pytest.approx(0.2, abs=0.03)
     assert kept.float().mean().item() == pytest.approx(0.8 * 0.9, abs=0.03)
     assert torch.equal(kept, kept_structures(3, settings, 0, "s", rows))
-    everything = AutoencoderStage(drop_mask=0, drop_structure=0)
+    everything = AutoencoderTrainSettings(drop_mask=0, drop_structure=0)
     assert kept_structures(3, everything, 0, "s", rows).all()

@@ -14,13 +14,12 @@ from click.testing import CliRunner
 from pools import blob_case, provenance, write_dataset, write_pool
 
 from lldm_aug.cli import main
-from lldm_aug.config.stages import SegmenterStage
+from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import ConfigError
 from lldm_aug.evaluation.utility.arms import parse_arms
-from lldm_aug.evaluation.utility.augment import strongly_augmented
 from lldm_aug.evaluation.utility.basis import describe_masks
 from lldm_aug.evaluation.utility.cases import AIR, StudyGrid, crop_to, pad_to
 from lldm_aug.evaluation.utility.networks import NETWORKS, Sizes, build_network
@@ -30,6 +29,7 @@ from lldm_aug.io.atomic import write_json
 from lldm_aug.io.lock import LOCK_FILE, locked
 from lldm_aug.metrics.dice import dice
 from lldm_aug.pool.manifest import MaskOrigin, read_info
+from lldm_aug.training.augment import strongly_augmented
 
 SMALL = ["--steps", "2", "--batch-size", "2", "--patch", "16", "16", "16", "--spacing", "4", "4", "6", "--width", "8"]
 SMALL += ["--networks", "unet", "--folds", "0", "--seeds", "0"]
@@ -157,7 +157,7 @@ def test_the_same_command_trains_nothing_again(finished: Path, blobs: RawDataset
     arguments = ["evaluate", "utility", "--data", str(blobs.folder), "--out", str(finished), *SMALL, "--steps", "3"]
     result = CliRunner().invoke(main, [*arguments, "--pool", str(pool)])
     assert result.exit_code == 1
-    assert "begun with another settings" in result.output
+    assert "settings.steps 2 -> 3" in " ".join(result.output.split())
 
 
 def test_parts_make_the_same_study(finished: Path, blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_tables_never_mix_cells_of_other_settings_or_data(blobs: RawDataset, poo
     result = CliRunner().invoke(main, begun)
     assert result.exit_code == 1
     said = " ".join(result.output.split())
-    assert "cell unet real, share 0.5, fold 0, seed 0 was begun with another settings (steps)" in said
+    assert "unet real, share 0.5, fold 0, seed 0: was begun with other settings: settings.steps 3 -> 2" in said
     assert len(list(tmp_path.rglob("request.json"))) == 1  # refused before anything was trained
     assert (tmp_path / "report.md").read_text() == report
     study(blobs, tmp_path, *more, 1, "--steps", "3")
@@ -209,9 +209,9 @@ def test_tables_never_mix_cells_of_other_settings_or_data(blobs: RawDataset, poo
     more = ("--pool", pool, "--arms", "real", "--shares", "1,0.5,0.25", "--num-parts", "3", "--part-id", 2)
     begun = ["evaluate", "utility", "--data", str(other.folder), "--out", str(tmp_path), *SMALL, *map(str, more)]
     result = CliRunner().invoke(main, [*begun, "--steps", "3"])
-    assert "cell unet real, share 1, fold 0, seed 0 was begun with another scored_on, trained_on (real)" in " ".join(
-        result.output.split()
-    )
+    said = " ".join(result.output.split())
+    assert "unet real, share 1, fold 0, seed 0: was begun with other settings: scored_on" in said
+    assert ", trained_on.real" in said
 
 
 def test_a_cell_that_another_process_is_at_is_left_to_it(blobs: RawDataset, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_scores_without_their_request_are_refused(blobs: RawDataset, tmp_path: P
     arguments = ["evaluate", "utility", "--data", str(blobs.folder), "--out", str(tmp_path), *SMALL, "--arms", "real"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
-    assert "was begun with another arm, fold" in " ".join(result.output.split())
+    assert "was begun with other settings: arm None -> real, fold None -> 0" in " ".join(result.output.split())
 
 
 def seen_by(blobs: RawDataset, cases: list[str]) -> object:
@@ -367,7 +367,7 @@ def test_padding_is_undone() -> None:
 def test_strong_augmentation_keeps_image_and_mask_together() -> None:
     image, label = (torch.from_numpy(a) for a in blob_case(0, 0))
     bright = (label == 1).float()[None] * 2 - 1
-    settings = SegmenterStage(patch=(16, 16, 16))
+    settings = SegmenterTrainSettings(patch=(16, 16, 16))
     views = [strongly_augmented(bright, label, settings, 0, step, 0, spacing_mm=(2.0, 2.0, 3.0)) for step in range(30)]
     again = strongly_augmented(bright, label, settings, 0, 7, 0, spacing_mm=(2.0, 2.0, 3.0))
     assert torch.equal(views[7][0], again[0])

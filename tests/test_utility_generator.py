@@ -16,11 +16,12 @@ from lldm_aug.data.splits import load_split
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.utility.autoencoded import autoencoded
 from lldm_aug.io.weights import check_sums
-from lldm_aug.models.description import read_description
+from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.stages.run import train
+from lldm_aug.stages.table import GENERATOR_STAGES
 from lldm_aug.synthesis.plan import request_masks
-from lldm_aug.training.run import STAGES, train
 
 HALF = LabelledShare(share=0.5, images="fold")
 
@@ -29,13 +30,13 @@ HALF = LabelledShare(share=0.5, images="fold")
 def run(dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generator that learnt images of the whole fold and labels of half of it."""
     out = tmp_path_factory.mktemp("few_0.5") / "fold_0"
-    for name in STAGES:
+    for name in GENERATOR_STAGES:
         train(name, tiny_config(steps=1), dataset, 0, out, labelled=HALF)
     return out
 
 
 def test_it_says_what_it_saw_and_draws_masks_from_its_share(dataset: RawDataset, run: Path) -> None:
-    description, split = read_description(run / "generator"), load_split(dataset, 0)
+    description, split = Description.read(run / "generator"), load_split(dataset, 0)
     labelled = HALF.labelled(split.train)
     seen = [(len(stage.cases), tuple(stage.labelled)) for stage in description.stages]
     assert seen == [(len(split.train), labelled)] * 3
@@ -43,7 +44,7 @@ def test_it_says_what_it_saw_and_draws_masks_from_its_share(dataset: RawDataset,
 
 
 def test_masks_of_a_share_of_a_share(dataset: RawDataset, run: Path) -> None:
-    description, train = read_description(run / "generator"), load_split(dataset, 0).train
+    description, train = Description.read(run / "generator"), load_split(dataset, 0).train
     fewer = LabelledShare(share=0.25)
     assert request_masks(description, "real", str(dataset.folder), 0, labelled=fewer).cases == fewer.labelled(train)
     chosen = {seed: LabelledShare(share=0.25, seed=seed) for seed in range(20)}

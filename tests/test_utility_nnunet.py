@@ -92,7 +92,7 @@ def test_cells_of_other_plans_are_not_mixed(plan: StudyPlan, project: Project) -
     plans = json.loads(path.read_text())
     plans["configurations"][CONFIGURATION]["batch_size"] += 1
     path.write_text(json.dumps(plans))
-    with pytest.raises(IncompatibleResume, match="begun with another plans"):
+    with pytest.raises(IncompatibleResume, match="other settings: plans"):
         begin(unet, plan.out, StudyData(plan, "cpu").request(unet))
     assert StudyData(plan, "cpu").request(unet)["plans"] != StudyData(plan, "cpu").request(resunet)["plans"]
 

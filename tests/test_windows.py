@@ -18,14 +18,15 @@ from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.io.weights import load_tensors
 from lldm_aug.models.autoencoder import Autoencoder
-from lldm_aug.models.description import read_description
+from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
-from lldm_aug.training.autoencoder import AutoencoderStage
+from lldm_aug.stages.run import train
+from lldm_aug.stages.table import GENERATOR_STAGES
+from lldm_aug.training.autoencoder import AutoencoderConfig, AutoencoderStage
 from lldm_aug.training.cases import CaseSet, PreparedCase, prepare_cases
 from lldm_aug.training.latents import LatentCache, cache_moments, encode_in_windows
 from lldm_aug.training.order import Row
-from lldm_aug.training.run import STAGES, train
-from lldm_aug.training.segmenter import SegmenterStage
+from lldm_aug.training.segmenter import SegmenterConfig, SegmenterStage
 from lldm_aug.training.windows import box_at
 from lldm_aug.volume import Volume
 
@@ -175,8 +176,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, *, outside: bool) -> None:
 def test_what_lies_outside_of_a_case_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = window_config()
     thin = prepare_cases(thin_dataset(tmp_path / "Dataset995_Thin", 5), 0, config, tmp_path / "cases")
-    stage, batch = AutoencoderStage(thin, config), [Row(thin.case_ids[0], 0, 0)]
-    segmenter = SegmenterStage(thin, config)
+    stage, batch = AutoencoderStage(thin, AutoencoderConfig.of(config, "autoencoder")), [Row(thin.case_ids[0], 0, 0)]
+    segmenter = SegmenterStage(thin, SegmenterConfig.of(config, "segmenter"))
 
     def losses() -> list[float]:
         return [float(stage.loss(Constant(), batch, torch.device("cpu"))[0])]
@@ -196,13 +197,13 @@ def test_what_lies_outside_of_a_case_does_not_count(tmp_path: Path, monkeypatch:
 def run(dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of windows, with a segmenter that chooses its weights."""
     out = tmp_path_factory.mktemp("runs") / "x"
-    for name in ("segmenter", *STAGES):
+    for name in ("segmenter", *GENERATOR_STAGES):
         train(name, window_config(steps=2), dataset, 0, out)
     return out
 
 
 def test_a_generator_of_windows_says_so(run: Path) -> None:
-    description = read_description(run / "generator")
+    description = Description.read(run / "generator")
     assert description.windows
     assert description.shape == (16, 16, 12)
     assert description.spacing_mm == (2.0, 2.0, 3.0)

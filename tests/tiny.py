@@ -7,7 +7,8 @@ from pools import write_dataset
 
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.training.run import STAGES, train
+from lldm_aug.stages.run import train
+from lldm_aug.stages.table import GENERATOR_STAGES
 
 STAGE = {"steps": 6, "batch_size": 4, "checkpoint_every": 3, "preview_every": 0, "log_every": 1, "warmup_steps": 2}
 
@@ -40,7 +41,7 @@ def tiny_config(**stage: object) -> Config:
             "denoiser": {"channels": (16, 16), "attention": (False, False), "mask_channels": 8, "head_channels": 16},
             "sampling": {"steps": 2},
             "baselines": BASELINES,
-            "train": dict.fromkeys((*STAGES, *BASELINE_STAGES), STAGE | stage),
+            "train": dict.fromkeys((*GENERATOR_STAGES, *BASELINE_STAGES), STAGE | stage),
         }
     )
 
@@ -52,7 +53,7 @@ def tiny_dataset(folder: Path) -> RawDataset:
 
 def tiny_generator(dataset: RawDataset, out: Path, config: Config | None = None, fold: int | str = 0) -> Path:
     """A run folder with all three stages done."""
-    for name in STAGES:
+    for name in GENERATOR_STAGES:
         train(name, config or tiny_config(), dataset, fold, out)
     return out
 

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from pydantic import PositiveInt
-
-from lldm_aug.config.schema import Config
+from lldm_aug.config.schema import AutoencoderSettings, BaselineSettings, DenoiserSettings, ObjectiveSettings
 from lldm_aug.models.image_model import ImageDescription
 
-Kind = Literal["baseline_gan", "baseline_pixel", "baseline_latent"]
+
+class BaselineSizes(BaseModel):
+    """Settings that decide a baseline's networks; other settings, which older baselines list too, are passed over.
+
+    Args:
+        autoencoder: of the latents, for a baseline that has any.
+        denoiser: of these latents.
+        objective: what a diffusion model predicts.
+        baselines: sizes of the others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    autoencoder: AutoencoderSettings
+    denoiser: DenoiserSettings
+    objective: ObjectiveSettings
+    baselines: BaselineSettings
 
 
 class BaselineDescription(ImageDescription):
     """A baseline without its weights.
 
     Args:
-        kind: which of them.
-        config: settings that it was trained with.
+        kind: the stage that trained it.
+        config: settings that decide its networks.
         noise_shape: of the noise that an image starts from.
         latent_mean: mean of each latent channel over the training cases, if it has latents.
         latent_std: standard deviation likewise.
     """
 
-    kind: Kind
-    config: Config
+    kind: str
+    config: BaselineSizes
     noise_shape: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
     latent_mean: tuple[float, ...] = ()
     latent_std: tuple[float, ...] = ()

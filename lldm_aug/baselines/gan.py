@@ -8,18 +8,20 @@ import torch
 import torch.nn.functional as F
 
 from lldm_aug.baselines.gan_networks import FINEST, AlphaGan, Critics, GanGenerator, Maker
-from lldm_aug.baselines.picture import image_of, picture_of
-from lldm_aug.baselines.stage import BaselineStage
-from lldm_aug.config.schema import Config
-from lldm_aug.config.stages import GanStage
+from lldm_aug.baselines.painter import image_of, picture_of
+from lldm_aug.baselines.stage import BaselineConfig, BaselineStage
+from lldm_aug.config.stages import GanTrainSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.models.layers import lowest_cell
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
+from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.order import Row
 from lldm_aug.training.stage import Loss, Turn
 
 SECOND_BETA = 0.99
+
+GanConfig = BaselineConfig[GanTrainSettings]
 
 
 class GanBaseline(BaselineStage):
@@ -32,15 +34,20 @@ class GanBaseline(BaselineStage):
 
     name = "baseline_gan"
 
-    def __init__(self, cases: CaseSet, config: Config) -> None:
+    def __init__(self, cases: CaseSet, config: GanConfig) -> None:
         super().__init__(cases, config)
-        self.settings: GanStage = config.train.baseline_gan
+        self.settings = config.train
         sizes, channels, structures = config.baselines.gan, self.channels + 1, len(cases.schema.names)
         stem = compression_for(cases.record.spacing_mm, FINEST)
         coarsest = self.cells(lowest_cell(stem, len(sizes.channels)), "baselines.gan.channels")
         self.noise_shape = (sizes.code_channels, *coarsest)
         critics = Critics(channels, structures, stem, sizes, torch.Size(self.noise_shape).numel())
         self.module = AlphaGan(Maker(channels, structures, stem, sizes), critics)
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> GanBaseline:
+        """See `Trainer`."""
+        return cls(inputs.cases, inputs.own(GanConfig))
 
     @property
     def painter(self) -> GanGenerator:

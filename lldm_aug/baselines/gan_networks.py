@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug.baselines.painter import Painter
-from lldm_aug.baselines.picture import image_of
+from lldm_aug.baselines.description import BaselineDescription
+from lldm_aug.baselines.painter import Painter, image_of
 from lldm_aug.config.schema import GanSettings, SamplingSettings
+from lldm_aug.data.conform import compression_for
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 
 FINEST = 2
@@ -97,6 +98,12 @@ class GanGenerator(Painter):
         seen = (structures * unfolded, *[structures] * (len(widths) - 1))
         self.blocks = nn.ModuleList(Block(a + s, w, groups) for a, s, w in zip(above, seen, widths, strict=True))
         self.end = nn.Sequential(*_layers(widths[0], channels * unfolded, groups))
+
+    @classmethod
+    def untrained(cls, d: BaselineDescription) -> GanGenerator:
+        """See `Painter`."""
+        stem = compression_for(d.spacing_mm, FINEST)
+        return cls(d.num_channels + 1, len(d.labels.names), stem, d.config.baselines.gan)
 
     def forward(self, code: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """(B, L, x, y, z) and (B, S, X, Y, Z) to (B, C + 1, X, Y, Z)."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from lldm_aug.baselines.concatenated import ConcatenatedBaseline
-from lldm_aug.baselines.latent_network import LatentDenoiser, LatentPainter
-from lldm_aug.config.schema import Config
+from lldm_aug.baselines.denoisers import LatentDenoiser, LatentPainter
+from lldm_aug.baselines.stage import ConcatenatedBaseline, ConcatenatedConfig
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.export import Export
+from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy
-from lldm_aug.training.preview import load_autoencoder
+from lldm_aug.training.preview import load_autoencoder, reconstructed
 
 
 class LatentBaseline(ConcatenatedBaseline):
@@ -20,19 +20,25 @@ class LatentBaseline(ConcatenatedBaseline):
 
     Args:
         cases: training cases.
-        config: all settings, resolved.
+        config: its settings.
         first: the finished autoencoder, the generator's own.
         latents: of the training cases.
     """
 
     name = "baseline_latent"
 
-    def __init__(self, cases: CaseSet, config: Config, first: Export, latents: LatentCache) -> None:
-        super().__init__(cases, config, config.train.baseline_latent)
+    def __init__(self, cases: CaseSet, config: ConcatenatedConfig, first: Export, latents: LatentCache) -> None:
+        super().__init__(cases, config)
         self.first, self.latents = first, latents
         self.noise_shape = (config.autoencoder.latents, *self.cells(cases.record.compression, "grid.shape"))
-        self.module = LatentDenoiser(len(cases.schema.names), cases.record.compression, config)
-        self.autoencoder = load_autoencoder(cases, config, first)
+        self.module = LatentDenoiser(len(cases.schema.names), cases.record.compression, self.sizes)
+        self.autoencoder = load_autoencoder(cases, config.autoencoder, first)
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> LatentBaseline:
+        """See `Trainer`."""
+        first = inputs.export("autoencoder")
+        return cls(inputs.cases, inputs.own(ConcatenatedConfig), first, inputs.latents(first))
 
     @property
     def painter(self) -> LatentPainter:
@@ -42,10 +48,7 @@ class LatentBaseline(ConcatenatedBaseline):
 
     def reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
         """Encoded and decoded."""
-        autoencoder = self.painter.autoencoder
-        device = next(autoencoder.parameters()).device
-        condition = self.cases.condition([case_id], case.label[None].to(device))
-        return autoencoder.decode(autoencoder.encode(case.image[None].to(device))[0], condition)[0][0]
+        return reconstructed(self.painter.autoencoder, self.cases, case_id, case)
 
     @property
     def stages(self) -> tuple[StageProvenance, ...]:

@@ -3,67 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+from torch import nn
 
+from lldm_aug.baselines.denoisers import LatentPainter, PixelDenoiser
 from lldm_aug.baselines.description import BaselineDescription
+from lldm_aug.baselines.gan_networks import GanGenerator
 from lldm_aug.baselines.painter import Painter
-from lldm_aug.baselines.painters import untrained
 from lldm_aug.config.schema import SamplingSettings
-from lldm_aug.io.atomic import atomic_folder
-from lldm_aug.io.weights import check_sums, load_weights
+from lldm_aug.errors import CheckpointError
 from lldm_aug.models.condition import encode_mask
-from lldm_aug.models.config_file import read_config
-from lldm_aug.models.onednn import prefer_onednn
-from lldm_aug.models.saving import write_model
+from lldm_aug.models.trained_model import TrainedModel
 
 WEIGHTS_FILE = "baseline.safetensors"
+PAINTERS: dict[str, type[Painter]] = {
+    "baseline_gan": GanGenerator,
+    "baseline_pixel": PixelDenoiser,
+    "baseline_latent": LatentPainter,
+}
+"""What makes the images, by the stage that trained it."""
 
 
 @dataclass(frozen=True)
-class Baseline:
+class Baseline(TrainedModel):
     """A trained baseline.
 
     Args:
         description: everything but the weights.
         painter: makes the images.
-        hash: identity of the folder that it was loaded from.
     """
+
+    described_by = BaselineDescription
 
     description: BaselineDescription
     painter: Painter
-    hash: str = ""
 
     @classmethod
-    def load(cls, folder: Path) -> Baseline:
-        """Loads and checks a baseline's folder.
+    def untrained(cls, description: BaselineDescription) -> Baseline:
+        """Networks of the right sizes, weights as initialised.
 
         Raises:
-            CheckpointError: when a file is missing, has changed by a byte, or does not fit.
+            CheckpointError: for a kind that is not known.
         """
-        identity = check_sums(folder)
-        description = read_config(BaselineDescription, folder, "a baseline's folder")
-        with torch.device("meta"):
-            painter = untrained(description)
-        load_weights(painter, folder / WEIGHTS_FILE)
-        prefer_onednn(painter)
-        return cls(description, painter.eval(), identity)
-
-    def save(self, folder: Path) -> None:
-        """Writes the folder atomically."""
-        with atomic_folder(folder) as temporary:
-            write_model(temporary, self.description, {WEIGHTS_FILE: self.painter})
+        if description.kind not in PAINTERS:
+            raise CheckpointError(f"no baseline is called {description.kind!r}", where="kind", fix="update lldm_aug")
+        return cls(description, PAINTERS[description.kind].untrained(description))
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.painter.parameters()).device
-
-    def to(self, device: torch.device | str) -> Baseline:
-        """Moves the weights in place; returns itself."""
-        self.painter.to(device)
-        return self
+    def networks(self) -> dict[str, nn.Module]:
+        """See `TrainedModel`."""
+        return {WEIGHTS_FILE: self.painter}
 
     @torch.inference_mode()
     def image(

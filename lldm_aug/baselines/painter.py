@@ -1,4 +1,7 @@
-"""What makes the images of a baseline."""
+"""What makes the images of a baseline, and the picture that networks of voxels make.
+
+A picture is the image, and as one more channel where it is not exactly zero.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,21 @@ from abc import ABC, abstractmethod
 import torch
 from torch import nn
 
+from lldm_aug.baselines.description import BaselineDescription
 from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.training.cases import PreparedCase
+
+SUREST = 1e-4
+"""No voxel is likelier than this to be the opposite of what the channel says."""
 
 
 class Painter(nn.Module, ABC):
     """Noise and mask to image."""
+
+    @classmethod
+    @abstractmethod
+    def untrained(cls, d: BaselineDescription) -> Painter:
+        """Networks of the sizes of a description, weights as initialised."""
 
     @abstractmethod
     def paint(
@@ -25,3 +38,14 @@ class Painter(nn.Module, ABC):
             sampling: solver, steps and guidance, for those that are sampled.
             rng: fresh noise of the ancestral solver.
         """
+
+
+def picture_of(case: PreparedCase) -> torch.Tensor:
+    """(C + 1, X, Y, Z): the scaled image, and the share of each voxel that is not exactly zero, from -1 to 1."""
+    return torch.cat([case.image, case.foreground[None] * 2 - 1])
+
+
+def image_of(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images (B, C, X, Y, Z) and foreground logits (B, X, Y, Z) of (B, C + 1, X, Y, Z) pictures."""
+    share = (picture[:, -1].float() + 1) / 2
+    return picture[:, :-1], torch.logit(share.clamp(SUREST, 1 - SUREST))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from lldm_aug.baselines.concatenated import ConcatenatedBaseline
-from lldm_aug.baselines.picture import image_of, picture_of
-from lldm_aug.baselines.pixel_network import PixelDenoiser
-from lldm_aug.config.schema import Config, SamplingSettings
+from lldm_aug.baselines.denoisers import PixelDenoiser
+from lldm_aug.baselines.painter import image_of, picture_of
+from lldm_aug.baselines.stage import ConcatenatedBaseline, ConcatenatedConfig
+from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.geometry import Box
 from lldm_aug.models.layers import lowest_cell
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.diffusion import Clean
+from lldm_aug.training.inputs import StageInputs
 
 SLIGHT_TIME = 100.0
 """Network time with little noise, of 1000."""
@@ -24,12 +25,17 @@ class PixelBaseline(ConcatenatedBaseline):
 
     name = "baseline_pixel"
 
-    def __init__(self, cases: CaseSet, config: Config) -> None:
-        super().__init__(cases, config, config.train.baseline_pixel)
+    def __init__(self, cases: CaseSet, config: ConcatenatedConfig) -> None:
+        super().__init__(cases, config)
         sizes, stem = config.baselines.pixel, compression_for(cases.record.spacing_mm, config.baselines.pixel.patch)
         self.cells(lowest_cell(stem, len(sizes.denoiser.channels)), "baselines.pixel.denoiser.channels")
         self.noise_shape = (self.channels + 1, *cases.record.shape)
         self.module = PixelDenoiser(self.channels + 1, len(cases.schema.names), stem, sizes, config.objective)
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> PixelBaseline:
+        """See `Trainer`."""
+        return cls(inputs.cases, inputs.own(ConcatenatedConfig))
 
     @property
     def painter(self) -> PixelDenoiser:

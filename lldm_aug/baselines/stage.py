@@ -5,21 +5,40 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch import nn
 
-from lldm_aug.baselines.description import BaselineDescription, Kind
+from lldm_aug.baselines.description import BaselineDescription, BaselineSizes
 from lldm_aug.baselines.model import Baseline
 from lldm_aug.baselines.painter import Painter
-from lldm_aug.config.schema import Config, SamplingSettings
-from lldm_aug.errors import ConfigError
+from lldm_aug.config.part import LatentConfig, Optimisation
+from lldm_aug.config.schema import BaselineSettings, IntensitySettings, SamplingSettings
+from lldm_aug.config.stages import ConcatenatedTrainSettings
+from lldm_aug.diffusion.objective import make_objective
+from lldm_aug.models.condition import drop_structures
 from lldm_aug.models.texture import Correlation, Grain
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.training.cases import CaseSet, PreparedCase
+from lldm_aug.training.cases import CaseSet, PreparedCase, check_sides
+from lldm_aug.training.diffusion import Clean, draw_latents
+from lldm_aug.training.losses import counted_mean, structure_weights
+from lldm_aug.training.order import Row, kept_structures
 from lldm_aug.training.preview import write_shown
+from lldm_aug.training.stage import Loss
 from lldm_aug.training.texture import measure_texture, samples_of
-from lldm_aug.version import __version__
+
+
+class BaselineConfig(LatentConfig[Optimisation]):
+    """Settings of a baseline.
+
+    Args:
+        intensity: how a case's intensities are scaled.
+        baselines: sizes of those that have no latents, and what all share.
+    """
+
+    intensity: IntensitySettings
+    baselines: BaselineSettings
 
 
 class BaselineStage(ABC):
@@ -30,13 +49,13 @@ class BaselineStage(ABC):
 
     Args:
         cases: training cases.
-        config: all settings, resolved.
+        config: its settings.
     """
 
-    name: ClassVar[Kind]
+    name: ClassVar[str]
     noise_shape: tuple[int, int, int, int]
 
-    def __init__(self, cases: CaseSet, config: Config) -> None:
+    def __init__(self, cases: CaseSet, config: BaselineConfig[Any]) -> None:
         self.cases, self.config = cases, config
         self.labelled = cases.labelled()
         self.case_ids, self.unlabelled_ids = self.labelled.case_ids, cases.unlabelled_ids
@@ -46,6 +65,11 @@ class BaselineStage(ABC):
     @abstractmethod
     def painter(self) -> Painter:
         """What makes images, with the weights as they are now."""
+
+    @property
+    def sizes(self) -> BaselineSizes:
+        """What decides its networks."""
+        return BaselineSizes.model_validate({name: getattr(self.config, name) for name in BaselineSizes.model_fields})
 
     @property
     def sampling(self) -> SamplingSettings:
@@ -85,26 +109,19 @@ class BaselineStage(ABC):
         Raises:
             ConfigError: when the sides of the grid are not multiples of them.
         """
-        shape = self.cases.record.shape
-        if any(side % factor for side, factor in zip(shape, factors, strict=True)):
-            message = f"shape {shape} is not a multiple of {tuple(factors)}"
-            raise ConfigError(message, where=where, fix="choose another grid.shape, or fewer levels")
+        shape, (a, b, c) = self.cases.record.shape, factors
+        check_sides(shape, (a, b, c), 1, where)
         x, y, z = (side // factor for side, factor in zip(shape, factors, strict=True))
         return x, y, z
 
     def baseline(self) -> Baseline:
         """The baseline as it is now, without texture."""
         record, (mean, std) = self.cases.record, self.latent_statistics
-        description = BaselineDescription(
-            lldm_aug_version=__version__,
-            shape=record.shape,
-            spacing_mm=record.spacing_mm,
-            compression=record.compression,
-            dataset_json=record.dataset_json,
-            intensity=record.intensity,
+        description = record.describe(
+            BaselineDescription,
             scaling=self.config.intensity,
             kind=self.name,
-            config=self.config,
+            config=self.sizes,
             sampling=self.sampling,
             noise_shape=self.noise_shape,
             latent_mean=mean,
@@ -122,3 +139,44 @@ class BaselineStage(ABC):
         made = self.baseline()
         description = made.description.model_copy(update={"texture": self.texture})
         Baseline(description, made.painter).save(folder)
+
+
+ConcatenatedConfig = BaselineConfig[ConcatenatedTrainSettings]
+
+
+class ConcatenatedBaseline(BaselineStage):
+    """Trains a denoiser by the generator's own objective, places with structures weighing more, as they do there.
+
+    Args:
+        cases: training cases.
+        config: its settings.
+    """
+
+    def __init__(self, cases: CaseSet, config: ConcatenatedConfig) -> None:
+        super().__init__(cases, config)
+        self.settings = config.train
+        self.objective = make_objective(config.objective)
+
+    @property
+    @abstractmethod
+    def clean(self) -> Clean:
+        """What is learnt."""
+
+    @abstractmethod
+    def occupancy(self, condition: torch.Tensor) -> torch.Tensor:
+        """The condition (B, S, X, Y, Z) on the grid of what is learnt."""
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> Loss:
+        """See `Stage.loss`."""
+        boxes = self.cases.drawn(rows, self.config.seed, self.name)
+        drawn = draw_latents(self.clean, self.objective, rows, self.config.seed, self.name, device, boxes)
+        noised = self.objective.noised(*drawn)
+        labels = torch.stack([self.cases.load_label(row.case_id, box) for row, box in zip(rows, boxes, strict=True)])
+        condition = self.cases.condition([row.case_id for row in rows], labels.to(device))
+        kept = kept_structures(len(self.cases.schema.names), self.settings, self.config.seed, self.name, rows)
+        prediction = model(noised.noisy, noised.times, drop_structures(condition, kept.to(device)))
+        error = self.objective.error(prediction, noised)
+        weights = structure_weights(self.occupancy(condition), self.settings.structure_weight)
+        counted = self.cases.counted(rows, boxes)
+        counted = None if counted is None else self.occupancy(counted.to(device))
+        return counted_mean(weights * error, counted), {"unweighted": counted_mean(error, counted).item()}

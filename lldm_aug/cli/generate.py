@@ -168,7 +168,7 @@ def _plan(
 ) -> JobPlan:
     """What the options ask for, with what they leave open filled in."""
     from lldm_aug.models.config_file import generator_folder
-    from lldm_aug.models.description import read_description
+    from lldm_aug.models.description import Description
     from lldm_aug.resources import pretrained_dir
     from lldm_aug.synthesis.inpainting_plan import CopyPastePlan, check_hosts, request_hosts
     from lldm_aug.synthesis.job import GeneratorPlan
@@ -182,7 +182,7 @@ def _plan(
             return CopyPastePlan(request_hosts(masks, **drawn), settings, seed)
     start = model if model is not None else pretrained_dir()
     folder = generator_folder(start)
-    description = read_description(folder)
+    description = Description.read(folder)
     kind = masks or ("procedural" if model is None and drawn["data"] is None else "deformed")
     request = request_masks(description, kind, model=start, **drawn)
     sampling = choose_sampling(description, steps, guidance, inpainting=settings is not None)

@@ -18,6 +18,7 @@ from lldm_aug.cli.options import (
     share_seed_option,
 )
 from lldm_aug.cli.progress import progress_bar
+from lldm_aug.stages.table import GENERATOR_STAGES, commands, whole_generator
 
 if TYPE_CHECKING:
     from lldm_aug.config.schema import Config
@@ -25,15 +26,11 @@ if TYPE_CHECKING:
     from lldm_aug.data.share import Images, LabelledShare
     from lldm_aug.training.initial import Initial
 
-STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet", "masks")
-BASELINES = ("baseline_gan", "baseline_pixel", "baseline_latent")
 ALL = "all"
-ALL_STAGES = ("segmenter", "autoencoder", "diffusion", "controlnet")
-"""What ``all`` trains; the segmenter first, since it chooses the weights of the last stage."""
 
 
 @click.command(no_args_is_help=True)
-@click.argument("stage", type=click.Choice((*STAGES, *BASELINES, ALL)))
+@click.argument("stage", type=click.Choice((*commands(), ALL)))
 @click.option("--data", required=True, metavar="DATASET", help="Folder, or 700 / Dataset700 in $nnUNet_raw.")
 @click.option("--fold", type=FOLD, help="Fold of nnU-Net's split: only its training cases are read.")
 @click.option("--folds", type=FOLDS, help="Instead of one: several, each into OUT/fold_N.")
@@ -91,7 +88,7 @@ def train(
     if (fold is None) == (folds is None):
         raise click.UsageError("Give either --fold or --folds.")
     runs: dict[int | str, Path] = {fold: out} if fold is not None else {n: out / f"fold_{n}" for n in folds or ()}
-    stages = ALL_STAGES if stage == ALL else (stage,)
+    stages = whole_generator() if stage == ALL else (stage,)
     settings = load_config(config, overrides)
     dataset = RawDataset.find(data)
     labelled = None if share is None else LabelledShare(share=share, seed=share_seed, images=images)
@@ -115,7 +112,7 @@ def train(
 
     for number, folder in runs.items():
         for name in stages:
-            begun_from = None if stage == ALL and name == "segmenter" else initial  # a segmenter always starts anew
+            begun_from = None if stage == ALL and name not in GENERATOR_STAGES else initial  # others start anew
             _train(name, settings, dataset, number, folder, labelled, begun_from, log_with)
     PartialState().destroy_process_group()
 
@@ -132,7 +129,7 @@ def _train(
 ) -> None:
     from accelerate import PartialState
 
-    from lldm_aug.training.run import number_of_steps, train
+    from lldm_aug.stages.run import number_of_steps, train
 
     with progress_bar(f"{name}, fold {fold}", number_of_steps(name, settings)) as update:
         result = train(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -27,6 +27,9 @@ class StageSettings(Section):
         log_every: steps between lines of ``stats.jsonl``.
     """
 
+    of_images: ClassVar[bool] = True
+    """Whether the stage is part of what makes a model's images, rather than what judges them or draws their masks."""
+
     steps: PositiveInt = 1000
     batch_size: PositiveInt = 4
     accumulate: PositiveInt = 1
@@ -41,7 +44,7 @@ class StageSettings(Section):
     log_every: PositiveInt = 10
 
 
-class AutoencoderStage(StageSettings):
+class AutoencoderTrainSettings(StageSettings):
     """Training of the autoencoder.
 
     Args:
@@ -61,11 +64,11 @@ class AutoencoderStage(StageSettings):
     drop_structure: Share = 0.05
 
 
-class DiffusionStage(StageSettings):
+class DiffusionTrainSettings(StageSettings):
     """Training of the diffusion model without masks."""
 
 
-class ControlNetStage(StageSettings):
+class ControlNetTrainSettings(StageSettings):
     """Training of the mask's control.
 
     Args:
@@ -74,7 +77,7 @@ class ControlNetStage(StageSettings):
         drop_structure: share of structures whose mask is withheld (for partial labels).
         structure_weight: extra weight of latent cells with a label, shared evenly between the structures.
         inpainting: whether it is told what is around a region, drawn anew for each sample, that it is to paint; see
-            `lldm_aug.training.regions`. A whole image is such a region, too.
+            `lldm_aug.training.inpainting`. A whole image is such a region, too.
         score_every: steps between measurements of mask faithfulness, by which the exported weights are chosen if the
             run has a segmenter; 0 exports the last ones.
         score_cases: deformed training masks that it is measured on.
@@ -89,7 +92,7 @@ class ControlNetStage(StageSettings):
     score_cases: Annotated[int, Field(ge=1, le=64)] = 8
 
 
-class SegmenterStage(StageSettings):
+class SegmenterTrainSettings(StageSettings):
     """Training of the segmenter.
 
     Args:
@@ -97,6 +100,8 @@ class SegmenterStage(StageSettings):
         centre_on_structure: share of windows around a voxel of a structure, each structure alike.
         structure_weight: extra weight of voxels with a label in the cross-entropy, shared between the structures alike.
     """
+
+    of_images: ClassVar[bool] = False
 
     steps: PositiveInt = 600
     batch_size: PositiveInt = 2
@@ -108,7 +113,7 @@ class SegmenterStage(StageSettings):
     structure_weight: Annotated[float, Field(ge=0)] = 1.0
 
 
-class MasksAutoencoderStage(StageSettings):
+class MasksAutoencoderTrainSettings(StageSettings):
     """Training of the autoencoder of masks.
 
     Args:
@@ -117,20 +122,24 @@ class MasksAutoencoderStage(StageSettings):
         overlap_weight: weight of cross-entropy and soft Dice of the structures beside the error of their distances.
     """
 
+    of_images: ClassVar[bool] = False
+
     learning_rate: PositiveFloat = 1e-3
     patch: Triple | None = None
     kl_weight: Annotated[float, Field(ge=0)] = 1e-5
     overlap_weight: Annotated[float, Field(ge=0)] = 1.0
 
 
-class MasksDiffusionStage(StageSettings):
+class MasksDiffusionTrainSettings(StageSettings):
     """Training of the diffusion model of masks."""
+
+    of_images: ClassVar[bool] = False
 
     steps: PositiveInt = 2000
     batch_size: PositiveInt = 8
 
 
-class GanStage(StageSettings):
+class GanTrainSettings(StageSettings):
     """Training of the GAN: in each step the critics take a turn, then encoder and generator.
 
     Args:
@@ -148,7 +157,7 @@ class GanStage(StageSettings):
     penalty_weight: Annotated[float, Field(ge=0)] = 0.01
 
 
-class ConcatenatedStage(StageSettings):
+class ConcatenatedTrainSettings(StageSettings):
     """Training of a diffusion model that the mask is concatenated to.
 
     Args:
@@ -171,12 +180,22 @@ class TrainSettings(Section):
     """
 
     precision: Literal["no", "bf16"] = "no"
-    autoencoder: AutoencoderStage = AutoencoderStage()
-    diffusion: DiffusionStage = DiffusionStage()
-    controlnet: ControlNetStage = ControlNetStage()
-    segmenter: SegmenterStage = SegmenterStage()
-    masks_autoencoder: MasksAutoencoderStage = MasksAutoencoderStage()
-    masks_diffusion: MasksDiffusionStage = MasksDiffusionStage()
-    baseline_gan: GanStage = GanStage()
-    baseline_pixel: ConcatenatedStage = ConcatenatedStage()
-    baseline_latent: ConcatenatedStage = ConcatenatedStage()
+    autoencoder: AutoencoderTrainSettings = AutoencoderTrainSettings()
+    diffusion: DiffusionTrainSettings = DiffusionTrainSettings()
+    controlnet: ControlNetTrainSettings = ControlNetTrainSettings()
+    segmenter: SegmenterTrainSettings = SegmenterTrainSettings()
+    masks_autoencoder: MasksAutoencoderTrainSettings = MasksAutoencoderTrainSettings()
+    masks_diffusion: MasksDiffusionTrainSettings = MasksDiffusionTrainSettings()
+    baseline_gan: GanTrainSettings = GanTrainSettings()
+    baseline_pixel: ConcatenatedTrainSettings = ConcatenatedTrainSettings()
+    baseline_latent: ConcatenatedTrainSettings = ConcatenatedTrainSettings()
+
+
+STAGE_SETTINGS: dict[str, type[StageSettings]] = {
+    name: field.annotation
+    for name, field in TrainSettings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, StageSettings)
+}
+"""The settings of each stage, in the order in which reports list stages; see `lldm_aug.stages.table` for the rest."""
+NOT_OF_IMAGES = frozenset(name for name, settings in STAGE_SETTINGS.items() if not settings.of_images)
+"""Stages in a pool's history that are no part of what makes its images: they judge them, or draw their masks."""

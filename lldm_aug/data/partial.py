@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import DatasetError
+from lldm_aug.io.records import read_json
 
 PARTIAL_FILE = "partial_labels.json"
 
@@ -19,11 +18,8 @@ def read_partial_labels(dataset: RawDataset) -> dict[str, tuple[str, ...]]:
     path = dataset.folder / PARTIAL_FILE
     if not path.is_file():
         return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"not valid JSON ({error})", where=path) from error
-    if not isinstance(found, dict) or not all(isinstance(names, list) for names in found.values()):
+    found = read_json(path, error=DatasetError, fix=None)
+    if not all(isinstance(names, list) for names in found.values()):
         raise DatasetError("not a mapping of case ids to lists", where=path, fix='write {"case_01": ["hcc"]}')
     cases, structures = {*dataset.case_ids}, dataset.schema.names
     for case_id, names in found.items():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lldm_aug.errors import DatasetError
+from lldm_aug.io.records import read_json
 
 PATIENTS_FILE = "patients.json"
 
@@ -28,11 +28,8 @@ def read_patients(case_ids: Iterable[str], *folders: Path) -> dict[str, str]:
     path = next((folder / PATIENTS_FILE for folder in folders if (folder / PATIENTS_FILE).is_file()), None)
     if path is None:
         return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"not valid JSON ({error})", where=path) from error
-    if not isinstance(found, dict) or not all(isinstance(patient, str) and patient for patient in found.values()):
+    found = read_json(path, error=DatasetError, fix=None)
+    if not all(isinstance(patient, str) and patient for patient in found.values()):
         raise DatasetError("not a mapping of case ids to patients", where=path, fix='write {"case_01": "anna"}')
     missing = sorted({*case_ids} - {*found})
     if missing:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from lldm_aug.errors import DatasetError, InvalidVolume
 from lldm_aug.geometry import Grid
 from lldm_aug.io.hashing import sha256_file
 from lldm_aug.io.nifti import SUFFIXES, read_image, read_label
+from lldm_aug.io.records import read_json
 from lldm_aug.labels import LabelSchema
 from lldm_aug.volume import Volume
 
@@ -53,15 +52,8 @@ class RawDataset:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         path = folder / "dataset.json"
-        try:
-            self.description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            fix = "point to a data set in nnU-Net's raw layout"
-            raise DatasetError("no readable dataset.json", where=folder, fix=fix) from error
-        except (ValueError, RecursionError) as error:
-            raise DatasetError(f"not valid JSON ({error})", where=path) from error
-        if not isinstance(self.description, dict):
-            raise DatasetError("not a JSON object", where=path)
+        fix = "point to a data set in nnU-Net's raw layout"
+        self.description = read_json(path, error=DatasetError, fix=fix)
         self.schema = LabelSchema.from_dataset_json(self.description, path)
         self.file_ending = self.description.get("file_ending", ".nii.gz")
         if self.file_ending not in SUFFIXES:

@@ -11,8 +11,8 @@ from lldm_aug.data.splits import Fold
 from lldm_aug.evaluation.heldout import HeldOut, check_kind, choose_heldout, heldout_notes, refuse_seen
 from lldm_aug.evaluation.training_cases import find_training
 from lldm_aug.models.config_file import generator_folder
-from lldm_aug.models.description import Description, read_description
-from lldm_aug.models.mask_description import read_mask_description
+from lldm_aug.models.description import Description
+from lldm_aug.models.mask_description import MaskDescription
 from lldm_aug.resources import pretrained_dir
 from lldm_aug.synthesis.plan import MaskRequest, request_masks
 
@@ -82,7 +82,7 @@ def plan_bench(
         LeakageError: when a stage has seen a held-out case.
     """
     folder = generator_folder(model if model is not None else pretrained_dir())
-    description = read_description(folder)
+    description = Description.read(folder)
     dataset = RawDataset.find(data)
     check_kind(dataset, description)
     heldout = choose_heldout(dataset, fold, n)
@@ -116,5 +116,5 @@ def _learned(kind: str | None, heldout: HeldOut, description: Description, model
         return None
     request = request_masks(description, kind, None, None, model=model)
     if request.model is not None:
-        refuse_seen(heldout, read_mask_description(request.model).stages, "the mask model", request.model)
+        refuse_seen(heldout, MaskDescription.read(request.model).stages, "the mask model", request.model)
     return request

@@ -19,7 +19,7 @@ class NoiseLatents(Generator):
     @classmethod
     def of(cls, generator: Generator) -> NoiseLatents:
         """The control of a generator, sharing its weights."""
-        return cls(generator.description, generator.autoencoder, generator.network, generator.hash)
+        return cls(generator.description, generator.autoencoder, generator.network, hash=generator.hash)
 
     def latent(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lldm_aug.config.schema import Config
 from lldm_aug.models.description import Description
 from lldm_aug.models.mask_description import MaskDescription
 from lldm_aug.models.segmenter import SegmenterDescription
@@ -15,7 +14,8 @@ NUM_STAGES = 3
 
 def model_card(
     description: Description,
-    config: Config,
+    steps: Mapping[str, int],
+    seed: int,
     weights: str,
     segmenter: SegmenterDescription | None = None,
     masks: MaskDescription | None = None,
@@ -24,7 +24,8 @@ def model_card(
 
     Args:
         description: of the generator.
-        config: its settings.
+        steps: that each of its stages was trained for.
+        seed: of its training.
         weights: which ones it has.
         segmenter: the one in its folder, if any.
         masks: the mask model in its folder, if any.
@@ -35,7 +36,6 @@ def model_card(
     seen = "\n".join(
         f"| {s.stage} | {s.dataset} | {s.fold} | {len(s.cases)} | `{s.split_hash[:12]}` |" for s in d.stages
     )
-    steps = config.train
     return f"""---
 library_name: lldm_aug
 tags: [medical-imaging, mri, liver, latent-diffusion, data-augmentation]
@@ -56,8 +56,8 @@ validation cases are among them.{_origin(d)}
 
 ## Training
 
-Objective {d.objective.kind}; steps: autoencoder {steps.autoencoder.steps}, diffusion {steps.diffusion.steps},
-ControlNet {steps.controlnet.steps}; seed {config.seed}. Latents have {d.latent_shape[0]} channels on a grid that is
+Objective {d.objective.kind}; steps: autoencoder {steps["autoencoder"]}, diffusion {steps["diffusion"]},
+ControlNet {steps["controlnet"]}; seed {seed}. Latents have {d.latent_shape[0]} channels on a grid that is
 coarser by {d.compression}. Weights: {weights}.
 {_parts(segmenter, masks)}
 ## Use

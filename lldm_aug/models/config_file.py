@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Annotated, Any, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
+from lldm_aug.config.schema import (
+    AutoencoderSettings,
+    DenoiserSettings,
+    ObjectiveSettings,
+    SamplingSettings,
+    check_sampling,
+)
 from lldm_aug.errors import CheckpointError
+from lldm_aug.geometry import Grid
+from lldm_aug.io.records import read_record
+from lldm_aug.labels import LabelSchema
 from lldm_aug.record import Record
 
 CONFIG_FILE = "config.json"
 
 FORMAT_VERSION = 1
+Side = Annotated[int, Field(ge=1, le=1024)]
 
 
 class VersionedDescription(Record):
@@ -32,30 +43,81 @@ class VersionedDescription(Record):
             raise ValueError(f"format {self.format_version} is of a later version; update lldm_aug")
         return self
 
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The description in a model's folder.
 
-AnyDescription = TypeVar("AnyDescription", bound=VersionedDescription)
+        Raises:
+            CheckpointError: when it is missing or invalid.
+        """
+        return read_record(cls, folder / CONFIG_FILE, fix="point to the folder of such a model")
 
 
-def read_config(kind: type[AnyDescription], folder: Path, wanted: str) -> AnyDescription:
-    """The description in a model's folder.
+class LatentDescription(VersionedDescription):
+    """Grid, latent cells and labels of a model: the first fields of its ``config.json``, before the model's own.
 
     Args:
-        kind: what the model is described by.
-        folder: of the model.
-        wanted: the kind of folder that should have been given, in words.
-
-    Raises:
-        CheckpointError: when it is missing or invalid.
+        shape: voxels of its grid along (X, Y, Z).
+        spacing_mm: voxel size of its grid.
+        compression: voxels per latent cell.
+        dataset_json: channels, labels and file ending of the data that it learnt.
     """
-    path = folder / CONFIG_FILE
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no {CONFIG_FILE}", where=folder, fix=f"point to {wanted}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "invalid"
-        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+
+    shape: tuple[Side, Side, Side]
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    compression: tuple[Side, Side, Side]
+    dataset_json: dict[str, Any]
+
+    @property
+    def labels(self) -> LabelSchema:
+        """The structures that it knows."""
+        return LabelSchema.from_dataset_json(self.dataset_json, CONFIG_FILE)
+
+    @property
+    def latent_sides(self) -> tuple[int, int, int]:
+        """Latent cells along (X, Y, Z)."""
+        x, y, z = (n // f for n, f in zip(self.shape, self.compression, strict=True))
+        return x, y, z
+
+    @property
+    def grid(self) -> Grid:
+        """Its grid around the origin, for masks that come with no case."""
+        return Grid.regular(self.shape, self.spacing_mm)
+
+
+class DiffusionDescription(LatentDescription):
+    """What the models that diffuse latents say: the generator, and the model of masks.
+
+    Args:
+        autoencoder: sizes of the autoencoder.
+        denoiser: sizes of the diffusion U-Net, and of a ControlNet.
+        objective: what the denoiser predicts.
+        sampling: how it is sampled unless told otherwise.
+        latent_mean: mean of each latent channel over the training cases.
+        latent_std: standard deviation likewise; latents are normalised channel by channel.
+    """
+
+    autoencoder: AutoencoderSettings
+    denoiser: DenoiserSettings
+    objective: ObjectiveSettings
+    sampling: SamplingSettings
+    latent_mean: tuple[float, ...]
+    latent_std: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _networks_fit(self) -> Self:
+        if {len(self.latent_mean), len(self.latent_std)} != {self.autoencoder.latents}:
+            raise ValueError("latent_mean and latent_std need one value a latent channel")
+        deepest = 2 ** (len(self.denoiser.channels) - 1)
+        if any(n % (f * deepest) for n, f in zip(self.shape, self.compression, strict=True)):
+            raise ValueError(f"shape {self.shape} does not suit compression {self.compression}")
+        check_sampling(self.objective, self.sampling)
+        return self
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """(L, X / cx, Y / cy, Z / cz)."""
+        return (self.autoencoder.latents, *self.latent_sides)
 
 
 def generator_folder(path: Path) -> Path:

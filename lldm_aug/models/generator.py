@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.diffusion.guidance import guided
 from lldm_aug.diffusion.sampler import Known, sample
 from lldm_aug.io.atomic import atomic_folder
-from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser
-from lldm_aug.models.description import Description, read_description
-from lldm_aug.models.onednn import prefer_onednn
+from lldm_aug.models.description import Description
 from lldm_aug.models.region import filled, touched_cells, with_surroundings, without_surroundings
-from lldm_aug.models.saving import write_model
+from lldm_aug.models.trained_model import TrainedModel
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
 DENOISER_FILE = "denoiser.safetensors"
@@ -28,20 +27,20 @@ CONTROL_FILE = "controlnet.safetensors"
 
 
 @dataclass(frozen=True)
-class Generator:
+class Generator(TrainedModel):
     """A trained generator.
 
     Args:
         description: everything but the weights.
         autoencoder: latents to images.
         network: noise to latents.
-        hash: identity of the folder that it was loaded from.
     """
+
+    described_by = Description
 
     description: Description
     autoencoder: Autoencoder
     network: ControlledDenoiser
-    hash: str = ""
 
     @classmethod
     def untrained(cls, description: Description) -> Generator:
@@ -56,55 +55,36 @@ class Generator:
         denoiser = build_denoiser(channels, description.denoiser, description.objective)
         return cls(description, autoencoder, ControlledDenoiser(denoiser, control))
 
-    @classmethod
-    def load(cls, folder: Path) -> Generator:
-        """Loads and checks a generator folder.
-
-        Raises:
-            CheckpointError: when a file is missing, has changed by a byte, or does not fit.
-        """
-        identity = check_sums(folder)
-        with torch.device("meta"):  # takes no memory: a description may ask for far more than its weights fill
-            empty = cls.untrained(read_description(folder))
-        load_weights(empty.autoencoder, folder / AUTOENCODER_FILE)
-        load_weights(empty.network.denoiser, folder / DENOISER_FILE)
-        load_weights(empty.network.control, folder / CONTROL_FILE)
-        prefer_onednn(empty.autoencoder)
-        prefer_onednn(empty.network)
-        return cls(empty.description, empty.autoencoder.eval(), empty.network.eval(), identity)
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """See `TrainedModel`."""
+        return {
+            AUTOENCODER_FILE: self.autoencoder,
+            DENOISER_FILE: self.network.denoiser,
+            CONTROL_FILE: self.network.control,
+        }
 
     def save(
-        self, folder: Path, card: str, dtype: torch.dtype | None = None, parts: Mapping[str, Path] | None = None
+        self,
+        folder: Path,
+        dtype: torch.dtype | None = None,
+        *,
+        card: str = "",
+        parts: Mapping[str, Path] | None = None,
     ) -> None:
         """Writes the folder atomically, with a model card.
 
         Args:
             folder: where; an older generator there is replaced.
-            card: Markdown text of the model card (``README.md``).
             dtype: type of the stored weights; half precision halves the size.
+            card: Markdown text of the model card (``README.md``).
             parts: folders to copy into sub-folders of these names, such as the run's segmenter.
         """
-        networks = {
-            AUTOENCODER_FILE: self.autoencoder,
-            DENOISER_FILE: self.network.denoiser,
-            CONTROL_FILE: self.network.control,
-        }
         with atomic_folder(folder) as temporary:
-            write_model(temporary, self.description, networks, dtype)
+            self.write(temporary, dtype)
             (temporary / "README.md").write_text(card, encoding="utf-8")
             for name, part in (parts or {}).items():
                 shutil.copytree(part, temporary / name)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.network.parameters()).device
-
-    def to(self, device: torch.device | str) -> Generator:
-        """Moves the weights in place; returns itself."""
-        self.autoencoder.to(device)
-        self.network.to(device)
-        return self
 
     @torch.inference_mode()
     def image(

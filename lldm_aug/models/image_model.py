@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lldm_aug.config.schema import IntensitySettings, SamplingSettings
 from lldm_aug.data.intensity import IntensityModel, Scale
-from lldm_aug.models.latent_description import LatentDescription
+from lldm_aug.models.config_file import LatentDescription
 from lldm_aug.models.texture import Grain
 from lldm_aug.pool.provenance import StageProvenance
 

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
+from torch import nn
 
 from lldm_aug.diffusion.sampler import sample
-from lldm_aug.io.atomic import atomic_folder
-from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
-from lldm_aug.models.mask_description import DENOISER_FILE, MaskDescription, read_mask_description
-from lldm_aug.models.onednn import prefer_onednn
-from lldm_aug.models.saving import write_model
+from lldm_aug.models.mask_description import DENOISER_FILE, MaskDescription
+from lldm_aug.models.trained_model import TrainedModel
 
 AUTOENCODER_FILE = "mask_autoencoder.safetensors"
 
 
 @dataclass(frozen=True)
-class MaskModel:
+class MaskModel(TrainedModel):
     """A trained mask model.
 
     Args:
         description: everything but the weights.
         autoencoder: latents to depth fields.
         denoiser: noise to latents.
-        hash: identity of the folder that it was loaded from.
     """
+
+    described_by = MaskDescription
 
     description: MaskDescription
     autoencoder: MaskAutoencoder
     denoiser: DiffusionModelUNet
-    hash: str = ""
 
     @classmethod
     def untrained(cls, description: MaskDescription) -> MaskModel:
@@ -43,43 +40,10 @@ class MaskModel:
         autoencoder = MaskAutoencoder(len(d.labels.names), d.compression, d.autoencoder)
         return cls(d, autoencoder, build_denoiser(d.autoencoder.latents, d.denoiser, d.objective))
 
-    @classmethod
-    def load(cls, folder: Path) -> MaskModel:
-        """Loads and checks a mask model's folder.
-
-        Raises:
-            CheckpointError: when a file is missing, has changed by a byte, or does not fit.
-        """
-        identity = check_sums(folder)
-        with torch.device("meta"):  # takes no memory, whatever the description asks for
-            empty = cls.untrained(read_mask_description(folder))
-        load_weights(empty.autoencoder, folder / AUTOENCODER_FILE)
-        load_weights(empty.denoiser, folder / DENOISER_FILE)
-        prefer_onednn(empty.autoencoder)
-        prefer_onednn(empty.denoiser)
-        return cls(empty.description, empty.autoencoder.eval(), empty.denoiser.eval(), identity)
-
-    def save(self, folder: Path, dtype: torch.dtype | None = None) -> None:
-        """Writes the folder atomically.
-
-        Args:
-            folder: where; an older mask model there is replaced.
-            dtype: type of the stored weights; half precision halves the size.
-        """
-        networks = {AUTOENCODER_FILE: self.autoencoder, DENOISER_FILE: self.denoiser}
-        with atomic_folder(folder) as temporary:
-            write_model(temporary, self.description, networks, dtype)
-
     @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.autoencoder.parameters()).device
-
-    def to(self, device: torch.device | str) -> MaskModel:
-        """Moves the weights in place; returns itself."""
-        self.autoencoder.to(device)
-        self.denoiser.to(device)
-        return self
+    def networks(self) -> dict[str, nn.Module]:
+        """See `TrainedModel`."""
+        return {AUTOENCODER_FILE: self.autoencoder, DENOISER_FILE: self.denoiser}
 
     @torch.inference_mode()
     def depths_mm(self, noise: torch.Tensor, rng: torch.Generator | None = None) -> torch.Tensor:

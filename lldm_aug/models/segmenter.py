@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,12 +18,10 @@ from lldm_aug.config.schema import IntensitySettings, SegmenterSettings
 from lldm_aug.config.section import Triple
 from lldm_aug.data.conform import compression_for
 from lldm_aug.data.intensity import IntensityModel
-from lldm_aug.io.atomic import atomic_folder
-from lldm_aug.io.weights import check_sums, load_weights
 from lldm_aug.labels import LabelSchema
-from lldm_aug.models.config_file import CONFIG_FILE, VersionedDescription, read_config
+from lldm_aug.models.config_file import CONFIG_FILE, VersionedDescription
 from lldm_aug.models.layers import Factors, depth_to_space, lowest_cell, space_to_depth
-from lldm_aug.models.saving import write_model
+from lldm_aug.models.trained_model import TrainedModel
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 
@@ -146,18 +143,18 @@ def predict_labels(network: nn.Module, scaled: torch.Tensor, patch: tuple[int, i
 
 
 @dataclass(frozen=True)
-class Segmenter:
+class Segmenter(TrainedModel):
     """A trained segmenter.
 
     Args:
         description: everything but the weights.
         network: scaled images to logits.
-        hash: identity of the folder that it was loaded from.
     """
+
+    described_by = SegmenterDescription
 
     description: SegmenterDescription
     network: SegmentationNet
-    hash: str = ""
 
     @classmethod
     def untrained(cls, description: SegmenterDescription) -> Segmenter:
@@ -166,33 +163,10 @@ class Segmenter:
         structures = len(description.labels.names)
         return cls(description, SegmentationNet(channels, structures, description.spacing_mm, description.segmenter))
 
-    @classmethod
-    def load(cls, folder: Path) -> Segmenter:
-        """Loads and checks a segmenter folder.
-
-        Raises:
-            CheckpointError: when a file is missing, has changed by a byte, or does not fit.
-        """
-        identity = check_sums(folder)
-        with torch.device("meta"):
-            empty = cls.untrained(read_segmenter_description(folder))
-        load_weights(empty.network, folder / WEIGHTS_FILE)
-        return cls(empty.description, empty.network.eval(), identity)
-
-    def save(self, folder: Path) -> None:
-        """Writes the folder atomically; an older segmenter there is replaced."""
-        with atomic_folder(folder) as temporary:
-            write_model(temporary, self.description, {WEIGHTS_FILE: self.network})
-
     @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.network.parameters()).device
-
-    def to(self, device: torch.device | str) -> Segmenter:
-        """Moves the weights in place; returns itself."""
-        self.network.to(device)
-        return self
+    def networks(self) -> dict[str, nn.Module]:
+        """See `TrainedModel`."""
+        return {WEIGHTS_FILE: self.network}
 
     def segment(self, scaled: torch.Tensor) -> torch.Tensor:
         """Labels (B, X, Y, Z) int16, on the segmenter's device, of scaled (B, C, X, Y, Z) images at its spacing.
@@ -212,12 +186,3 @@ def summarise_dice(scores: Sequence[Mapping[str, float]]) -> dict[str, HeldoutDi
             low = float(np.quantile(values, LOW_QUANTILE))
             summary[name] = HeldoutDice(mean=float(values.mean()), low=low, cases=values.size)
     return summary
-
-
-def read_segmenter_description(folder: Path) -> SegmenterDescription:
-    """The description in a segmenter folder.
-
-    Raises:
-        CheckpointError: when it is missing or invalid.
-    """
-    return read_config(SegmenterDescription, folder, "a segmenter folder")

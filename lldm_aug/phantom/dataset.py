@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import os
@@ -13,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
+from lldm_aug.errors import ConfigError, DatasetError
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
+from lldm_aug.io.records import read_json, refuse_changes
 from lldm_aug.labels import HBP
 from lldm_aug.phantom.case import phantom_case
 from lldm_aug.volume import Volume
@@ -79,15 +79,8 @@ def _claim(out: Path, seed: int, grid: Grid) -> None:
     ours = {"phantom_version": PHANTOM_VERSION, "seed": seed, "grid": grid.to_json()}
     marker = out / MARKER
     if marker.exists():
-        try:
-            theirs = json.loads(marker.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DatasetError(f"not valid JSON ({error})", where=marker, fix="choose another folder") from error
-        differing = [key for key in ours if not isinstance(theirs, dict) or theirs.get(key) != ours[key]]
-        if differing:
-            raise IncompatibleResume(
-                f"the folder was begun with another {', '.join(differing)}", where=out, fix="choose another folder"
-            )
+        fix = "choose another folder"
+        refuse_changes(out, read_json(marker, error=DatasetError, fix=fix), ours, fix=fix)
     elif out.exists() and any(out.iterdir()):
         raise DatasetError("the folder holds something else", where=out, fix="choose a new or empty folder")
     else:

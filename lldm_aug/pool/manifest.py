@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from lldm_aug.data.names import safe_name
 from lldm_aug.errors import DatasetError, PoolError
-from lldm_aug.io.atomic import append_json_line, read_json_lines
+from lldm_aug.io.atomic import append_json_line
+from lldm_aug.io.records import read_record, read_records
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.record import Record
@@ -189,16 +190,10 @@ def read_manifest(pool: Path) -> dict[str, PoolCase]:
 def read_lines(path: Path, kind: type[Line]) -> dict[str, Line]:
     """The records of a file of cases by id, sorted; arguments and errors as `read_cases`."""
     cases: dict[str, Line] = {}
-    try:
-        for line in read_json_lines(path):
-            case = kind.model_validate(line)
-            # Two runs that made the same case at once have each written its line; the same seed gave the same files.
-            if cases.setdefault(case.case_id, case) != case:
-                raise PoolError(f"two different lines for case {case.case_id}", where=path, fix="remove the wrong one")
-    except ValidationError as error:
-        raise PoolError(f"invalid line ({_first_fault(error)})", where=path) from error
-    except OSError as error:
-        raise PoolError(f"cannot be read ({error.strerror})", where=path) from error
+    for case in read_records(kind, path, error=PoolError):
+        # Two runs that made the same case at once have each written its line; the same seed gave the same files.
+        if cases.setdefault(case.case_id, case) != case:
+            raise PoolError(f"two different lines for case {case.case_id}", where=path, fix="remove the wrong one")
     return dict(sorted(cases.items()))
 
 
@@ -209,18 +204,8 @@ def read_info(pool: Path) -> PoolInfo:
         PoolError: when it is missing, invalid, or of a later version.
     """
     path = pool / POOL_FILE
-    try:
-        info = PoolInfo.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise PoolError(f"no {POOL_FILE}", where=pool, fix="point to a folder made by 'lldm-aug generate'") from error
-    except ValidationError as error:
-        raise PoolError(f"invalid ({_first_fault(error)})", where=path) from error
+    info = read_record(PoolInfo, path, error=PoolError, fix="point to a folder made by 'lldm-aug generate'")
     if info.format_version > FORMAT_VERSION:
         found = f"written in format {info.format_version}; this version reads up to {FORMAT_VERSION}"
         raise PoolError(found, where=path, fix="update lldm_aug")
     return info
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ")

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lldm_aug.config.stages import NOT_OF_IMAGES
 from lldm_aug.errors import IncompatibleResume, PoolError
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_json
+from lldm_aug.io.records import refuse_changes
 from lldm_aug.pool.manifest import POOL_FILE, PoolCase, PoolInfo, append_case, read_cases, read_info
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.pool.rejected import RejectedCase, append_rejected, read_rejected
 from lldm_aug.pool.verify import check_case, file_record
 
 MIXED = "mixed"
-BESIDE = ("segmenter", "masks_autoencoder", "masks_diffusion")
-"""Stages of a referee or a mask model; what they saw is listed with the generator's own."""
 
 
 def merge_pools(out: Path, pools: Sequence[Path]) -> Iterator[str]:
@@ -82,7 +82,7 @@ def merged_info(infos: dict[Path, PoolInfo]) -> PoolInfo:
 
 def _itself(generator: GeneratorProvenance) -> GeneratorProvenance:
     """A generator without those that drew masks for it or judged its images, which may differ from pool to pool."""
-    own = tuple(stage for stage in generator.stages if stage.stage not in BESIDE)
+    own = tuple(stage for stage in generator.stages if stage.stage not in NOT_OF_IMAGES)
     return generator.model_copy(update={"stages": own})
 
 
@@ -99,8 +99,8 @@ def _all_cases(pools: Sequence[Path]) -> dict[str, tuple[Path, PoolCase]]:
 
 def _begin(out: Path, info: PoolInfo) -> None:
     if (out / POOL_FILE).exists():
-        if read_info(out) != info:
-            raise IncompatibleResume("holds a pool that is not this merge", where=out, fix="choose another folder")
+        before, now = (each.model_dump(mode="json") for each in (read_info(out), info))
+        refuse_changes(out, before, now, fix="choose another folder")
     elif out.exists() and any(out.iterdir()):
         raise IncompatibleResume("is not empty", where=out, fix="choose another folder")
     else:

@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from lldm_aug.errors import PoolError
-from lldm_aug.io.atomic import append_json_line, read_json_lines
+from lldm_aug.io.atomic import append_json_line
+from lldm_aug.io.records import read_records
 from lldm_aug.record import Record
 
 RETIRED_FILE = "retired.jsonl"
@@ -43,7 +42,11 @@ class RetiredCases:
         self, path: Path, files: Callable[[str], Iterable[Path]], grace_seconds: float = GRACE_SECONDS
     ) -> None:
         self.path, self.files, self.grace_seconds = path, files, grace_seconds
-        left = (line for line in _read(path) if any(file.exists() for file in files(line.case_id)))
+        left = (
+            line
+            for line in read_records(Retirement, path, error=PoolError)
+            if any(file.exists() for file in files(line.case_id))
+        )
         self._waiting = deque(sorted(left, key=lambda line: line.at))
 
     def retire(self, case_id: str) -> None:
@@ -66,11 +69,4 @@ def read_retired(path: Path) -> frozenset[str]:
     Raises:
         PoolError: when a line is no valid record.
     """
-    return frozenset(line.case_id for line in _read(path))
-
-
-def _read(path: Path) -> list[Retirement]:
-    try:
-        return [Retirement.model_validate(line) for line in read_json_lines(path)]
-    except ValidationError as error:
-        raise PoolError(f"invalid line ({error.errors()[0]['msg']})", where=path) from error
+    return frozenset(line.case_id for line in read_records(Retirement, path, error=PoolError))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lldm_aug.errors import IncompatibleResume
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_changed, write_nifti
+from lldm_aug.io.records import refuse_changes
 from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.manifest import POOL_FILE, MaskOrigin, PoolCase, PoolInfo, append_case, read_info
 from lldm_aug.pool.rejected import REJECTED_FOLDER, Reason, RejectedCase, append_rejected
@@ -30,14 +30,8 @@ def open_pool(folder: Path, info: PoolInfo) -> None:
         write_json(folder / POOL_FILE, info.model_dump(mode="json"))
         return
     before = read_info(folder)
-    if before.settings_hash != info.settings_hash:
-        keys = sorted({*before.settings, *info.settings})
-        changed = [k for k in keys if before.settings.get(k) != info.settings.get(k)]
-        raise IncompatibleResume(
-            f"was begun with other settings: {', '.join(changed)}",
-            where=folder,
-            fix="repeat the first command, or choose another --out",
-        )
+    fix = "repeat the first command, or choose another --out"
+    refuse_changes(folder, before.settings, info.settings, fix=fix)
 
 
 def case_name(seed: int, index: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lldm_aug.errors import LldmAugError
+from lldm_aug.io.records import read_json
 from lldm_aug.pool.manifest import POOL_FILE, read_info
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.report.asked import Asked
@@ -79,10 +79,7 @@ def read_results(folder: Path) -> dict[str, Any]:
         LldmAugError: when it cannot be read.
     """
     path = next(folder / name for name in RESULTS_FILES if (folder / name).is_file())
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise LldmAugError("cannot be read", where=path, fix="run the evaluation again") from error
+    return read_json(path, error=LldmAugError, fix="run the evaluation again")
 
 
 def _tables(raw: Mapping[str, Any], folder: Path) -> list[Table]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from lldm_aug.config.stages import STAGE_SETTINGS
 from lldm_aug.errors import CheckpointError
 from lldm_aug.io.atomic import read_json_lines
+from lldm_aug.io.records import read_json
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
@@ -39,7 +40,7 @@ def run_chapter(folder: Path, asked: Asked) -> Chapter:
     """
     stages = stage_folders(folder)
     model = next((path for path in (folder, folder / "generator") if (path / CONFIG_FILE).is_file()), None)
-    runs = {path: _read_json(path / RUN_FILE) for path in stages}
+    runs = {path: read_json(path / RUN_FILE) for path in stages}
     facts: dict[str, str] = {}
     generator = None
     parts: list[Part] = []
@@ -59,11 +60,14 @@ def run_chapter(folder: Path, asked: Asked) -> Chapter:
 
 
 def stage_folders(folder: Path) -> list[Path]:
-    """The folders of a run's stages, in the order of their first statistics; a stage's own folder is one itself."""
+    """The folders of a run's stages, in the order of the settings; a stage's own folder is one itself."""
     found = [path.parent for pattern in (RUN_FILE, f"*/{RUN_FILE}", f"*/*/{RUN_FILE}") for path in folder.glob(pattern)]
-    order = ("autoencoder", "diffusion", "controlnet", "segmenter")
-    known = {name: i for i, name in enumerate(order)}
-    return sorted(found, key=lambda path: (known.get(path.name, len(order)), str(path)))
+    known = {name: i for i, name in enumerate(STAGE_SETTINGS)}
+    return sorted(found, key=lambda path: (known.get(_stage(path, read_json(path / RUN_FILE)), len(known)), str(path)))
+
+
+def _stage(path: Path, run: dict[str, Any]) -> str:
+    return str(run.get("stage", path.name))
 
 
 class Model(BaseModel):
@@ -95,7 +99,7 @@ def _generator(folder: Path) -> tuple[GeneratorProvenance, dict[str, str]]:
 
     identity = check_sums(folder)
     try:
-        known = Model.model_validate(_read_json(folder / CONFIG_FILE))
+        known = Model.model_validate(read_json(folder / CONFIG_FILE))
     except ValidationError as error:
         raise CheckpointError("describes no trained model", where=folder / CONFIG_FILE) from error
     by = " × ".join
@@ -118,7 +122,7 @@ def _judged(model: Path) -> Iterator[Part]:
     """How good the segmenter in a generator's folder is, which judges pairs."""
     path = model / "segmenter" / CONFIG_FILE
     if path.is_file():
-        scores = _read_json(path).get("heldout_dice", {})
+        scores = read_json(path).get("heldout_dice", {})
         rows = tuple((name, s.get("mean"), s.get("low"), s.get("cases")) for name, s in scores.items())
         table = Table(
             name="segmenter",
@@ -150,7 +154,7 @@ def _training_parts(runs: dict[Path, dict[str, Any]]) -> Iterator[Part]:
 
 
 def _stage_row(path: Path, run: dict[str, Any]) -> tuple[Cell, ...]:
-    name, train = str(run.get("stage", path.name)), run.get("config", {}).get("train", {})
+    name, train = _stage(path, run), run.get("config", {}).get("train", {})
     done = [line["step"] for line in _lines(path / "stats.jsonl")][-1:]
     return (
         name,
@@ -166,7 +170,7 @@ def _stage_row(path: Path, run: dict[str, Any]) -> tuple[Cell, ...]:
 
 
 def _charts(path: Path, run: dict[str, Any]) -> Iterator[Chart]:
-    name, lines = heading(str(run.get("stage", path.name))), _lines(path / "stats.jsonl")
+    name, lines = heading(_stage(path, run)), _lines(path / "stats.jsonl")
     terms = _others(lines, ASIDE)
     drawn = [
         _loss(lines, name),
@@ -200,7 +204,7 @@ def _others(lines: Sequence[dict[str, float]], left_out: Sequence[str]) -> list[
 
 def _samples(runs: dict[Path, dict[str, Any]]) -> Iterator[tuple[str, Picture]]:
     for path, run in runs.items():
-        name = str(run.get("stage", path.name))
+        name = _stage(path, run)
         for picture in sorted((path / "samples").glob("step_*.png"))[-1:]:
             step = picture.stem.removeprefix("step_").lstrip("0")
             yield name, embed_picture(picture, f"{heading(name)}, after step {step}")
@@ -208,10 +212,3 @@ def _samples(runs: dict[Path, dict[str, Any]]) -> Iterator[tuple[str, Picture]]:
 
 def _lines(path: Path) -> list[dict[str, float]]:
     return [line for line in read_json_lines(path) if isinstance(line, dict) and "step" in line]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError("cannot be read", where=path, fix="copy or make the folder again") from error

@@ -23,7 +23,7 @@ from lldm_aug.masks.reduced import ReducedMasks
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.description import Description
 from lldm_aug.models.image_model import ImageDescription
-from lldm_aug.models.mask_description import mask_model_folder, read_mask_description
+from lldm_aug.models.mask_description import MaskDescription, mask_model_folder
 from lldm_aug.phantom.dataset import PHANTOM_VERSION
 from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
@@ -283,7 +283,7 @@ def describe_pool(
         settings["phantom_version"] = PHANTOM_VERSION
     if masks.model is not None:
         settings["mask_model"] = check_sums(masks.model)
-        stages += read_mask_description(masks.model).stages
+        stages += MaskDescription.read(masks.model).stages
     if gate is not None:
         settings["gate"] = gate.settings
         stages += gate.referee.stages

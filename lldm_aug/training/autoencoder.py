@@ -9,23 +9,34 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug.config.schema import Config
-from lldm_aug.config.stages import AutoencoderStage as Settings
+from lldm_aug.config.part import StageConfig
+from lldm_aug.config.schema import AutoencoderSettings
+from lldm_aug.config.stages import AutoencoderTrainSettings
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase, spread
-from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import write_export
 from lldm_aug.training.initial import Initial, initial_hash
+from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.losses import counted_mean, structure_weights
-from lldm_aug.training.order import Row
+from lldm_aug.training.order import Row, kept_structures
+from lldm_aug.training.preview import reconstructed
 from lldm_aug.training.texture import measure_texture
 
-NAME = "autoencoder"
 LINEAR_CASES = 32
 """So many tell the best linear code."""
+
+
+class AutoencoderConfig(StageConfig[AutoencoderTrainSettings]):
+    """Settings of the stage.
+
+    Args:
+        autoencoder: sizes.
+    """
+
+    autoencoder: AutoencoderSettings
 
 
 class AutoencoderStage:
@@ -38,12 +49,12 @@ class AutoencoderStage:
         initial: generator to start from.
     """
 
-    name = NAME
+    name = "autoencoder"
 
-    def __init__(self, cases: CaseSet, config: Config, initial: Initial | None = None) -> None:
+    def __init__(self, cases: CaseSet, config: AutoencoderConfig, initial: Initial | None = None) -> None:
         self.cases, self.initial = cases, initial
         self.seed = config.seed
-        self.settings: Settings = config.train.autoencoder
+        self.settings = config.train
         record = cases.record
         self.patch = cases.patch(self.settings.patch)
         channels = len(record.dataset_json["channel_names"])
@@ -54,6 +65,11 @@ class AutoencoderStage:
         else:
             self.module.start_linear(cases.load(case_id).image for case_id in spread(cases.case_ids, LINEAR_CASES))
         self.case_ids = cases.case_ids
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> AutoencoderStage:
+        """See `Trainer`."""
+        return cls(inputs.cases, inputs.own(AutoencoderConfig), inputs.initial)
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
@@ -102,10 +118,7 @@ class AutoencoderStage:
         write_mosaic(path, rows, title="Autoencoder: real and reconstructed", schema=self.cases.schema)
 
     def _reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
-        device = next(self.module.parameters()).device
-        condition = self.cases.condition([case_id], case.label[None].to(device))
-        mean, _ = self.module.encode(case.image[None].to(device))
-        return self.module.decode(mean, condition)[0][0]
+        return reconstructed(self.module, self.cases, case_id, case)
 
     def export(self, folder: Path) -> None:
         """Weights, the texture that reconstructions lack (samples lack more, as correlated), and what they saw."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lldm_aug.anatomy.declaration import find_anatomy
 from lldm_aug.config.schema import Config
@@ -31,15 +31,18 @@ from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.io.records import read_record
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.condition import encode_mask
-from lldm_aug.models.layers import lowest_cell
+from lldm_aug.models.config_file import VersionedDescription
+from lldm_aug.models.layers import Factors, lowest_cell
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.order import Row
 from lldm_aug.training.windows import Outline, Scene, Sides, find_places
+from lldm_aug.version import __version__
 from lldm_aug.volume import Volume
 
 ZERO_SHARE = 1e-3
@@ -47,6 +50,7 @@ ZERO_SHARE = 1e-3
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+AnyDescription = TypeVar("AnyDescription", bound=VersionedDescription)
 
 
 class CaseSetRecord(Record):
@@ -85,6 +89,19 @@ class CaseSetRecord(Record):
     windows: bool = False
     outlines: dict[str, Outline] = Field(default_factory=dict)
     lesions: tuple[str, ...] = ()
+
+    def describe(self, kind: type[AnyDescription], /, *settings: object, **more: Any) -> AnyDescription:
+        """The description of a model that is trained on these cases.
+
+        Args:
+            kind: of description; its fields are looked for here first.
+            settings: where they are looked for next.
+            more: those that are neither here nor there, or other ones than these.
+        """
+        shared = ("shape", "spacing_mm", "compression", "dataset_json", "intensity", "windows")
+        known = {n: getattr(each, n) for each in settings for n in kind.model_fields if hasattr(each, n)}
+        known |= {name: getattr(self, name) for name in shared if name in kind.model_fields}
+        return kind(**{"lldm_aug_version": __version__, **known, **more})
 
 
 @dataclass(frozen=True)
@@ -265,7 +282,8 @@ def prepare_cases(
     request = _request(dataset, split, hashes, config, unknown, unlabelled)
     path = folder / "cases.json"
     if path.exists():
-        record = _read_record(path).model_copy(update={"lesions": lesion_names(dataset)})
+        record = read_record(CaseSetRecord, path, error=DatasetError, fix="delete it and run again")
+        record = record.model_copy(update={"lesions": lesion_names(dataset)})
         if record.request != request:
             raise IncompatibleResume(
                 "holds cases that were prepared from other data, another fold or other grid settings",
@@ -297,15 +315,6 @@ def _chosen(dataset: RawDataset, split: Split, labelled: LabelledShare | None) -
     if labelled.images == "share":
         return Split(split.fold, share, split.val), ()
     return split, tuple(sorted({*split.train} - {*share}))
-
-
-def _read_record(path: Path) -> CaseSetRecord:
-    try:
-        return CaseSetRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise DatasetError(
-            f"invalid ({error.errors()[0]['msg']})", where=path, fix="delete it and run again"
-        ) from error
 
 
 def _request(
@@ -421,22 +430,33 @@ def _prepare(dataset: RawDataset, case_id: str, record: CaseSetRecord, folder: P
     return Outline(sides=frame.grid.shape, start=(x.start, y.start, z.start), stop=(x.stop, y.stop, z.stop))
 
 
-def _check_grid(shape: tuple[int, int, int], compression: tuple[int, int, int], config: Config) -> None:
-    """Raises ConfigError when the networks cannot halve the grid, or the crops of it, as often as they are to."""
-    levels = len(config.denoiser.channels)
-    deepest = lowest_cell(compression, levels)
+def _check_grid(shape: Sides, cells: Factors, config: Config) -> None:
+    levels, patch = len(config.denoiser.channels), config.train.autoencoder.patch
+    check_sides(shape, cells, levels, "grid.shape", patch, "train.autoencoder.patch")
+
+
+def check_sides(
+    shape: Sides, cells: Factors, levels: int, where: str, patch: Sides | None = None, patch_where: str = ""
+) -> None:
+    """Makes sure that networks can halve a grid, or the crops of it, as often as they are to.
+
+    Args:
+        shape: voxels of the grid.
+        cells: voxels per cell of the finest level.
+        levels: of the network.
+        where: the setting that decides one of these.
+        patch: voxels of the crops; None for whole grids.
+        patch_where: the setting of them.
+
+    Raises:
+        ConfigError: when they cannot.
+    """
+    deepest = lowest_cell(cells, levels)
     if any(side % factor for side, factor in zip(shape, deepest, strict=True)):
-        raise ConfigError(
-            f"shape {shape} is not a multiple of {deepest}",
-            where="grid.shape",
-            fix=f"{levels} levels of the denoiser on latents that are coarser by {compression} need that",
-        )
-    patch = config.train.autoencoder.patch
-    if patch and any(min(side, n) % factor for side, n, factor in zip(patch, shape, compression, strict=True)):
-        raise ConfigError(
-            f"patch {patch} is not a multiple of {compression}, the voxels of a latent cell",
-            where="train.autoencoder.patch",
-        )
+        fix = f"{levels} levels on cells of {cells} voxels need that"
+        raise ConfigError(f"shape {shape} is not a multiple of {deepest}", where=where, fix=fix)
+    if patch and any(min(side, n) % factor for side, n, factor in zip(patch, shape, cells, strict=True)):
+        raise ConfigError(f"patch {patch} is not a multiple of {cells}, the voxels of a latent cell", where=patch_where)
 
 
 def _case_file(folder: Path, case_id: str) -> Path:

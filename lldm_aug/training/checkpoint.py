@@ -1,4 +1,4 @@
-"""Checkpoints: weights, average, optimiser and step in one checked folder each; no pickle."""
+"""Checkpoints: weights, average, optimiser and step in one checked folder each; no pickle. How far a stage has come."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from lldm_aug.errors import CheckpointError
-from lldm_aug.io.atomic import atomic_folder
+from lldm_aug.io.atomic import atomic_folder, read_json_lines
+from lldm_aug.io.records import read_json
 from lldm_aug.io.weights import check_sums, load_tensors, save_tensors, write_sums
 from lldm_aug.training.ema import Ema
 
@@ -44,7 +45,7 @@ def load_checkpoint(folder: Path, module: nn.Module, ema: Ema, optimizer: torch.
         for name, tensor in load_tensors(path / "ema.safetensors").items():
             ema.average[name].copy_(tensor)
         _restore_optimizer(module, optimizer, load_tensors(path / "optimizer.safetensors"))
-        return int(json.loads((path / "state.json").read_text(encoding="utf-8"))["step"])
+        return int(read_json(path / "state.json")["step"])
     return 0
 
 
@@ -67,3 +68,14 @@ def _restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, tens
         # Adam keeps its step counter on the CPU, everything else beside the parameter.
         place = torch.device("cpu") if value.ndim == 0 else parameters[name].device
         optimizer.state[parameters[name]][key] = value.to(place)
+
+
+def trained_steps(folder: Path) -> int:
+    """Steps that a stage has done, by the ``stats.jsonl`` in its folder; 0 without one."""
+    return max((int(line["step"]) for line in read_json_lines(folder / "stats.jsonl")), default=0)
+
+
+def trained_seconds(folder: Path) -> float:
+    """Seconds that all its steps took, whatever the restarts; from the mean of those that were logged."""
+    seconds = [float(line["seconds"]) for line in read_json_lines(folder / "stats.jsonl")]
+    return trained_steps(folder) * sum(seconds) / len(seconds) if seconds else 0.0

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 
 from lldm_aug.errors import CheckpointError
 from lldm_aug.io.atomic import append_json_line, atomic_folder, read_json_lines, write_text
+from lldm_aug.io.records import read_record
 from lldm_aug.io.weights import check_sums, load_tensors, save_tensors, write_sums
 from lldm_aug.record import Record
 
@@ -86,8 +86,8 @@ class BestWeights:
             return None
         try:
             check_sums(self._best)
-            return Chosen.model_validate_json((self._best / "chosen.json").read_bytes())
-        except (CheckpointError, ValidationError) as error:
+            return read_record(Chosen, self._best / "chosen.json")
+        except CheckpointError as error:
             log.warning("passing over damaged weights: %s", error)
             return None
 

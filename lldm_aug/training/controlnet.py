@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lldm_aug.config.schema import Config
-from lldm_aug.config.stages import ControlNetStage as Settings
+from lldm_aug.config.part import LatentConfig
+from lldm_aug.config.schema import IntensitySettings
+from lldm_aug.config.stages import ControlNetTrainSettings
 from lldm_aug.diffusion.objective import make_objective
+from lldm_aug.errors import IncompatibleResume
 from lldm_aug.geometry import Box
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.card import model_card
@@ -21,32 +24,40 @@ from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_deno
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.layers import lowest_cell
-from lldm_aug.models.mask_description import read_mask_description
+from lldm_aug.models.mask_description import MaskDescription
 from lldm_aug.models.region import without_surroundings
-from lldm_aug.models.segmenter import read_segmenter_description
+from lldm_aug.models.segmenter import Segmenter, SegmenterDescription
 from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.checkpoint import trained_steps
 from lldm_aug.training.choice import BestWeights, Score
-from lldm_aug.training.crops import crop_sides
 from lldm_aug.training.diffusion import counted_cells, draw_latents, network_facts
-from lldm_aug.training.dropout import kept_structures
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.faithfulness import MaskFaithfulness
 from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.inpainting import Surroundings
+from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import counted_mean, latent_occupancy, structure_weights
-from lldm_aug.training.order import Row
+from lldm_aug.training.order import Row, kept_structures
 from lldm_aug.training.preview import load_autoencoder, write_samples
-from lldm_aug.training.signal import measure_cases
-from lldm_aug.training.texture import MOST_CASES, measure_texture, samples_of
-from lldm_aug.version import __version__
+from lldm_aug.training.texture import MOST_CASES, measure_cases, measure_texture, samples_of
+from lldm_aug.training.windows import crop_sides
 
-NAME = "controlnet"
-PARTS = ("segmenter", "masks")
-"""Stages of the same run that the generator carries with it, if they are finished."""
 LAST = "the last averaged ones"
 SCORE_TEXTURES = 4
 """Samples by which the texture that they lack is measured for a score; it is measured by more for the generator."""
+
+log = logging.getLogger(__name__)
+
+
+class ControlNetConfig(LatentConfig[ControlNetTrainSettings]):
+    """Settings of the stage.
+
+    Args:
+        intensity: how a case's intensities are scaled.
+    """
+
+    intensity: IntensitySettings
 
 
 class ControlNetStage:
@@ -60,28 +71,30 @@ class ControlNetStage:
         judge: measures by what the exported weights are chosen; None exports the last averaged ones.
         initial: generator whose mask control it starts from, that of the other stages; None starts it as a copy of the
             denoiser's encoder.
+        parts: folders that the generator carries with it, if they are there by then, by the name that each gets.
     """
 
-    name = NAME
+    name = "controlnet"
 
     def __init__(
         self,
         cases: CaseSet,
-        config: Config,
+        config: ControlNetConfig,
         first: Export,
         second: Export,
         latents: LatentCache,
         judge: MaskFaithfulness | None = None,
         initial: Initial | None = None,
+        parts: Mapping[str, Path] | None = None,
     ) -> None:
-        self.judge = judge
+        self.judge, self.parts = judge, parts or {}
         self.cases, self.config, self.first, self.second, self.latents = cases, config, first, second, latents
         self.labelled = cases.labelled()
-        for name, value in network_facts(config).items():
+        for name, value in network_facts(config.denoiser, config.objective).items():
             second.require(name, value)
         second.require("autoencoder_hash", first.hash)
         second.require("initial", initial_hash(initial))
-        self.settings: Settings = config.train.controlnet
+        self.settings = config.train
         self.objective = make_objective(config.objective)
         denoiser = build_denoiser(config.autoencoder.latents, config.denoiser, config.objective)
         second.fill("denoiser", denoiser)
@@ -94,6 +107,13 @@ class ControlNetStage:
         denoiser.requires_grad_(self.settings.train_denoiser)
         self.module = ControlledDenoiser(denoiser, control)
         self.case_ids, self.unlabelled_ids = self.labelled.case_ids, cases.unlabelled_ids
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> ControlNetStage:
+        """See `Trainer`."""
+        config, first, second = inputs.own(ControlNetConfig), inputs.export("autoencoder"), inputs.export("diffusion")
+        judge = _judge(inputs, config) if config.train.score_every else None
+        return cls(inputs.cases, config, first, second, inputs.latents(first), judge, inputs.initial, inputs.models)
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
@@ -140,7 +160,7 @@ class ControlNetStage:
 
     @cached_property
     def _autoencoder(self) -> Autoencoder:
-        return load_autoencoder(self.cases, self.config, self.first).requires_grad_(False)
+        return load_autoencoder(self.cases, self.config.autoencoder, self.first).requires_grad_(False)
 
     def _frozen(self, device: torch.device) -> Autoencoder:
         return self._autoencoder.to(device)
@@ -169,40 +189,49 @@ class ControlNetStage:
 
     def _description(self) -> Description:
         record = self.cases.record
-        return Description(
-            lldm_aug_version=__version__,
-            shape=record.shape,
-            spacing_mm=record.spacing_mm,
-            compression=record.compression,
-            dataset_json=record.dataset_json,
-            intensity=record.intensity,
+        return record.describe(
+            Description,
+            self.config,
             scaling=self.config.intensity,
-            autoencoder=self.config.autoencoder,
-            denoiser=self.config.denoiser,
-            objective=self.config.objective,
-            sampling=self.config.sampling,
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
             texture=self.first.record.facts.get("texture", ()),
             real_signal=measure_cases(self.labelled),
             inpainting=self.settings.inpainting,
-            windows=record.windows,
             stages=(*self.second.record.stages, self.cases.provenance(self.name)),
         )
 
     def export(self, folder: Path) -> None:
         """The whole generator, in the run folder's ``generator``; ``folder`` gets what it saw and which step it is."""
         run = folder.parent.parent
-        parts = {name: run / name / "export" for name in PARTS if (run / name / "export").is_dir()}
+        parts = {name: part for name, part in self.parts.items() if part.is_dir()}
         generator = self._with_texture()
         chosen = BestWeights(folder.parent).chosen()
         card = model_card(
             generator.description,
-            self.config,
+            {name: trained_steps(run / name) for name in ("autoencoder", "diffusion", self.name)},
+            self.config.seed,
             LAST if chosen is None else f"after step {chosen.step}, mask faithfulness {chosen.score.value:.3f}",
-            segmenter=read_segmenter_description(parts["segmenter"]) if "segmenter" in parts else None,
-            masks=read_mask_description(parts["masks"]) if "masks" in parts else None,
+            segmenter=SegmenterDescription.read(parts["segmenter"]) if "segmenter" in parts else None,
+            masks=MaskDescription.read(parts["masks"]) if "masks" in parts else None,
         )
-        generator.save(run / "generator", card, parts=parts)
+        generator.save(run / "generator", card=card, parts=parts)
         facts = {} if chosen is None else {"chosen": chosen.model_dump(mode="json")}
         write_export(folder, {}, facts, generator.description.stages)
+
+
+def _judge(inputs: StageInputs, config: ControlNetConfig) -> MaskFaithfulness | None:
+    """What chooses the weights: the run's own segmenter, if it has one."""
+    cases, run, folder = inputs.cases, inputs.run, inputs.models["segmenter"]
+    if not folder.is_dir():
+        log.warning("%s has no segmenter, so the last weights are exported; 'lldm-aug train segmenter' makes one", run)
+        return None
+    segmenter = Segmenter.load(folder).to(inputs.accelerator.device)
+    if any(not seen.cases.items() <= cases.record.cases.items() for seen in segmenter.description.stages):
+        raise IncompatibleResume(
+            "was trained on cases that are not this fold's training cases, and may not choose this run's weights",
+            where=folder,
+            fix="train one here with 'lldm-aug train segmenter'",
+        )
+    real_dice = {name: found.mean for name, found in segmenter.description.heldout_dice.items()}
+    return MaskFaithfulness(inputs.dataset, cases, config.seed, config.train.score_cases, segmenter, real_dice)

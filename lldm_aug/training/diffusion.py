@@ -9,21 +9,23 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from lldm_aug.config.schema import Config
-from lldm_aug.config.stages import DiffusionStage as Settings
-from lldm_aug.diffusion.objective import Noised, Objective, make_objective
+from lldm_aug.config.part import LatentConfig
+from lldm_aug.config.schema import DenoiserSettings, ObjectiveSettings
+from lldm_aug.config.stages import DiffusionTrainSettings
+from lldm_aug.diffusion.objective import Objective, make_objective
 from lldm_aug.geometry import Box
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.initial import Initial, initial_hash
+from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import counted_mean, latent_occupancy
 from lldm_aug.training.order import Row
 from lldm_aug.training.preview import write_samples
 
-NAME = "diffusion"
+DiffusionConfig = LatentConfig[DiffusionTrainSettings]
 
 
 class DiffusionStage:
@@ -33,25 +35,37 @@ class DiffusionStage:
         initial: generator to start from, that of the first stage.
     """
 
-    name = NAME
+    name = "diffusion"
 
     def __init__(
-        self, cases: CaseSet, config: Config, first: Export, latents: LatentCache, initial: Initial | None = None
+        self,
+        cases: CaseSet,
+        config: DiffusionConfig,
+        first: Export,
+        latents: LatentCache,
+        initial: Initial | None = None,
     ) -> None:
         self.initial = initial
         first.require("initial", initial_hash(initial))
         self.cases, self.config, self.first, self.latents = cases, config, first, latents
-        self.settings: Settings = config.train.diffusion
+        self.settings = config.train
         self.objective = make_objective(config.objective)
         self.module = build_denoiser(config.autoencoder.latents, config.denoiser, config.objective)
         if initial is not None:
             initial.fill_denoiser(self.module)
         self.case_ids = cases.case_ids
 
+    @classmethod
+    def build(cls, inputs: StageInputs) -> DiffusionStage:
+        """See `Trainer`."""
+        first = inputs.export("autoencoder")
+        return cls(inputs.cases, inputs.own(DiffusionConfig), first, inputs.latents(first), inputs.initial)
+
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         boxes = self.cases.drawn(rows, self.config.seed, self.name)
-        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device, boxes)
+        drawn = draw_latents(self.latents, self.objective, rows, self.config.seed, self.name, device, boxes)
+        noised = self.objective.noised(*drawn)
         counted = counted_cells(self.cases, rows, boxes, device)
         return counted_mean(self.objective.error(model(noised.noisy, noised.times), noised), counted), {}
 
@@ -68,7 +82,7 @@ class DiffusionStage:
             folder,
             {"denoiser": self.module},
             {
-                **network_facts(self.config),
+                **network_facts(self.config.denoiser, self.config.objective),
                 "autoencoder_hash": self.first.hash,
                 "initial": initial_hash(self.initial),
             },
@@ -76,11 +90,11 @@ class DiffusionStage:
         )
 
 
-def network_facts(config: Config) -> dict[str, object]:
-    """Settings that the third stage must share."""
+def network_facts(denoiser: DenoiserSettings, objective: ObjectiveSettings) -> dict[str, object]:
+    """DiffusionTrainSettings that the third stage must share."""
     return {
-        "denoiser": config.denoiser.model_dump(mode="json"),
-        "objective": config.objective.model_dump(mode="json"),
+        "denoiser": denoiser.model_dump(mode="json"),
+        "objective": objective.model_dump(mode="json"),
     }
 
 
@@ -99,19 +113,6 @@ class Clean(Protocol):
         """A draw (L, x, y, z) of a case, or of the part of it in a box of voxels."""
 
 
-def noised_latents(
-    latents: Clean,
-    objective: Objective,
-    rows: list[Row],
-    seed: int,
-    stage: str,
-    device: torch.device,
-    boxes: Sequence[Box | None] | None = None,
-) -> Noised:
-    """Noisy latents of some rows, or of the parts of their cases in boxes; each row has random numbers of its own."""
-    return objective.noised(*draw_latents(latents, objective, rows, seed, stage, device, boxes))
-
-
 def draw_latents(
     latents: Clean,
     objective: Objective,
@@ -121,7 +122,17 @@ def draw_latents(
     device: torch.device,
     boxes: Sequence[Box | None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What `noised_latents` makes them of: clean latents (B, L, ...), noise (B, L, ...) and network times (B,)."""
+    """Clean latents (B, L, ...), noise (B, L, ...) and network times (B,); each row has random numbers of its own.
+
+    Args:
+        latents: what is learnt.
+        objective: draws the times.
+        rows: of the batch.
+        seed: of the run.
+        stage: its name.
+        device: where they are needed.
+        boxes: the parts of their cases that the rows show; None for all.
+    """
     clean, noise, times = [], [], []
     for row, box in zip(rows, boxes or [None] * len(rows), strict=True):
         generator = torch_rng(seed, stage, "noise", row.step, row.number)

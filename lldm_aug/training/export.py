@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from lldm_aug.errors import CheckpointError, IncompatibleResume
+from lldm_aug.errors import CheckpointError
 from lldm_aug.io.atomic import atomic_folder
+from lldm_aug.io.records import read_record, refuse_changes
 from lldm_aug.io.weights import check_sums, load_weights, save_tensors, write_sums
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
@@ -54,12 +55,8 @@ class Export:
 
     def require(self, name: str, value: Any) -> None:
         """Raises IncompatibleResume when a fact is not the value that the settings now ask for."""
-        if self.record.facts.get(name) != value:
-            raise IncompatibleResume(
-                f"was made with {name} = {self.record.facts.get(name)}, the settings now say {value}",
-                where=self.folder,
-                fix="use the same settings for all stages of a run, or another --out",
-            )
+        fix = "use the same settings for all stages of a run, or another --out"
+        refuse_changes(self.folder, {name: self.record.facts.get(name)}, {name: value}, fix=fix)
 
 
 def write_export(
@@ -88,8 +85,4 @@ def read_export(folder: Path, needed_by: str) -> Export:
             fix=f"run 'lldm-aug train {stage}' with the same --out first",
         )
     identity = check_sums(folder)
-    try:
-        record = StageRecord.model_validate_json((folder / STAGE_FILE).read_bytes())
-    except ValueError as error:
-        raise CheckpointError("not valid", where=folder / STAGE_FILE) from error
-    return Export(folder, identity, record)
+    return Export(folder, identity, read_record(StageRecord, folder / STAGE_FILE))

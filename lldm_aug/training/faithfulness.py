@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LabelError
@@ -20,6 +18,7 @@ from lldm_aug.metrics.dice import shown_dice
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
+from lldm_aug.models.segmenter import Segmenter
 from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import Score
@@ -28,13 +27,6 @@ LEAST_DICE = 0.1
 """A structure that the segmenter does not find in real images either says nothing about synthetic ones."""
 
 log = logging.getLogger(__name__)
-
-
-class Segments(Protocol):
-    """What is needed of a segmenter."""
-
-    def segment(self, scaled: torch.Tensor) -> torch.Tensor:
-        """Labels (B, X, Y, Z) of scaled (B, C, X, Y, Z) images."""
 
 
 class MaskFaithfulness:
@@ -49,7 +41,8 @@ class MaskFaithfulness:
     Args:
         dataset: what the masks are drawn from.
         cases: the run's training cases.
-        config: seed and number of masks.
+        seed: of the run.
+        count: how many masks it scores on.
         segmenter: the run's own.
         real_dice: its Dice of each structure on real images that it did not see.
     """
@@ -58,24 +51,25 @@ class MaskFaithfulness:
         self,
         dataset: RawDataset,
         cases: CaseSet,
-        config: Config,
-        segmenter: Segments,
+        seed: int,
+        count: int,
+        segmenter: Segmenter,
         real_dice: Mapping[str, float],
     ) -> None:
-        self.dataset, self.cases, self.config, self.segmenter = dataset, cases, config, segmenter
+        self.dataset, self.cases, self.segmenter = dataset, cases, segmenter
+        self.seed, self.count = seed, count
         self.real_dice = {name: d for name, d in real_dice.items() if d >= LEAST_DICE and name in cases.schema.names}
 
     @cached_property
     def masks(self) -> tuple[torch.Tensor, ...]:
         """The masks (X, Y, Z) on the run's grid."""
-        count = self.config.train.controlnet.score_cases
         source = DeformedMasks(RealCases(self.dataset, self.cases.fully_annotated().case_ids))
-        return tuple(self._mask(source, index) for index in range(count))
+        return tuple(self._mask(source, index) for index in range(self.count))
 
     def _mask(self, source: DeformedMasks, index: int) -> torch.Tensor:
         record = self.cases.record
         try:
-            label = source.draw(index, derive_seed(self.config.seed, "score mask")).label
+            label = source.draw(index, derive_seed(self.seed, "score mask")).label
         except LabelError as error:  # masks that no deformation suits can still be scored on as they are
             log.warning("scoring on a mask that is not deformed: %s", error)
             return self.cases.load_label(source.cases.at(index))
@@ -108,7 +102,7 @@ class MaskFaithfulness:
     def _labels(self, generator: Generator, index: int, mask: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """What the segmenter sees in an image decoded without the mask, and with it."""
         description = generator.description
-        rng = torch_rng(self.config.seed, "score noise", index)
+        rng = torch_rng(self.seed, "score noise", index)
         grain = self._grain(description, index, mask).to(generator.device)
         noise = torch.randn(1, *description.latent_shape, generator=rng).to(generator.device)
         condition = encode_mask(mask[None].to(generator.device), self.cases.schema)
@@ -123,7 +117,7 @@ class MaskFaithfulness:
         """The texture that images lack, as it will be put back; the segmenter knows images with it alone."""
         if not description.texture:
             return torch.zeros(1)
-        rng = numpy_rng(self.config.seed, "score texture", index)
+        rng = numpy_rng(self.seed, "score texture", index)
         grain = description.texture[int(rng.integers(len(description.texture)))]
         return torch.from_numpy(grain.draw(rng, mask.numpy()))
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 from monai.inferers.utils import sliding_window_inference
-from pydantic import ValidationError
 
-from lldm_aug.errors import CheckpointError, IncompatibleResume
 from lldm_aug.geometry import Box
 from lldm_aug.io.atomic import atomic_file, write_json
+from lldm_aug.io.records import read_record, refuse_changes
 from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
@@ -142,13 +141,8 @@ def cache_moments(
     if not path.exists():
         shutil.rmtree(folder, ignore_errors=True)  # nothing says whose these files would be
         write_json(path, LatentRecord(identity=identity).model_dump(mode="json"))
-    record = _read_record(path)
-    if record.identity != identity:
-        raise IncompatibleResume(
-            "holds latents of another autoencoder or of other cases",
-            where=folder,
-            fix="delete the folder, or choose another --out",
-        )
+    record = read_record(LatentRecord, path, fix="delete it and run again")
+    refuse_changes(folder, record.identity, identity, fix="delete the folder, or choose another --out")
     if not record.mean:
         sums = [_encode(encode, name, folder, dtype) for name in names]
         first = torch.stack([s[0] for s in sums]).mean(0)
@@ -157,14 +151,6 @@ def cache_moments(
         record = LatentRecord(identity=identity, mean=tuple(mean), std=tuple(std))
         write_json(path, record.model_dump(mode="json"))
     return LatentCache(folder, record.mean, record.std)
-
-
-def _read_record(path: Path) -> LatentRecord:
-    try:
-        return LatentRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        fault = error.errors()[0]["msg"]
-        raise CheckpointError(f"invalid ({fault})", where=path, fix="delete it and run again") from error
 
 
 @torch.no_grad()

@@ -39,3 +39,17 @@ def counted_mean(values: torch.Tensor, counted: torch.Tensor | None) -> torch.Te
 def latent_occupancy(condition: torch.Tensor, compression: Factors) -> torch.Tensor:
     """Share (B, S, x, y, z) of each latent cell that each structure fills; unknown counts as none."""
     return F.avg_pool3d(condition.clamp(min=0), kernel_size=compression, stride=compression)
+
+
+def soft_dice_loss(probability: torch.Tensor, truth: torch.Tensor, smooth: float = 0.0) -> torch.Tensor:
+    """One minus the mean soft Dice of the structures that a batch shows (V-Net, arXiv 1606.04797), over all its voxels.
+
+    Args:
+        probability: (B, S, X, Y, Z), zero where a voxel does not count.
+        truth: (B, S, X, Y, Z) zeros and ones, likewise.
+        smooth: added to both parts of the fraction.
+    """
+    common, size, total = (t.sum((0, 2, 3, 4)) for t in (probability * truth, truth, probability + truth))
+    score = (2 * common + smooth) / (total + smooth).clamp(min=1)
+    shown = size > 0
+    return ((1 - score) * shown).sum() / shown.sum().clamp(min=1)

@@ -9,21 +9,39 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug.config.schema import Config, MaskSettings
-from lldm_aug.config.stages import MasksAutoencoderStage as Settings
+from lldm_aug.config.part import Optimisation, StageConfig
+from lldm_aug.config.schema import MaskSettings
+from lldm_aug.config.stages import MasksAutoencoderTrainSettings
+from lldm_aug.data.conform import compression_for
 from lldm_aug.geometry import Box
 from lldm_aug.masks.assemble import SOFTNESS_MM, assemble
 from lldm_aug.metrics.dice import dice
+from lldm_aug.models.layers import Factors
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
-from lldm_aug.training.cases import CaseSet, spread
+from lldm_aug.training.cases import CaseSet, check_sides, spread
 from lldm_aug.training.export import write_export
+from lldm_aug.training.inputs import StageInputs
+from lldm_aug.training.losses import soft_dice_loss
 from lldm_aug.training.mask_fields import MaskFields
 from lldm_aug.training.order import Row
+from lldm_aug.training.windows import Sides
 
-NAME = "masks_autoencoder"
 MEASURED_CASES = 16
+
+
+class MasksConfig(StageConfig[Optimisation]):
+    """Settings of both passes.
+
+    Args:
+        masks: what the mask model is.
+    """
+
+    masks: MaskSettings
+
+
+MasksAutoencoderConfig = MasksConfig[MasksAutoencoderTrainSettings]
 
 
 class MasksAutoencoderStage:
@@ -33,15 +51,21 @@ class MasksAutoencoderStage:
     vessels count), plus a slight pull of the latent towards a standard normal.
     """
 
-    name = NAME
+    name = "masks_autoencoder"
 
-    def __init__(self, cases: CaseSet, config: Config, fields: MaskFields, compression: tuple[int, int, int]) -> None:
+    def __init__(self, cases: CaseSet, config: MasksAutoencoderConfig, fields: MaskFields) -> None:
         self.cases, self.fields, self.seed, self.sizes = cases, fields, config.seed, config.masks
-        self.settings: Settings = config.train.masks_autoencoder
-        self.compression = compression
-        self.module = MaskAutoencoder(len(cases.schema.names), compression, config.masks.autoencoder)
+        self.settings = config.train
+        self.compression = mask_compression(cases, config.masks, config.train.patch)
+        self.module = MaskAutoencoder(len(cases.schema.names), self.compression, config.masks.autoencoder)
         self.case_ids = cases.case_ids
         self.module.start(lambda: map(fields.load, spread(cases.case_ids, MEASURED_CASES)))
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> MasksAutoencoderStage:
+        """See `Trainer`."""
+        config = inputs.own(MasksAutoencoderConfig)
+        return cls(inputs.cases, config, MaskFields.prepared(inputs, config.masks))
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
@@ -103,19 +127,18 @@ class MasksAutoencoderStage:
         write_export(folder, {"mask_autoencoder": self.module}, facts, (self.cases.provenance(self.name),))
 
 
+def mask_compression(cases: CaseSet, masks: MaskSettings, patch: Sides | None = None) -> Factors:
+    """Voxels per latent cell; errors as `check_sides`, of the grid and of patches of it."""
+    shape, compression = cases.record.shape, masks.autoencoder.compression or compression_for(cases.record.spacing_mm)
+    levels, patch_where = len(masks.denoiser.channels), "train.masks_autoencoder.patch"
+    check_sides(shape, compression, levels, "masks.denoiser.channels", patch, patch_where)
+    return compression
+
+
 def autoencoder_facts(sizes: MaskSettings, compression: tuple[int, int, int]) -> dict[str, object]:
-    """Settings that the second pass must share."""
+    """MasksAutoencoderTrainSettings that the second pass must share."""
     return {
         "autoencoder": sizes.autoencoder.model_dump(mode="json"),
         "reach_mm": sizes.reach_mm,
         "compression": list(compression),
     }
-
-
-def soft_dice_loss(probability: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """1 - Dice of probabilities (B, S, ...), the batch as one volume, mean over the structures that it holds."""
-    axes = (0, *range(2, truth.ndim))
-    size = truth.sum(axes)
-    overlap = 2 * (probability * truth).sum(axes) / (probability.sum(axes) + size).clamp(min=1)
-    present = (size > 0).float()
-    return ((1 - overlap) * present).sum() / present.sum().clamp(min=1)

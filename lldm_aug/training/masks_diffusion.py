@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from lldm_aug.anatomy.limits import DEFAULT_LIMITS, Limits
-from lldm_aug.config.schema import Config
-from lldm_aug.config.stages import MasksDiffusionStage as Settings
+from lldm_aug.config.schema import MaskSettings
+from lldm_aug.config.stages import MasksDiffusionTrainSettings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.masks.assemble import assemble
 from lldm_aug.models.denoiser import build_denoiser
@@ -20,37 +21,50 @@ from lldm_aug.models.mask_model import MaskModel
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet
-from lldm_aug.training.diffusion import noised_latents
+from lldm_aug.training.diffusion import draw_latents
 from lldm_aug.training.export import Export, write_export
+from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache, Moments, cache_moments
 from lldm_aug.training.mask_fields import MaskFields
-from lldm_aug.training.masks_autoencoder import autoencoder_facts
+from lldm_aug.training.masks_autoencoder import MasksConfig, autoencoder_facts, mask_compression
 from lldm_aug.training.order import Row
-from lldm_aug.version import __version__
 
-NAME = "masks_diffusion"
 NUM_SAMPLES = 4
+
+MasksDiffusionConfig = MasksConfig[MasksDiffusionTrainSettings]
 
 
 class MasksDiffusionStage:
-    """Trains a denoiser on normalised latents of deformed masks; exports the mask model."""
+    """Trains a denoiser on normalised latents of deformed masks; exports the mask model.
 
-    name = NAME
+    Raises:
+        ConfigError: when the networks cannot halve the grid as often as they are to.
+    """
 
-    def __init__(
-        self, cases: CaseSet, config: Config, first: Export, latents: LatentCache, compression: tuple[int, int, int]
-    ) -> None:
+    name = "masks_diffusion"
+
+    def __init__(self, cases: CaseSet, config: MasksDiffusionConfig, first: Export, latents: LatentCache) -> None:
         self.cases, self.config, self.first, self.latents = cases, config, first, latents
-        self.compression = compression
-        self.settings: Settings = config.train.masks_diffusion
+        self.compression, self.settings = mask_compression(cases, config.masks), config.train
         masks = config.masks
         self.objective = make_objective(masks.objective)
         self.module = build_denoiser(masks.autoencoder.latents, masks.denoiser, masks.objective)
-        self.case_ids = copy_names(cases, config)
+        self.case_ids = copy_names(cases, config.masks)
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> MasksDiffusionStage:
+        """See `Trainer`."""
+        config, cases = inputs.own(MasksDiffusionConfig), inputs.cases
+        fields, first = MaskFields.prepared(inputs, config.masks), inputs.export("masks_autoencoder")
+        accelerator = inputs.accelerator
+        with accelerator.main_process_first():
+            latents = cache_copies(cases, config, first, fields, accelerator.device, inputs.folder / "latents")
+        return cls(cases, config, first, latents)
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        noised = noised_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        drawn = draw_latents(self.latents, self.objective, rows, self.config.seed, self.name, device)
+        noised = self.objective.noised(*drawn)
         return self.objective.error(model(noised.noisy, noised.times), noised).mean(), {}
 
     @cached_property
@@ -60,17 +74,10 @@ class MasksDiffusionStage:
 
     def _mask_model(self) -> MaskModel:
         record, masks = self.cases.record, self.config.masks
-        description = MaskDescription(
-            lldm_aug_version=__version__,
-            shape=record.shape,
-            spacing_mm=record.spacing_mm,
+        description = record.describe(
+            MaskDescription,
+            masks,
             compression=self.compression,
-            dataset_json=record.dataset_json,
-            reach_mm=masks.reach_mm,
-            autoencoder=masks.autoencoder,
-            denoiser=masks.denoiser,
-            objective=masks.objective,
-            sampling=masks.sampling,
             latent_mean=self.latents.mean,
             latent_std=self.latents.std,
             limits=self._limits,
@@ -79,7 +86,7 @@ class MasksDiffusionStage:
         )
         device = next(self.module.parameters()).device
         return MaskModel(
-            description, load_mask_autoencoder(self.cases, self.config, self.first).to(device), self.module
+            description, load_mask_autoencoder(self.cases, self.config.masks, self.first).to(device), self.module
         )
 
     def preview(self, path: Path) -> None:
@@ -101,31 +108,31 @@ class MasksDiffusionStage:
         write_export(folder, {}, {}, model.description.stages)
 
 
-def copy_names(cases: CaseSet, config: Config) -> tuple[str, ...]:
+def copy_names(cases: CaseSet, masks: MaskSettings) -> tuple[str, ...]:
     """Names of the deformed copies of all training masks: case id and number."""
-    copies = max(1, round(config.masks.examples / len(cases.case_ids)))
+    copies = max(1, round(masks.examples / len(cases.case_ids)))
     return tuple(f"{case_id}~{number}" for case_id in cases.case_ids for number in range(copies))
 
 
-def load_mask_autoencoder(cases: CaseSet, config: Config, first: Export) -> MaskAutoencoder:
+def load_mask_autoencoder(cases: CaseSet, masks: MaskSettings, first: Export) -> MaskAutoencoder:
     """The finished first pass, ready to use.
 
     Raises:
         IncompatibleResume: when it was made with other settings.
     """
     compression = tuple(first.record.facts["compression"])
-    for name, value in autoencoder_facts(config.masks, compression).items():
+    for name, value in autoencoder_facts(masks, compression).items():
         first.require(name, value)
-    autoencoder = MaskAutoencoder(len(cases.schema.names), compression, config.masks.autoencoder)
+    autoencoder = MaskAutoencoder(len(cases.schema.names), compression, masks.autoencoder)
     first.fill("mask_autoencoder", autoencoder)
     return autoencoder.eval()
 
 
 def cache_copies(
-    cases: CaseSet, config: Config, first: Export, fields: MaskFields, device: torch.device, folder: Path
+    cases: CaseSet, config: MasksConfig[Any], first: Export, fields: MaskFields, device: torch.device, folder: Path
 ) -> LatentCache:
     """Latents of the deformed copies, or those found from an earlier call."""
-    autoencoder = load_mask_autoencoder(cases, config, first).to(device)
+    autoencoder = load_mask_autoencoder(cases, config.masks, first).to(device)
 
     def encode(name: str) -> Moments:
         case_id, _, number = name.rpartition("~")
@@ -139,4 +146,4 @@ def cache_copies(
         "cases": cases.record.request,
         "copies": f"{masks.examples} x {masks.deformation}, seed {config.seed}",
     }
-    return cache_moments(copy_names(cases, config), encode, identity, folder, torch.float16)
+    return cache_moments(copy_names(cases, config.masks), encode, identity, folder, torch.float16)

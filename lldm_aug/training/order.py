@@ -1,10 +1,21 @@
-"""Which case comes when: a pure function of (seed, stage, position), so that restarts and processes change nothing."""
+"""Which case comes when, and how much of its mask is shown.
+
+Pure functions of (seed, stage, position), so that restarts and processes change nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+
+from lldm_aug.config.stages import AutoencoderTrainSettings, ConcatenatedTrainSettings, ControlNetTrainSettings
 from lldm_aug.seeds import numpy_rng
+
+DropSettings = AutoencoderTrainSettings | ControlNetTrainSettings | ConcatenatedTrainSettings
+"""Shares of samples that lose the whole mask, and of structures that are lost."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +63,19 @@ def batch_rows(
 def _name_at(names: tuple[str, ...], position: int, seed: int, stage: str, purpose: str) -> str:
     epoch, place = divmod(position, len(names))
     return names[int(numpy_rng(seed, stage, purpose, epoch).permutation(len(names))[place])]
+
+
+def kept_structures(
+    structures: int, settings: DropSettings, seed: int, stage: str, rows: Sequence[Row]
+) -> torch.Tensor:
+    """Boolean (B, S): which structures of each row's mask the network is told of, so that it can do with less.
+
+    A pure function of seed, stage and row.
+    """
+    return torch.from_numpy(np.stack([_kept(structures, settings, seed, stage, row) for row in rows]))
+
+
+def _kept(structures: int, settings: DropSettings, seed: int, stage: str, row: Row) -> np.ndarray:
+    rng = numpy_rng(seed, stage, "drop", row.step, row.number)
+    kept = rng.random(structures) >= settings.drop_structure
+    return np.asarray(kept & (rng.random() >= settings.drop_mask))

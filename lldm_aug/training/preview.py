@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from lldm_aug.config.schema import Config
+from lldm_aug.config.part import LatentConfig
+from lldm_aug.config.schema import AutoencoderSettings
 from lldm_aug.diffusion.guidance import Steered, guided
 from lldm_aug.diffusion.sampler import sample
 from lldm_aug.models.autoencoder import Autoencoder
@@ -21,27 +23,34 @@ from lldm_aug.training.texture import Show
 NUM_SAMPLES = 3
 
 
-def load_autoencoder(cases: CaseSet, config: Config, export: Export) -> Autoencoder:
+def load_autoencoder(cases: CaseSet, sizes: AutoencoderSettings, export: Export) -> Autoencoder:
     """The finished first stage, ready to use."""
     channels = len(cases.record.dataset_json["channel_names"])
-    autoencoder = Autoencoder(channels, len(cases.schema.names), cases.record.compression, config.autoencoder)
+    autoencoder = Autoencoder(channels, len(cases.schema.names), cases.record.compression, sizes)
     export.fill("autoencoder", autoencoder)
     prefer_onednn(autoencoder)
     return autoencoder.eval()
+
+
+def reconstructed(autoencoder: Autoencoder, cases: CaseSet, case_id: str, case: PreparedCase) -> torch.Tensor:
+    """A case's scaled image (C, X, Y, Z), encoded and decoded."""
+    device = next(autoencoder.parameters()).device
+    condition = cases.condition([case_id], case.label[None].to(device))
+    return autoencoder.decode(autoencoder.encode(case.image[None].to(device))[0], condition)[0][0]
 
 
 @torch.no_grad()
 def write_samples(
     path: Path,
     cases: CaseSet,
-    config: Config,
+    config: LatentConfig[Any],
     first: Export,
     latents: LatentCache,
     predict: Steered,
     device: torch.device,
 ) -> None:
     """Real cases above samples for their masks; the same noise each time, so that pictures can be compared."""
-    autoencoder = load_autoencoder(cases, config, first).to(device)
+    autoencoder = load_autoencoder(cases, config.autoencoder, first).to(device)
     mean, std = (torch.tensor(v, device=device).view(1, -1, 1, 1, 1) for v in (latents.mean, latents.std))
 
     def show(case_id: str, case: PreparedCase) -> torch.Tensor:

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug.config.schema import Config
-from lldm_aug.config.stages import SegmenterStage as Settings
+from lldm_aug.config.part import StageConfig
+from lldm_aug.config.schema import IntensitySettings, SegmenterSettings
+from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.errors import DatasetError
 from lldm_aug.labels import LabelSchema
 from lldm_aug.metrics.dice import shown_dice
@@ -24,16 +25,27 @@ from lldm_aug.models.segmenter import (
     summarise_dice,
 )
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
-from lldm_aug.training.augment import ZOOM, augmented
+from lldm_aug.training.augment import SLIGHT, augmented
 from lldm_aug.training.cases import CaseSet, PreparedCase
-from lldm_aug.training.losses import structure_weights
+from lldm_aug.training.inputs import StageInputs
+from lldm_aug.training.losses import soft_dice_loss, structure_weights
 from lldm_aug.training.order import Row
 from lldm_aug.training.windows import Sides
-from lldm_aug.version import __version__
 
-NAME = "segmenter"
 HOLD_OUT_EVERY = 5
 IGNORED = -1
+
+
+class SegmenterConfig(StageConfig[SegmenterTrainSettings]):
+    """Settings of the stage.
+
+    Args:
+        segmenter: sizes of the network.
+        intensity: how a case's intensities are scaled.
+    """
+
+    segmenter: SegmenterSettings
+    intensity: IntensitySettings
 
 
 class SegmenterStage:
@@ -43,19 +55,23 @@ class SegmenterStage:
         DatasetError: for a fold with one training case, of which none could be held out.
     """
 
-    name = NAME
+    name = "segmenter"
 
-    def __init__(self, cases: CaseSet, config: Config) -> None:
+    def __init__(self, cases: CaseSet, config: SegmenterConfig) -> None:
         self.cases = cases
         self.config = config
-        settings = config.train.segmenter
-        self.settings: Settings = settings.model_copy(update={"patch": cases.patch(settings.patch)})
+        self.settings = config.train.model_copy(update={"patch": cases.patch(config.train.patch)})
         self.heldout = cases.case_ids[::HOLD_OUT_EVERY]
         self.case_ids = tuple(case_id for case_id in cases.case_ids if case_id not in self.heldout)
         if not self.case_ids:
             raise DatasetError("a segmenter needs two training cases, one to be measured on", where=cases.folder)
         channels = len(cases.record.dataset_json["channel_names"])
         self.module = SegmentationNet(channels, len(cases.schema.names), cases.record.spacing_mm, config.segmenter)
+
+    @classmethod
+    def build(cls, inputs: StageInputs) -> SegmenterStage:
+        """See `Trainer`."""
+        return cls(inputs.cases, inputs.own(SegmenterConfig))
 
     def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
         """See `Stage.loss`."""
@@ -82,12 +98,8 @@ class SegmenterStage:
             case, found = self._found(case_id)
             scores.append(shown_dice(found.numpy(), case.label.numpy(), self.cases.schema))
         record = self.cases.record
-        description = SegmenterDescription(
-            lldm_aug_version=__version__,
-            shape=record.shape,
-            spacing_mm=record.spacing_mm,
-            dataset_json=record.dataset_json,
-            intensity=record.intensity,
+        description = record.describe(
+            SegmenterDescription,
             scaling=self.config.intensity,
             patch=self.settings.patch,
             segmenter=self.config.segmenter,
@@ -110,7 +122,7 @@ class SegmenterStage:
         """Sides of what patches are taken from, so that they can be scaled."""
         if self.settings.patch is None:
             return None
-        x, y, z = (math.ceil(n * max(ZOOM)) for n in self.settings.patch)
+        x, y, z = (math.ceil(n * max(SLIGHT.zoom)) for n in self.settings.patch)
         return x, y, z
 
     def _found(self, case_id: str) -> tuple[PreparedCase, torch.Tensor]:
@@ -138,21 +150,8 @@ def segmentation_loss(
     if schema.ignore is not None:
         label = label.masked_fill(label == schema.ignore, IGNORED)
     entropy = (weights[:, 0] * F.cross_entropy(logits, label, ignore_index=IGNORED, reduction="none")).mean()
-    overlap = soft_dice_loss(logits, label)
-    return entropy + overlap, {"entropy": entropy.item(), "dice_loss": overlap.item()}
-
-
-def soft_dice_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """One minus the mean soft Dice of the structures that a batch shows (V-Net, arXiv 1606.04797), over all its voxels.
-
-    Args:
-        logits: (B, 1 + S, X, Y, Z).
-        label: (B, X, Y, Z) integers; -1 does not count.
-    """
     counted = (label != IGNORED)[:, None]
-    share = logits.softmax(1) * counted
-    truth = F.one_hot(label.clamp(min=0), logits.shape[1]).movedim(-1, 1) * counted
-    common, total = ((t[:, 1:]).sum((0, 2, 3, 4)) for t in (share * truth, share + truth))
-    shown = truth[:, 1:].amax((0, 2, 3, 4)) > 0
-    score = (2 * common + 1) / (total + 1)
-    return 1 - (score * shown).sum() / shown.sum().clamp(min=1)
+    truth = F.one_hot(label.clamp(min=0), logits.shape[1]).movedim(-1, 1)
+    share, truth = ((t * counted)[:, 1:] for t in (logits.softmax(1), truth))
+    overlap = soft_dice_loss(share, truth, smooth=1.0)
+    return entropy + overlap, {"entropy": entropy.item(), "dice_loss": overlap.item()}

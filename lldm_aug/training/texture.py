@@ -1,4 +1,4 @@
-"""What a trained network smooths away in training cases."""
+"""What training cases look like: the signal of each structure, and the texture that a network smooths away."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.data.signal import RealSignal, case_signal, real_signal
 from lldm_aug.models.image_model import ImageModel
 from lldm_aug.models.texture import Correlation, Grain, measure_grain
 from lldm_aug.seeds import torch_rng
@@ -60,3 +61,18 @@ def measure_texture(
         structures = len(cases.schema.names)
         grains.append(measure_grain(case.image.numpy(), shown, case.label.numpy(), foreground, structures, correlation))
     return tuple(grains)
+
+
+def measure_cases(cases: CaseSet) -> RealSignal:
+    """The range of signal over the cases of a run that have all structures; over all if none has.
+
+    A vessel that was not annotated would count as liver, and make the gate let more pass.
+    """
+    whole = any(case_id not in cases.record.unknown for case_id in cases.case_ids)
+    chosen = cases.fully_annotated() if whole else cases
+    found = []
+    for case_id in chosen.case_ids:
+        case = chosen.load(case_id)
+        zeros = 1 - case.foreground.numpy()
+        found.append(case_signal(case.image.numpy(), case.label.numpy(), zeros, cases.schema))
+    return real_signal(found)

@@ -18,8 +18,9 @@ from lldm_aug.config.load import load_config
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.io.atomic import read_json_lines
+from lldm_aug.stages.run import train
+from lldm_aug.stages.table import GENERATOR_STAGES
 from lldm_aug.training.initial import Initial
-from lldm_aug.training.run import STAGES, train
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Shares of the best score of the run from scratch."""
@@ -90,7 +91,7 @@ def main() -> None:
         run = arguments.out / name
         if not (run / "segmenter").is_dir():
             shutil.copytree(judge / "segmenter", run / "segmenter")
-        for stage in STAGES:
+        for stage in GENERATOR_STAGES:
             train(stage, config, dataset, arguments.fold, run, initial=start)
             print(f"{name}: {stage} done", flush=True)
     show({name: scores(arguments.out / name) for name in runs})

@@ -179,7 +179,7 @@ class Embedding:
     def _assemble(self) -> None:
         source = self.run / "generator"
         card, segmenter = (source / "README.md").read_text(encoding="utf-8"), {"segmenter": source / "segmenter"}
-        Generator.load(source).save(self.generator, card, torch.float16, segmenter)
+        Generator.load(source).save(self.generator, torch.float16, card=card, parts=segmenter)
         MaskModel.load(self.run / "masks" / "export").save(self.generator / "masks", torch.float16)
 
     def _pack(self) -> None:

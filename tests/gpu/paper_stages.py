@@ -26,16 +26,16 @@ from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.weights import save_tensors
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.seeds import numpy_rng
-from lldm_aug.training.autoencoder import AutoencoderStage
+from lldm_aug.training.autoencoder import AutoencoderConfig, AutoencoderStage
 from lldm_aug.training.cases import CaseSet, CaseSetRecord
-from lldm_aug.training.controlnet import ControlNetStage
-from lldm_aug.training.diffusion import DiffusionStage, network_facts
+from lldm_aug.training.controlnet import ControlNetConfig, ControlNetStage
+from lldm_aug.training.diffusion import DiffusionConfig, DiffusionStage, network_facts
 from lldm_aug.training.export import Export, StageRecord
 from lldm_aug.training.inpainting import Surroundings
 from lldm_aug.training.latents import LatentCache, cache_latents
 from lldm_aug.training.loop import time_steps
 from lldm_aug.training.order import Row
-from lldm_aug.training.segmenter import SegmenterStage
+from lldm_aug.training.segmenter import SegmenterConfig, SegmenterStage
 from lldm_aug.training.stage import Loss, Stage
 
 STAGES = ("diffusion", "controlnet", "autoencoder", "segmenter")
@@ -162,16 +162,17 @@ class Maker:
         sized = [f"train.{name}.batch_size={batch}", f"train.{name}.accumulate={parts}"]
         config, cases = with_overrides(self.config, sized), make_cases(self.config, self.work / "cases")
         if name == "segmenter":
-            return SegmenterStage(cases, config)
+            return SegmenterStage(cases, SegmenterConfig.of(config, name))
         if name == "autoencoder":
-            return AutoencoderStage(cases, config)
+            return AutoencoderStage(cases, AutoencoderConfig.of(config, name))
         first = self._unwritten({"autoencoder": config.autoencoder.model_dump(mode="json"), "initial": None})
         latents = self._latents(cases, first)
         with self.device:  # weights are drawn where they stay
             if name == "diffusion":
-                return DiffusionStage(cases, config, first, latents)
-            second = self._unwritten({**network_facts(config), "autoencoder_hash": first.hash, "initial": None})
-            return ControlNetStage(cases, config, first, second, latents)
+                return DiffusionStage(cases, DiffusionConfig.of(config, name), first, latents)
+            facts = network_facts(config.denoiser, config.objective)
+            second = self._unwritten({**facts, "autoencoder_hash": first.hash, "initial": None})
+            return ControlNetStage(cases, ControlNetConfig.of(config, name), first, second, latents)
 
     def _latents(self, cases: CaseSet, first: Export) -> LatentCache:
         record = cases.record

@@ -12,7 +12,7 @@ from lldm_aug.config.load import load_config
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.io.atomic import write_json
-from lldm_aug.training.run import time_stage, train
+from lldm_aug.stages.run import time_stage, train
 
 TIMED_STEPS = 16
 """Of which the second half counts: the first steps start kernels up."""

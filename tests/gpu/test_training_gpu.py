@@ -20,10 +20,11 @@ from tiny import copy_without
 from gpu.trained import ORDER, Trained, distance, run_config, weights
 from lldm_aug.config.load import resolved_yaml
 from lldm_aug.data.raw import RawDataset
+from lldm_aug.stages.run import make_stage, open_accelerator, resolved, train
+from lldm_aug.stages.table import STAGES
 from lldm_aug.training.cases import prepare_cases
 from lldm_aug.training.loop import _Run
 from lldm_aug.training.order import batch_rows
-from lldm_aug.training.run import _accelerator, _make_stage, _resolved, train
 
 SAME_LOSS = 1e-4
 """Relative, of a loss on the device without TF32 and on the CPU."""
@@ -37,7 +38,7 @@ import json, sys, torch
 from pathlib import Path
 from lldm_aug.config.load import load_config
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.training.run import train
+from lldm_aug.stages.run import train
 wrapped = set()
 def note(module, args):
     if isinstance(module, torch.nn.parallel.DistributedDataParallel):
@@ -86,9 +87,9 @@ def test_every_stage_trains_in_mixed_precision(trained_bf16: Trained, device: to
 def begun(run: Trained, name: str) -> _Run:
     """A stage as the loop begins it, from its newest checkpoint."""
     config = run_config()
-    accelerator = _accelerator(config, (), run.folder)
+    accelerator = open_accelerator(config, (), run.folder)
     cases = prepare_cases(run.dataset, 0, config, run.folder / "cases")
-    stage = _make_stage(name, _resolved(config, cases), run.dataset, cases, run.folder, accelerator, None)
+    stage = make_stage(STAGES[name], resolved(config, cases), run.dataset, cases, run.folder, accelerator, None)
     folder = run.folder / name if not name.startswith("masks") else run.folder / name.replace("_", "/")
     loop = _Run(stage, accelerator, folder, config.seed, lambda step, figures: None, signal_free())
     loop.begin()

@@ -15,7 +15,7 @@ from torch import nn
 
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.training.run import train
+from lldm_aug.stages.run import train
 
 Seen = set[tuple[str, torch.dtype]]
 ORDER = ("segmenter", "masks", "autoencoder", "diffusion", "controlnet")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lldm_aug.training.run import STAGES
+from lldm_aug.stages.table import GENERATOR_STAGES
 
 if TYPE_CHECKING:
     from lldm_aug.models.image_model import ImageModel
@@ -31,14 +31,14 @@ class Method:
         from lldm_aug.baselines.model import Baseline
         from lldm_aug.models.generator import Generator
 
-        if self.stages == STAGES:
+        if self.stages == GENERATOR_STAGES:
             generator = Generator.load(run / "generator")
             return generator, sum(p.numel() for m in (generator.autoencoder, generator.network) for p in m.parameters())
         baseline = Baseline.load(run / self.stages[-1] / "export")
         return baseline, sum(p.numel() for p in baseline.painter.parameters())
 
 
-OURS = Method("ours", "latent diffusion with ControlNet", STAGES)
+OURS = Method("ours", "latent diffusion with ControlNet", GENERATOR_STAGES)
 BASELINES = (
     Method("gan", "3D alpha-GAN told the mask (arXiv 1908.02498)", ("baseline_gan",)),
     Method("pixel", "diffusion of voxels, mask concatenated (arXiv 2305.18453)", ("baseline_pixel",)),

@@ -14,10 +14,10 @@ from lldm_aug.data.splits import Fold, load_split
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume, LabelError
 from lldm_aug.evaluation.baselines.methods import METHODS, OURS, Method
 from lldm_aug.evaluation.heldout import HeldOut, choose_heldout, heldout_notes, refuse_seen
-from lldm_aug.models.description import read_description
+from lldm_aug.models.description import Description
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.synthesis.referee import Referee, check_referee, load_referee
-from lldm_aug.training.timing import trained_seconds
+from lldm_aug.training.checkpoint import trained_seconds
 
 SEGMENTER = "segmenter"
 DIFFUSION_SHARE = 0.03
@@ -181,7 +181,7 @@ def _check_model(model: Path, stage: StageProvenance) -> None:
     """Raises IncompatibleResume unless a run is of these training cases."""
     if not (model / "autoencoder" / "export").is_dir():
         raise CheckpointError("no autoencoder/export", where=model, fix="give the run folder, not the generator's")
-    for found in read_description(model / "generator").stages:
+    for found in Description.read(model / "generator").stages:
         if found.cases != stage.cases:
             raise IncompatibleResume(
                 f"stage {found.stage} was trained on other cases than those of {stage.dataset}, fold {stage.fold}",

@@ -14,7 +14,7 @@ from lldm_aug.evaluation.fidelity.resampled import MEASURES
 from lldm_aug.labels import LabelSchema
 from lldm_aug.report.criterion import finite, ratio
 from lldm_aug.report.table import Cell, Table
-from lldm_aug.training.timing import trained_seconds, trained_steps
+from lldm_aug.training.checkpoint import trained_seconds, trained_steps
 
 FLOOR = "real"
 COLUMNS = (

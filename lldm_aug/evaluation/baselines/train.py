@@ -13,7 +13,7 @@ from lldm_aug.evaluation.baselines.budget import open_budget, settle, with_steps
 from lldm_aug.evaluation.baselines.methods import OURS
 from lldm_aug.evaluation.baselines.plan import FidelityBench
 from lldm_aug.io.atomic import atomic_folder
-from lldm_aug.training.run import time_stage, train
+from lldm_aug.stages.run import time_stage, train
 
 if TYPE_CHECKING:
     from lldm_aug.training.loop import OnStep

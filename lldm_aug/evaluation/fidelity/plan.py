@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lldm_aug.blending.seen_cases import seen_cases
+from lldm_aug.config.stages import NOT_OF_IMAGES
 from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, load_split
@@ -21,8 +22,6 @@ from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.resources import pretrained_dir
 from lldm_aug.synthesis.referee import Referee, check_referee, load_referee
 
-NOT_OF_IMAGES = frozenset({"segmenter", "masks_autoencoder", "masks_diffusion"})
-"""Stages in a pool's history that are no part of what makes its images."""
 INPAINTED = (
     "outside of the region inpainted pairs are their host by design; 'lldm-aug evaluate realism' compares the lesions"
 )

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from lldm_aug.data.splits import Fold
-from lldm_aug.errors import CheckpointError, IncompatibleResume
 from lldm_aug.evaluation.utility.arms import Arm
 from lldm_aug.io.atomic import write_json, write_text
+from lldm_aug.io.records import read_json, read_record, refuse_changes
 from lldm_aug.metrics.score import StructureScore
 from lldm_aug.record import Record
 
 REQUEST_FILE = "request.json"
 SCORES_FILE = "scores.json"
+ANEW = "delete the cell's folder"
 
 
 @dataclass(frozen=True)
@@ -79,15 +76,12 @@ def scores_of(cell: Cell, out: Path, request: dict[str, object]) -> CellScores |
         CheckpointError: when its files cannot be read.
     """
     folder = cell.folder(out)
-    before = _read(folder / REQUEST_FILE)
-    changed = _differences(before, request)
-    if changed:
-        raise IncompatibleResume(
-            f"cell {cell} was begun with another {', '.join(changed)}",
-            where=folder,
-            fix="repeat the command that began it, or choose another --out",
-        )
-    return _read_scores(folder / SCORES_FILE)
+    path = folder / REQUEST_FILE
+    before = read_json(path, fix=ANEW) if path.is_file() else {}
+    fix = "repeat the command that began it, or choose another --out"
+    refuse_changes(f"{folder}, {cell}", before, request, fix=fix)
+    scores = folder / SCORES_FILE
+    return read_record(CellScores, scores, fix=ANEW) if scores.is_file() else None
 
 
 def is_finished(cell: Cell, out: Path) -> bool:
@@ -95,35 +89,6 @@ def is_finished(cell: Cell, out: Path) -> bool:
     return (cell.folder(out) / SCORES_FILE).is_file()
 
 
-def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """Names of what differs; of a group such as the settings, with those within it in brackets."""
-    names = []
-    for key in sorted({*before, *now}):
-        one, other = before.get(key), now.get(key)
-        if one == other:
-            continue
-        if isinstance(one, dict) and isinstance(other, dict):
-            key += f" ({', '.join(_differences(one, other))})"
-        names.append(key)
-    return names
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-    except (ValueError, TypeError) as error:
-        raise CheckpointError("cannot be read", where=path, fix="delete the cell's folder") from error
-
-
 def write_scores(cell: Cell, out: Path, scores: CellScores) -> None:
     """Finishes a cell."""
     write_text(cell.folder(out) / SCORES_FILE, scores.model_dump_json() + "\n")
-
-
-def _read_scores(path: Path) -> CellScores | None:
-    if not path.is_file():
-        return None
-    try:
-        return CellScores.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise CheckpointError("cannot be read", where=path, fix="delete the cell's folder") from error

@@ -19,7 +19,7 @@ from lldm_aug.evaluation.utility.knowledge import Situation
 from lldm_aug.evaluation.utility.settings import StudySettings
 from lldm_aug.io.weights import check_sums
 from lldm_aug.models.config_file import generator_folder
-from lldm_aug.models.description import read_description
+from lldm_aug.models.description import Description
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.provenance import GeneratorProvenance
 
@@ -183,7 +183,7 @@ def _source(
     saw = {}
     folder = None if generator is None else generator_folder(generator)
     if folder is not None:
-        description = read_description(folder)
+        description = Description.read(folder)
         check_kind(situation.dataset, description)
         provenance = GeneratorProvenance(hash=check_sums(folder), stages=description.stages)
         first = tuple(stage for stage in description.stages if stage.stage == "autoencoder")

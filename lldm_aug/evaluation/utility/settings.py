@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from lldm_aug.config.section import Triple
-from lldm_aug.config.stages import SegmenterStage
+from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.record import Record
 
 MONAI = "monai"
@@ -50,9 +50,9 @@ class StudySettings(Record):
     plans: str = "nnUNetPlans"
 
     @property
-    def stage(self) -> SegmenterStage:
+    def stage(self) -> SegmenterTrainSettings:
         """The same as settings of the training loop."""
-        return SegmenterStage(
+        return SegmenterTrainSettings(
             steps=self.steps,
             batch_size=self.batch_size,
             patch=self.patch,

@@ -11,7 +11,7 @@ from torch import nn
 
 from lldm_aug.blending.blend import MapStyle
 from lldm_aug.blending.mixin import SyntheticMixin
-from lldm_aug.config.stages import SegmenterStage
+from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.evaluation.utility.cases import AIR, Pair, pad_to
 from lldm_aug.labels import LabelSchema
 from lldm_aug.seeds import derive_seed
@@ -19,7 +19,7 @@ from lldm_aug.training.order import Row
 from lldm_aug.training.segmenter import segmentation_loss
 
 NAME = "utility"
-Augment = Callable[[torch.Tensor, torch.Tensor, SegmenterStage, int, int, int], Pair]
+Augment = Callable[[torch.Tensor, torch.Tensor, SegmenterTrainSettings, int, int, int], Pair]
 
 
 @dataclass
@@ -38,7 +38,7 @@ class NetworkStage:
     """
 
     module: nn.Module
-    settings: SegmenterStage
+    settings: SegmenterTrainSettings
     case_ids: tuple[str, ...]
     data: MapStyle[Pair]
     schema: LabelSchema

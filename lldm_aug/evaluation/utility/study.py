@@ -16,7 +16,6 @@ from torch import nn
 
 from lldm_aug.errors import ConfigError, FolderInUse
 from lldm_aug.evaluation.utility.arms import REAL_AUG
-from lldm_aug.evaluation.utility.augment import strongly_augmented
 from lldm_aug.evaluation.utility.cases import AIR, crop_to, pad_to
 from lldm_aug.evaluation.utility.cell import Cell, CellScores, begin, is_finished, scores_of, write_scores
 from lldm_aug.evaluation.utility.data import StudyData
@@ -28,7 +27,7 @@ from lldm_aug.evaluation.utility.settings import MONAI
 from lldm_aug.evaluation.utility.stage import NetworkStage
 from lldm_aug.models.segmenter import predict_labels
 from lldm_aug.processes import held_by_main
-from lldm_aug.training.augment import augmented
+from lldm_aug.training.augment import augmented, strongly_augmented
 from lldm_aug.training.loop import train_stage
 from lldm_aug.volume import Volume
 
