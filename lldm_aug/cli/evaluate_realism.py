@@ -49,7 +49,7 @@ def realism(
     Example:
       lldm-aug evaluate realism --real Dataset700 --pool pools/lesions --pool pools/pasted --out reports/x
     """
-    from lldm_aug.evaluation.networks import choose_networks
+    from lldm_aug.evaluation.measure.networks import choose_networks
     from lldm_aug.evaluation.realism.plan import plan_realism
 
     plan = plan_realism(real, pools, choose_networks(networks, weights), seed, steps)

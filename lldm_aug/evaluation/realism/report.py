@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lldm_aug.evaluation.feature_cache import FeatureCache
+from lldm_aug.evaluation.measure.features import FeatureCache
 from lldm_aug.evaluation.realism.copies import copies
 from lldm_aug.evaluation.realism.plan import RealismPlan
 from lldm_aug.evaluation.realism.run import CONTROL, RealismMeasured

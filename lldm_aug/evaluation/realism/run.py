@@ -15,7 +15,7 @@ from lldm_aug.data.intensity import Scale, common_scale, measure_scale, scales_b
 from lldm_aug.data.raw import Case
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.errors import DatasetError
-from lldm_aug.evaluation.feature_cache import FeatureCache
+from lldm_aug.evaluation.measure.features import FeatureCache
 from lldm_aug.evaluation.realism.matching import Pair, matched
 from lldm_aug.evaluation.realism.patches import Patch, PatchFormat, canonical, painted_lesions
 from lldm_aug.evaluation.realism.plan import RealismPlan, host_of
