@@ -316,6 +316,7 @@ def test_ms_ssim_of_a_volume_with_itself_is_one():
     assert ms_ssim(image, blob_case(0, 1)[0][None] / 100, scales) < 0.9
     assert scales_for((96, 96, 64)) == 4
     assert scales_for((96, 96, 6)) == 0
+    assert scales_for((16, 16, 12)) == 0  # the second scale would be smaller than the window
 
 
 def test_field_of_view_is_what_all_cases_cover():

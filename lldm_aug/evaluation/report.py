@@ -9,6 +9,7 @@ from typing import Any
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.evaluation.comparison import Comparison
 from lldm_aug.evaluation.heldout import HeldOut
+from lldm_aug.evaluation.measure.features import FeatureNetwork
 from lldm_aug.evaluation.tables.memorization import RULE, CopyVerdict, overall
 from lldm_aug.io.atomic import write_json, write_text
 from lldm_aug.machine import Machine
@@ -33,14 +34,12 @@ class Results(Record):
     Args:
         lldm_aug_version: version that measured.
         machine: on which.
-        seed: of the run.
         tables: every figure.
         notes: what was left out or has to be known.
     """
 
     lldm_aug_version: str
     machine: Machine
-    seed: int
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
 
@@ -49,6 +48,7 @@ class ComparisonResults(Results):
     """What ``results.json`` of a comparison holds besides.
 
     Args:
+        seed: of the run.
         networks: name and identity of each feature network.
         segmenter: hash of the evaluation segmenter, if there is one.
         view: voxels, spacing and scale in which all was compared.
@@ -58,6 +58,7 @@ class ComparisonResults(Results):
         suspects: pictures of pairs beside their nearest training case.
     """
 
+    seed: int
     networks: tuple[dict[str, str], ...]
     segmenter: str | None
     view: dict[str, Any]
@@ -89,7 +90,7 @@ def comparison_facts(
         "seed": comparison.seed,
         "tables": (*tables, *joined),
         "notes": (*notes, *_design_notes(comparison, first)),
-        "networks": tuple({"name": n.name, "identity": n.identity} for n in comparison.networks),
+        "networks": networks_facts(comparison.networks),
         "segmenter": comparison.segmenter,
         "view": {
             "shape": view.shape,
@@ -132,6 +133,11 @@ def training_facts(training: RawDataset | None, case_ids: tuple[str, ...]) -> di
 def stages_in_words(stages: Iterable[StageProvenance]) -> tuple[str, ...]:
     """Data set and fold of each stage."""
     return tuple(f"{stage.stage}: {stage.dataset} fold {stage.fold}" for stage in stages)
+
+
+def networks_facts(networks: Iterable[FeatureNetwork]) -> tuple[dict[str, str], ...]:
+    """Name and identity of each feature network."""
+    return tuple({"name": network.name, "identity": network.identity} for network in networks)
 
 
 def _design_notes(comparison: Comparison, name: str) -> list[str]:

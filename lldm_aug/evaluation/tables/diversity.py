@@ -65,8 +65,13 @@ def diversity(synthetic: Matrices, real: Matrices, seed: int) -> Table:
 
 
 def scales_for(shape: Sequence[int]) -> int:
-    """Scales of MS-SSIM that MONAI takes for a volume: 5 or fewer, 0 for one that is too small even for two."""
-    fitting = [n for n in range(2, len(MS_SSIM_WEIGHTS) + 1) if min(shape) // (n - 1) ** 2 > KERNEL - 1]
+    """Scales of MS-SSIM for a volume: 5 or fewer, 0 for one that is too small even for two.
+
+    The window has to fit into the coarsest one, and MONAI asks for a side of over (n - 1)^2 (window - 1) besides.
+    """
+    side = min(shape)
+    most = range(2, len(MS_SSIM_WEIGHTS) + 1)
+    fitting = [n for n in most if side // (n - 1) ** 2 > KERNEL - 1 and side // 2 ** (n - 1) >= KERNEL]
     return max(fitting, default=0)
 
 
