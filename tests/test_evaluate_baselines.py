@@ -19,7 +19,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import IncompatibleResume
 from lldm_aug.evaluation.baselines.budget import missed, open_budget, settle, with_steps
 from lldm_aug.evaluation.baselines.compare import COLUMNS
-from lldm_aug.evaluation.baselines.methods import METHODS
+from lldm_aug.evaluation.baselines.plan import METHODS
 from lldm_aug.evaluation.tables.distances import Distances
 from lldm_aug.training.run import train
 from lldm_aug.training.timing import trained_seconds, trained_steps

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from lldm_aug.data.raw import RawDataset
     from lldm_aug.evaluation.heldout import HeldOut
     from lldm_aug.report.criterion import Criterion
     from lldm_aug.report.table import Table
+    from lldm_aug.synthesis.referee import Referee
 
 
 def echo_notes(notes: Iterable[str]) -> None:
@@ -39,6 +41,12 @@ def echo_criteria(criteria: Iterable[Criterion], report: Path) -> None:
         name = criterion.figure + (f": {criterion.structure}" if criterion.structure else "")
         click.echo(f"{marks[criterion.passed]} {name:66} {value:>8}  ({criterion.goal})")
     click.echo(report)
+
+
+def echo_means(training: RawDataset | None, cases: Sequence[str], segmenter: Referee | None) -> None:
+    """Writes what copies are looked for among, and which evaluation segmenter there is."""
+    click.echo(f"training   {training.name if training else '-'}: {len(cases)} cases")
+    click.echo(f"segmenter  {segmenter.hash[:12] if segmenter else '-'}")
 
 
 def echo_heldout(heldout: HeldOut) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lldm_aug.cli.echo import default_device, echo_criteria, echo_heldout, echo_notes
+from lldm_aug.cli.echo import default_device, echo_criteria, echo_heldout, echo_means, echo_notes
 from lldm_aug.cli.options import (
     EXISTING_FOLDER,
     dry_run_option,
@@ -99,6 +99,5 @@ def _run(plan: GeneratorPlan, out: Path) -> GeneratorResults:
 def _announce(plan: GeneratorPlan) -> None:
     click.echo(f"generator  {plan.folder}")
     echo_heldout(plan.heldout)
-    click.echo(f"training   {plan.training.name if plan.training else '-'}: {len(plan.training_cases)} cases")
-    click.echo(f"segmenter  {plan.segmenter.hash[:12] if plan.segmenter else '-'}")
+    echo_means(plan.training, plan.training_cases, plan.segmenter)
     echo_notes(plan.notes)

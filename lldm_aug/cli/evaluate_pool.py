@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lldm_aug.cli.echo import default_device, echo_notes, echo_table
+from lldm_aug.cli.echo import default_device, echo_means, echo_notes, echo_table
 from lldm_aug.cli.network_options import networks_option, weights_option
 from lldm_aug.cli.options import (
     EXISTING_FOLDER,
@@ -90,8 +90,7 @@ def _announce(plan: PoolPlan) -> None:
     real = plan.real
     click.echo(f"pool       {plan.pool.folder}: {len(plan.pool)} pairs, {plan.pool.info.mask_source} masks")
     click.echo(f"real       {real.dataset.name}: {len(real.case_ids)} held out, {len(real.set_aside)} set aside")
-    click.echo(f"training   {plan.training.name if plan.training else '-'}: {len(plan.training_cases)} cases")
-    click.echo(f"segmenter  {plan.segmenter.hash[:12] if plan.segmenter else '-'}")
+    echo_means(plan.training, plan.training_cases, plan.segmenter)
     echo_notes(plan.notes)
 
 

@@ -87,9 +87,8 @@ class GeneratorPlan:
     @property
     def requests(self) -> dict[str, MaskRequest]:
         """The masks of each pool: those of set A, each once, and learned ones if they were asked for."""
-        lent = MaskRequest("real", self.heldout.dataset, self.heldout.split)
         learned = {} if self.learned is None else {LEARNED: self.learned}
-        return {POOL: lent, CONTROL: lent, **learned}
+        return {POOL: self.heldout.request, CONTROL: self.heldout.request, **learned}
 
     @property
     def steps(self) -> int:
@@ -328,6 +327,8 @@ def _signal(comparison: Comparison, control: dict[str, Table]) -> Iterator[Crite
             note = "" if row["n_real"] else "too little parenchyma away from other structures"
             yield judge("parenchyma texture over real", goals.TEXTURE, value, beside=beside, note=note)
         elif structure is not None:
+            if row["between_cases"] is not None:
+                beside["in_stds_between_cases"] = row["between_cases"]
             note = "" if row["n_real"] else "no held-out mask holds it"
             yield judge(f"signal {figure}", goals.SIGNAL, shift, structure=structure, beside=beside, note=note)
 

@@ -18,6 +18,7 @@ from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.image_model import ImageDescription
 from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.synthesis.plan import MaskRequest
 
 FEWEST = 4
 
@@ -43,9 +44,9 @@ class HeldOut:
     unusable: dict[str, str]
 
     @property
-    def split(self) -> Split:
-        """Set A as the cases that masks may be drawn from."""
-        return Split(self.fold, self.masks, ())
+    def request(self) -> MaskRequest:
+        """The masks of set A, each once."""
+        return MaskRequest("real", self.dataset, Split(self.fold, self.masks, ()))
 
 
 def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:

@@ -9,8 +9,7 @@ from statistics import fmean, median
 from typing import Any
 
 from lldm_aug.evaluation.baselines.budget import missed
-from lldm_aug.evaluation.baselines.methods import Method
-from lldm_aug.evaluation.baselines.plan import BaselinesPlan
+from lldm_aug.evaluation.baselines.plan import BaselinesPlan, Method
 from lldm_aug.evaluation.cases import Reader, View
 from lldm_aug.evaluation.comparison import FLOOR, Comparison, compare
 from lldm_aug.evaluation.generation import Steps, make_pool
@@ -114,7 +113,7 @@ def _make(plan: BaselinesPlan, method: Method, out: Path, run: Path, device: str
     model, weights = method.load(run)
     refuse_seen(plan.heldout, model.description.stages, method.name, run)
     n = len(plan.heldout.masks)
-    seconds = make_pool(out / PAIRS / method.name, model.to(device), plan.masks, plan.seed, n, steps)
+    seconds = make_pool(out / PAIRS / method.name, model.to(device), plan.heldout.request, plan.seed, n, steps)
     return Made(seconds, weights, model.description, model.hash)
 
 

@@ -6,24 +6,62 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lldm_aug.config.load import load_config, with_overrides
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, load_split
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume, LabelError
-from lldm_aug.evaluation.baselines.methods import METHODS, OURS, Method
 from lldm_aug.evaluation.comparison import count_cases
 from lldm_aug.evaluation.heldout import HeldOut, choose_heldout, heldout_notes, refuse_seen
 from lldm_aug.evaluation.measure.segmentation import open_segmenter
 from lldm_aug.models.description import read_description
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.synthesis.plan import MaskRequest
 from lldm_aug.synthesis.referee import Referee
+from lldm_aug.training.run import STAGES
 from lldm_aug.training.timing import trained_seconds
+
+if TYPE_CHECKING:
+    from lldm_aug.models.image_model import ImageModel
 
 DIFFUSION_SHARE = 0.03
 """Of our time that goes to the denoiser alone: the ControlNet's stage trains it on."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to make images for masks.
+
+    Args:
+        name: in tables and folders.
+        title: what it is.
+        stages: what is trained for it, in order; all methods share a run folder.
+    """
+
+    name: str
+    title: str
+    stages: tuple[str, ...]
+
+    def load(self, run: Path) -> tuple[ImageModel, int]:
+        """The trained model in a run folder, and the number of weights that make an image."""
+        from lldm_aug.baselines.model import Baseline
+        from lldm_aug.models.generator import Generator
+
+        if self.stages == STAGES:
+            generator = Generator.load(run / "generator")
+            return generator, sum(p.numel() for m in (generator.autoencoder, generator.network) for p in m.parameters())
+        baseline = Baseline.load(run / self.stages[-1] / "export")
+        return baseline, sum(p.numel() for p in baseline.painter.parameters())
+
+
+OURS = Method("ours", "latent diffusion with ControlNet", STAGES)
+BASELINES = (
+    Method("gan", "3D alpha-GAN told the mask (arXiv 1908.02498)", ("baseline_gan",)),
+    Method("pixel", "diffusion of voxels, mask concatenated (arXiv 2305.18453)", ("baseline_pixel",)),
+    Method("latent", "latent diffusion, mask concatenated, no ControlNet", ("autoencoder", "baseline_latent")),
+)
+METHODS = {method.name: method for method in (OURS, *BASELINES)}
 
 
 @dataclass(frozen=True)
@@ -68,11 +106,6 @@ class BaselinesPlan:
             f"{self.autoencoder_share:.0%} counted for each method that has one; steps were set by the time of the "
             "first ones. Preparing cases, encoding latents once, and exports are not counted"
         )
-
-    @property
-    def masks(self) -> MaskRequest:
-        """Those of set A, each once."""
-        return MaskRequest("real", self.heldout.dataset, self.heldout.split)
 
     @property
     def steps(self) -> int:

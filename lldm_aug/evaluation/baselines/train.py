@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from lldm_aug.config.schema import Config
 from lldm_aug.evaluation.baselines.budget import open_budget, settle, with_steps
-from lldm_aug.evaluation.baselines.methods import OURS
-from lldm_aug.evaluation.baselines.plan import BaselinesPlan
+from lldm_aug.evaluation.baselines.plan import OURS, BaselinesPlan
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.training.run import time_stage, train
 

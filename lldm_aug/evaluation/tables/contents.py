@@ -70,19 +70,24 @@ def signal(sides: Sides) -> Table:
                 ),
                 *(structure, figure),
             )
-            rows.append((structure, figure, *_means(values), *found.cells, *map(len, values)))
+            between = signal_shift(theirs, ours, name, channel).mean_between_cases if figure == "mean" else np.nan
+            rows.append((structure, figure, *_means(values), *found.cells, *map(len, values), finite(between)))
     for figure in ("texture", "liver_to_vessel"):
         each = sides.values(lambda case, figure=figure: getattr(case.figures, figure))  # type: ignore[misc]
         over, known = sides.ratio_of_means(each, figure), [_known(v) for v in each]
         shift = Interval(over.value - 1, over.low - 1, over.high - 1)
-        rows.append((None, figure, *_means(known), *shift.cells, *map(len, known)))
+        rows.append((None, figure, *_means(known), *shift.cells, *map(len, known), None))
     return Table(
         name="signal",
         title="Intensities of structures, synthetic against real",
-        columns=("structure", "figure", "synthetic", "real", "shift", "low", "high", "n_synthetic", "n_real"),
+        columns=(
+            *("structure", "figure", "synthetic", "real", "shift", "low", "high", "n_synthetic", "n_real"),
+            "between_cases",
+        ),
         rows=tuple(rows),
         note="Shift of mean and deviation in standard deviations of the real voxels of the structure; of texture "
-        "(high-pass deviation of liver parenchyma) and liver_to_vessel (ratio of their signal) as a fraction of real.",
+        "(high-pass deviation of liver parenchyma) and liver_to_vessel (ratio of their signal) as a fraction of real. "
+        "between_cases: shift of the mean in standard deviations of the real cases' means.",
     )
 
 

@@ -121,26 +121,17 @@ def judge_space(space: Space, names: Sequence[str], by_design: Collection[str]) 
     """
     judged = np.array([space.name != MASK or name not in by_design for name in names])
     shares, distances = space.shares[judged], space.pairs.distances[judged]
-    if not len(distances):
-        return CopyVerdict(
-            space=space.name,
-            verdict=None,
-            judged=0,
-            copies=0,
-            nearer_than_any=0,
-            smallest_share=None,
-            p=None,
-            by_design=len(by_design),
-        )
-    p = float(mannwhitneyu(distances, space.held_out.distances, alternative="less").pvalue)
-    copied = int((shares < COPY_SHARE).sum())
+    copied, verdict, p = int((shares < COPY_SHARE).sum()), None, None
+    if len(distances):
+        p = float(mannwhitneyu(distances, space.held_out.distances, alternative="less").pvalue)
+        verdict = COPIES if copied else TOO_CLOSE if p < CHANCE else NONE
     return CopyVerdict(
         space=space.name,
-        verdict=COPIES if copied else TOO_CLOSE if p < CHANCE else NONE,
+        verdict=verdict,
         judged=len(distances),
         copies=copied,
         nearer_than_any=int((shares < 1).sum()),
-        smallest_share=finite(float(shares.min())),
+        smallest_share=finite(float(shares.min(initial=np.inf))),
         p=p,
         by_design=len(by_design),
     )
@@ -205,15 +196,9 @@ def find_suspects(spaces: Sequence[Space], names: Sequence[str], by_design: Coll
     found: list[tuple[float, Suspect]] = []
     for space in spaces:
         order = np.argsort(space.pairs.distances, kind="stable")
-        for i in [i for i in order if space.name != MASK or names[i] not in by_design][:SHOWN]:
-            suspect = Suspect(
-                pair=int(i),
-                training=int(space.pairs.nearest[i]),
-                space=space.name,
-                distance=float(space.pairs.distances[i]),
-                held_out=space.smallest,
-            )
-            found.append((float(space.shares[i]), suspect))
+        for i in [int(i) for i in order if space.name != MASK or names[i] not in by_design][:SHOWN]:
+            nearest_case, distance = int(space.pairs.nearest[i]), float(space.pairs.distances[i])
+            found.append((float(space.shares[i]), Suspect(i, nearest_case, space.name, distance, space.smallest)))
     shown: dict[tuple[int, int], Suspect] = {}
     for _, suspect in sorted(found, key=lambda item: item[0]):
         shown.setdefault((suspect.pair, suspect.training), suspect)
