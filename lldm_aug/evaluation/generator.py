@@ -25,7 +25,7 @@ from lldm_aug.evaluation.heldout import (
     refuse_seen,
 )
 from lldm_aug.evaluation.measure.features import FeatureCache
-from lldm_aug.evaluation.measure.meter import FOLDER, MeasuredCase, Meter
+from lldm_aug.evaluation.measure.meter import FOLDER, Meter
 from lldm_aug.evaluation.measure.segmentation import open_segmenter
 from lldm_aug.evaluation.report import (
     ComparisonResults,
@@ -335,16 +335,13 @@ def _signal(comparison: Comparison, control: dict[str, Table]) -> Iterator[Crite
 
 def _adequate(comparison: Comparison, name: str) -> Criterion:
     """Of the pairs with liver and vessels, the fraction whose liver is bright enough against them."""
-    ours, real = (_liver_to_vessel(cases) for cases in (comparison.pools[name].cases, comparison.real.cases))
-    share, of_real = (float((v > goals.ADEQUATE_RATIO).mean()) if len(v) else None for v in (ours, real))
-    beside = {"real": of_real, "median": float(np.median(ours)) if len(ours) else None}
+    sets = (comparison.pools[name].cases, comparison.real.cases, comparison.pools[CONTROL].cases)
+    ours, *others = (np.array([v for c in cases if (v := c.figures.liver_to_vessel) is not None]) for cases in sets)
+    share, *beside = (float((v > goals.ADEQUATE_RATIO).mean()) if len(v) else None for v in (ours, *others))
+    told = {"real": beside[0], "control": beside[1], "median": float(np.median(ours)) if len(ours) else None}
     figure = f"share with liver : vessel above {goals.ADEQUATE_RATIO:g}"
     note = "" if len(ours) else "no liver with vessels"
-    return judge(figure, goals.ADEQUATE_SHARE, share, beside=beside, note=note)
-
-
-def _liver_to_vessel(cases: Sequence[MeasuredCase]) -> np.ndarray:
-    return np.array([v for case in cases if (v := case.figures.liver_to_vessel) is not None])
+    return judge(figure, goals.ADEQUATE_SHARE, share, beside=told, note=note)
 
 
 def _memorization(comparison: Comparison, name: str, spaces: Sequence[str]) -> Iterator[Criterion]:
