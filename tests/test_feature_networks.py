@@ -9,10 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lldm_aug.errors import CheckpointError, ConfigError
-from lldm_aug.evaluation.inception import empty_inception, inception
-from lldm_aug.evaluation.medicalnet import MedicalNet
-from lldm_aug.evaluation.networks import choose_networks
-from lldm_aug.evaluation.radimagenet import _empty_resnet, radimagenet
+from lldm_aug.evaluation.measure.medicalnet import MedicalNet
+from lldm_aug.evaluation.measure.networks import choose_networks
+from lldm_aug.evaluation.measure.slice_networks import _empty_resnet, empty_inception, inception, radimagenet
 
 pytest.importorskip("torchvision")
 SLICES = np.random.default_rng(0).uniform(size=(1, 40, 30)).astype(np.float32)

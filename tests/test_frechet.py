@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from lldm_aug.evaluation.frechet import PROJECTIONS, Moments, dimensions_for, fid, projected_fid, projections
+from lldm_aug.evaluation.measure.frechet import PROJECTIONS, Moments, dimensions_for, fid, projected_fid, projections
 
 
 def gaussian(seed, n, d=6, shift=0.0):

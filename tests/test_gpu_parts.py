@@ -9,7 +9,7 @@ from gpu import adopt
 from gpu.parts import LOG, Part, Session
 from gpu.stage import LEAST_STEPS, steps_within
 
-from lldm_aug.evaluation.goals import FAITHFULNESS, KID
+from lldm_aug.evaluation.goals import KID, MASK_CONSISTENCY
 from lldm_aug.report.criterion import Criterion, judge
 
 PROGRAM = """
@@ -71,8 +71,8 @@ def test_steps_fill_the_time_and_no_more() -> None:
     assert steps_within(-5, 0.1) == LEAST_STEPS
 
 
-def _figures(kid: float, faithfulness: float) -> list[Criterion]:
-    return [judge(adopt.FAITHFULNESS, FAITHFULNESS, faithfulness, structure="liver"), judge(adopt.KID, KID, kid)]
+def _figures(kid: float, consistency: float) -> list[Criterion]:
+    return [judge(adopt.MASK_CONSISTENCY, MASK_CONSISTENCY, consistency, structure="liver"), judge(adopt.KID, KID, kid)]
 
 
 def test_only_a_better_and_faithful_generator_is_adopted() -> None:

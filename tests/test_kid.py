@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lldm_aug.evaluation.kid import KernelSums, jackknife_error, kid, polynomial_kernel
+from lldm_aug.evaluation.bootstrap import bootstrap
+from lldm_aug.evaluation.measure.kid import KernelSums, kid, polynomial_kernel
 
 
 def gaussian(seed, n, d=6, shift=0.0):
     return (np.random.default_rng(seed).normal(size=(n, d)) + shift).astype(np.float32)
+
+
+def ones(*sets):
+    return [np.ones(len(cases), int) for cases in sets]
 
 
 def brute_force(x, y):
@@ -52,22 +57,30 @@ def test_closed_form_of_two_points():
 
 def test_blocks_of_cases_give_the_same_as_all_slices_at_once():
     x, y = [gaussian(i, 3 + i) for i in range(4)], [gaussian(9 + i, 5, shift=0.2) for i in range(4)]
-    assert KernelSums.of(x, y).kid() == pytest.approx(kid(np.concatenate(x), np.concatenate(y)), rel=1e-9)
+    assert KernelSums.of(x, y).resampled(*ones(x, y)) == pytest.approx(
+        kid(np.concatenate(x), np.concatenate(y)), rel=1e-9
+    )
 
 
 def test_leaving_a_case_out_is_the_same_as_not_having_it():
     x, y = [gaussian(i, 3 + i) for i in range(4)], [gaussian(9 + i, 5) for i in range(4)]
     others = [i for i in range(4) if i != 2]
     expected = kid(np.concatenate([x[i] for i in others]), np.concatenate([y[i] for i in others]))
-    assert KernelSums.of(x, y).kid(without=2) == pytest.approx(expected, rel=1e-9)
+    left = np.array([1, 1, 0, 1])
+    assert KernelSums.of(x, y).resampled(left, left) == pytest.approx(expected, rel=1e-9)
 
 
 def test_one_slice_is_too_few():
     assert np.isnan(kid(gaussian(0, 1), gaussian(1, 5)))
 
 
-def test_jackknife_of_a_mean_is_its_standard_error():
-    values = np.random.default_rng(0).normal(size=30)
-    leaving_out = [np.delete(values, i).mean() for i in range(30)]
-    assert jackknife_error(leaving_out) == pytest.approx(values.std(ddof=1) / np.sqrt(30))
-    assert np.isnan(jackknife_error([1.0]))
+def test_interval_of_a_kid_is_as_wide_as_kids_of_new_cases_spread():
+    """Resamples of whole cases: slices of one case are alike, and those of new cases differ by as much."""
+
+    def draw(seed, shift):
+        return [gaussian(1000 * seed + i, 6, shift=shift) + gaussian(1000 * seed + 500 + i, 1) for i in range(24)]
+
+    fresh = [KernelSums.of(draw(2 * s, 0.0), draw(2 * s + 1, 1.0)) for s in range(40)]
+    spread = np.std([sums.resampled(*(np.ones(24, int),) * 2) for sums in fresh])
+    found = [bootstrap(sums.resampled, [24, 24], seed) for seed, sums in enumerate(fresh[:8])]
+    assert np.mean([(one.high - one.low) / 2 for one in found]) / (1.96 * spread) == pytest.approx(1, abs=0.3)

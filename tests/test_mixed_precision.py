@@ -23,7 +23,7 @@ import pytest
 import torch
 from lldm_aug.config.load import load_config
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.training.run import train
+from lldm_aug.stages.run import train
 
 kinds = set()
 module_call = torch.nn.Conv3d.__call__

@@ -39,9 +39,7 @@ def run(folder: Path, *command: object) -> str:
 
 
 @pytest.mark.parametrize("example", [path for path in EXAMPLES if path != PREPARED], ids=lambda path: path.stem)
-def test_runs(
-    folder: Path, example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs(folder: Path, example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(folder)
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out

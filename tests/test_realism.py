@@ -15,7 +15,7 @@ from lldm_aug.anatomy.declaration import default_anatomy
 from lldm_aug.cli import main
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import DatasetError, PoolError
-from lldm_aug.evaluation.feature_cache import FeatureCache
+from lldm_aug.evaluation.measure.features import FeatureCache
 from lldm_aug.evaluation.realism import trial
 from lldm_aug.evaluation.realism.classifier import PatchNetwork, _texture, scores, train_classifier
 from lldm_aug.evaluation.realism.copies import copies

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lldm_aug.data.signal import case_signal
-from lldm_aug.evaluation.signal import liver_to_vessel, signal_shift
+from lldm_aug.evaluation.measure.contents import liver_to_vessel, signal_shift
 from lldm_aug.labels import HBP, LabelSchema
 
 LABEL = np.zeros((12, 12, 12), np.int16)

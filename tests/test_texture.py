@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from lldm_aug.evaluation.texture import parenchyma_texture
+from lldm_aug.evaluation.measure.contents import parenchyma_texture
 from lldm_aug.labels import HBP, LabelSchema
 
 LIVER = np.pad(np.ones((24, 24, 24), np.int16), 4)

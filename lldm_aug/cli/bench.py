@@ -1,10 +1,9 @@
-"""``lldm-aug bench``: figures of a generator on held-out cases, and of what blending costs."""
+"""``lldm-aug bench``: what blending and inpainting cost in time."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,87 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lldm_aug.cli.bench_fidelity import fidelity
-from lldm_aug.cli.bench_inpainting import inpainting
-from lldm_aug.cli.echo import default_device, echo_notes
-from lldm_aug.cli.options import EXISTING_FOLDER, FOLD, NEW_FOLDER, dry_run_option, fold_option, seed_option
+from lldm_aug.cli.echo import default_device, echo_criteria
+from lldm_aug.cli.options import EXISTING_FOLDER, FOLD, out_option, seed_option
 
 if TYPE_CHECKING:
-    from lldm_aug.evaluation.bench_plan import BenchPlan
-    from lldm_aug.evaluation.bench_report import BenchResults
-    from lldm_aug.report.criterion import Criterion
     from nnunet_integration.overhead import Overhead
     from nnunet_integration.target import Target
 
 
 @click.group()
 def bench() -> None:
-    """Measure a generator on held-out cases, compare it with baselines, or time blending and inpainting."""
-
-
-bench.add_command(fidelity)
-bench.add_command(inpainting)
-
-
-@bench.command()
-@click.option(
-    "--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder; the embedded one if left out."
-)
-@click.option("--data", metavar="DATASET", required=True, help="Data set with held-out cases.")
-@fold_option
-@click.option(
-    "--training", metavar="DATASET", default=None, help="Data set that it was trained on; by its name if left out."
-)
-@click.option(
-    "--referee", type=EXISTING_FOLDER, default=None, help="Segmenter or nnU-Net model; the generator's own if left out."
-)
-@click.option("--n", type=click.IntRange(min=2), default=64, help="Cases to generate, and to compare with.")
-@click.option(
-    "--masks", "new_masks", type=click.Choice(["learned"]), default=None, help="Measure pairs with new masks too."
-)
-@click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
-@seed_option
-@dry_run_option
-def faithfulness(
-    model: Path | None,
-    data: str,
-    fold: int | str | None,
-    training: str | None,
-    referee: Path | None,
-    n: int,
-    new_masks: str | None,
-    out: Path,
-    seed: int,
-    dry_run: bool,
-) -> None:
-    """Compare images generated for held-out masks with real ones: masks, likeness, texture, signal, copies, speed.
-
-    With --fold the held-out cases are that fold's validation cases, without it all cases of the data set. Cases that
-    any stage has seen are refused. Run again, it goes on where it stopped.
-
-    \b
-    Example:
-      lldm-aug phantom --n 128 --seed 9001 --out Dataset701_HeldOut
-      lldm-aug bench faithfulness --data Dataset701_HeldOut --out reports/embedded
-    """
-    from lldm_aug.evaluation.bench_plan import plan_bench
-
-    plan = plan_bench(
-        model=model,
-        data=data,
-        fold=fold,
-        training=training,
-        referee=referee,
-        n=n,
-        seed=seed,
-        new_masks=new_masks,
-    )
-    _announce(plan)
-    if dry_run:
-        return
-    from lldm_aug.evaluation.bench_report import REPORT_FILE
-
-    _show(_run(plan, out).criteria, out / REPORT_FILE)
+    """Time blending and inpainting."""
 
 
 @bench.command()
@@ -103,7 +32,7 @@ def faithfulness(
 @click.option("-p", "--plans", default="nnUNetPlans", help="Name of the plans.")
 @click.option("-f", "--fold", type=FOLD, default="0", help="Fold that pools were prepared for.")
 @click.option("--iterations", type=click.IntRange(min=8), default=60, help="To time of each trainer.")
-@click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
+@out_option
 def blending(
     dataset: str, configurations: tuple[str, ...], plans: str, fold: int | str, iterations: int, out: Path
 ) -> None:
@@ -131,7 +60,7 @@ def blending(
         name = next(iter(targets.values())).name
         judged = compile_results(name, fold, iterations, measured, describe_machine(device))
         write_text(out / FILE, judged.model_dump_json(indent=2) + "\n")
-    _show(judged.criteria, out / FILE)
+    echo_criteria(judged.criteria, out / FILE)
 
 
 def _measure(target: Target, fold: int | str, iterations: int, device: str) -> Overhead:
@@ -142,38 +71,45 @@ def _measure(target: Target, fold: int | str, iterations: int, device: str) -> O
         return measure(target, fold, iterations, device, update)  # without what nnU-Net says of each epoch
 
 
-def _run(plan: BenchPlan, out: Path) -> BenchResults:
-    from lldm_aug.cli.progress import progress_bar
-    from lldm_aug.evaluation.bench_report import compile_results, write_report
-    from lldm_aug.evaluation.bench_run import count_steps, open_referee, run_bench
-    from lldm_aug.evaluation.features import EfficientNetLite0
+@bench.command()
+@click.option(
+    "--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder; the embedded one if left out."
+)
+@click.option("--n", type=click.IntRange(min=1), default=8, help="Phantoms to edit.")
+@click.option("--workers", type=click.IntRange(min=0), default=2, help="Of the data loader; 0 on a GPU.")
+@out_option
+@seed_option
+def inpainting(model: Path | None, n: int, workers: int, out: Path, seed: int) -> None:
+    """Measure how long a lesion of 30 mm takes in a phantom, by part, and how many samples a data loader gives.
+
+    \b
+    Example:
+      lldm-aug bench inpainting --out reports/inpainting
+    """
+    from lldm_aug.evaluation.timed_inpainting import (
+        FILE,
+        compile_inpainting,
+        phantom_hosts,
+        samples_per_second,
+        time_lesions,
+    )
+    from lldm_aug.io.atomic import write_text
     from lldm_aug.machine import describe_machine
+    from lldm_aug.models.config_file import generator_folder
     from lldm_aug.models.generator import Generator
+    from lldm_aug.resources import pretrained_dir
 
     device = default_device()
-    network = EfficientNetLite0(device)
-    generator = Generator.load(plan.generator).to(device)
-    referee = open_referee(plan, device)
-    with progress_bar("bench", total=count_steps(plan)) as update:
-        measured = run_bench(plan, out, generator, network, referee, update)
-    results = compile_results(plan, measured, generator.hash, network, describe_machine(device))
-    write_report(plan, results, out)
-    return results
-
-
-def _announce(plan: BenchPlan) -> None:
-    heldout = plan.heldout
-    click.echo(f"generator  {plan.generator}")
-    click.echo(f"held out   {heldout.dataset.name}: masks of {len(heldout.masks)}, {len(heldout.others)} others")
-    click.echo(f"training   {plan.training.name if plan.training else '-'}: {len(plan.training_cases)} cases")
-    click.echo(f"referee    {plan.referee or '-'}")
-    echo_notes(plan.notes)
-
-
-def _show(criteria: Iterable[Criterion], report: Path) -> None:
-    marks = {True: click.style("met   ", fg="green"), False: click.style("missed", fg="red"), None: "-     "}
-    for criterion in criteria:
+    workers = workers if device == "cpu" else 0
+    generator = Generator.load(pretrained_dir() if model is None else generator_folder(model)).to(device)
+    hosts = phantom_hosts(n, seed)
+    timed = time_lesions(generator, hosts)
+    rate = samples_per_second(generator, hosts, 2 * n, workers)
+    results = compile_inpainting(generator, timed, rate, workers, describe_machine(device))
+    write_text(out / FILE, results.model_dump_json(indent=2) + "\n")
+    click.echo(f"{results.machine}; {len(timed)} lesions")
+    for criterion in results.criteria:
+        parts = ", ".join(f"{name} {value:.3f}" for name, value in criterion.beside.items() if value is not None)
         value = "-" if criterion.value is None else f"{criterion.value:.3f}"
-        name = criterion.figure + (f": {criterion.structure}" if criterion.structure else "")
-        click.echo(f"{marks[criterion.passed]} {name:66} {value:>8}  ({criterion.goal})")
-    click.echo(report)
+        click.echo(f"{criterion.figure}: {value} ({criterion.goal}) {parts}".rstrip())
+    click.echo(out / FILE)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from lldm_aug.cli.evaluate_fidelity import fidelity
+from lldm_aug.cli.evaluate_baselines import baselines
+from lldm_aug.cli.evaluate_generator import generator
+from lldm_aug.cli.evaluate_pool import pool
 from lldm_aug.cli.evaluate_realism import realism
 from lldm_aug.cli.evaluate_report import report
 from lldm_aug.cli.evaluate_utility import utility
@@ -12,10 +14,8 @@ from lldm_aug.cli.evaluate_utility import utility
 
 @click.group()
 def evaluate() -> None:
-    """Compare a pool with real cases, measure what it does for segmentation, and report both."""
+    """Measure a generator, a pool, baselines, or what synthetic cases do for segmentation, and report on all."""
 
 
-evaluate.add_command(fidelity)
-evaluate.add_command(realism)
-evaluate.add_command(report)
-evaluate.add_command(utility)
+for command in (baselines, generator, pool, realism, report, utility):
+    evaluate.add_command(command)

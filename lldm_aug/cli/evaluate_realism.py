@@ -9,7 +9,7 @@ import click
 
 from lldm_aug.cli.echo import default_device, echo_notes, echo_table
 from lldm_aug.cli.network_options import networks_option, weights_option
-from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER, dry_run_option, seed_option
+from lldm_aug.cli.options import EXISTING_FOLDER, dry_run_option, out_option, seed_option
 from lldm_aug.evaluation.realism import STEPS
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--steps", type=click.IntRange(min=1), default=STEPS, show_default=True, help="Of the training of each network."
 )
-@click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
+@out_option
 @seed_option
 @dry_run_option
 def realism(
@@ -49,7 +49,7 @@ def realism(
     Example:
       lldm-aug evaluate realism --real Dataset700 --pool pools/lesions --pool pools/pasted --out reports/x
     """
-    from lldm_aug.evaluation.networks import choose_networks
+    from lldm_aug.evaluation.measure.networks import choose_networks
     from lldm_aug.evaluation.realism.plan import plan_realism
 
     plan = plan_realism(real, pools, choose_networks(networks, weights), seed, steps)
@@ -62,19 +62,21 @@ def realism(
 
 def _run(plan: RealismPlan, out: Path) -> RealismResults:
     from lldm_aug.cli.progress import progress_bar
+    from lldm_aug.evaluation.measure.meter import FOLDER
+    from lldm_aug.evaluation.measure.networks import open_networks
     from lldm_aug.evaluation.realism.report import write_report
-    from lldm_aug.evaluation.realism.run import count_steps, open_features, run_realism
+    from lldm_aug.evaluation.realism.run import count_steps, run_realism
     from lldm_aug.machine import describe_machine
 
     device = default_device()
-    caches = open_features(plan, out, device)
+    caches = open_networks(plan.networks, out / FOLDER, device)
     with progress_bar("realism", total=count_steps(plan)) as update:
         measured = run_realism(plan, device, update)
     return write_report(plan, measured, caches, out, describe_machine(device))
 
 
 def _show(results: RealismResults, out: Path) -> None:
-    from lldm_aug.evaluation.realism.report import REPORT_FILE
+    from lldm_aug.evaluation.report import REPORT_FILE
 
     for table in results.tables:
         echo_table(table)

@@ -195,8 +195,9 @@ def _run(plan: StudyPlan, num_parts: int, part_id: int) -> None:
     from accelerate import Accelerator, InitProcessGroupKwargs
 
     from lldm_aug.cli.progress import progress_bar
+    from lldm_aug.evaluation.report import REPORT_FILE
     from lldm_aug.evaluation.utility.data import StudyData
-    from lldm_aug.evaluation.utility.report import REPORT_FILE, compile_results, write_report
+    from lldm_aug.evaluation.utility.report import compile_results, write_report
     from lldm_aug.evaluation.utility.study import run_study
     from lldm_aug.machine import describe_machine
     from lldm_aug.processes import PATIENCE

@@ -72,6 +72,19 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print the resolved settings and the work to do; write nothing."
 )
 seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, help="Decides every random number.")
+out_option = click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
+segmenter_option = click.option(
+    "--segmenter",
+    type=EXISTING_FOLDER,
+    default=None,
+    help="Evaluation segmenter, or nnU-Net model; the generator's own if left out.",
+)
+training_option = click.option(
+    "--training",
+    metavar="DATASET",
+    default=None,
+    help="Data set that the generator was trained on; by its name if left out.",
+)
 share_option = click.option(
     "--share",
     type=click.FloatRange(0, 1, min_open=True),

@@ -77,3 +77,24 @@ def interval(value: float, found: np.ndarray) -> Interval:
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
     return Interval(value, float(low), float(high))
+
+
+def centred(found: np.ndarray) -> np.ndarray:
+    """Figures (1 + R, ...), of the cases and of R resamples, with the resamples moved to lie around the first.
+
+    Resamples only give the spread: one holds about two thirds of the cases, and distances of distributions, which fall
+    with the number of cases, are larger there.
+    """
+    if len(found) < 2:
+        return found
+    return np.concatenate([found[:1], found[1:] - found[1:].mean(axis=0) + found[0]])
+
+
+def over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) ratios a / b, infinite where b is not above zero."""
+    return np.array([x / y if y > 0 else np.inf for x, y in zip(a, b, strict=True)])
+
+
+def spread(figures: np.ndarray) -> Interval:
+    """The first of (1 + R,) figures, with the interval of the others."""
+    return interval(float(figures[0]), figures[1:])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lldm_aug.report.criterion import Goal
 
-FAITHFULNESS = Goal(low=0.95)
-"""Referee's Dice on synthetic images, as a share of its Dice on real ones."""
+MASK_CONSISTENCY = Goal(low=0.95)
+"""Dice of the evaluation segmenter on synthetic images, as a fraction of its Dice on real ones."""
 KID = Goal(high=2.0)
 """KID of synthetic to real images, in units of KID between two halves of the real ones."""
 TEXTURE = Goal(low=0.85, high=1.15)
@@ -16,8 +16,11 @@ ADEQUATE_RATIO = 1.8
 """Liver : vessel signal above which a hepatobiliary phase counts as adequate."""
 ADEQUATE_SHARE = Goal(low=0.95)
 """Share of samples above that ratio."""
-COPIES = Goal(low=1.0)
-"""Mean distance to the nearest training case, synthetic over held-out real."""
+COPIES = Goal(high=0.0)
+"""Pairs that are called copies of a training case."""
+CHANCE = 0.01
+TOO_CLOSE = Goal(low=CHANCE)
+"""P-value of the test whether pairs are closer to training cases than held-out real cases are."""
 SECONDS = Goal(high=2.0)
 """For one pair of image and mask, on two cores."""
 OVERHEAD = Goal(high=1.02)

@@ -1,9 +1,13 @@
-"""The held-out cases that a generator is judged by: half lend their masks, the other half is compared with."""
+"""Which real cases are held out, and which the generator was trained on.
+
+Of the held-out cases half lend their masks, and images made for these are compared with the other half.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lldm_aug.blending.seen_cases import leaks_of
 from lldm_aug.data.partial import read_partial_labels
@@ -12,7 +16,9 @@ from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.image_model import ImageDescription
+from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.synthesis.plan import MaskRequest
 
 FEWEST = 4
 
@@ -38,9 +44,9 @@ class HeldOut:
     unusable: dict[str, str]
 
     @property
-    def split(self) -> Split:
-        """Set A as the cases that masks may be drawn from."""
-        return Split(self.fold, self.masks, ())
+    def request(self) -> MaskRequest:
+        """The masks of set A, each once."""
+        return MaskRequest("real", self.dataset, Split(self.fold, self.masks, ()))
 
 
 def choose_heldout(dataset: RawDataset, fold: Fold | None, n: int) -> HeldOut:
@@ -115,6 +121,12 @@ def refuse_seen(heldout: HeldOut, stages: tuple[StageProvenance, ...], who: str,
         )
 
 
+def lent_by(pool: PoolDataset) -> tuple[str, ...]:
+    """The held-out cases that lent the masks of a pool of kind ``real``, in the order of its pairs."""
+    sources = [pair.mask.source_case for pair in pool.cases]
+    return tuple(source for source in sources if source is not None)
+
+
 def check_kind(dataset: RawDataset, description: ImageDescription) -> None:
     """Raises LabelError or DatasetError when a data set's structures or channels are not the generator's."""
     schema = description.labels
@@ -129,3 +141,34 @@ def check_kind(dataset: RawDataset, description: ImageDescription) -> None:
             f"{len(dataset.channel_names)} channels; the generator makes {description.num_channels}",
             where=dataset.folder,
         )
+
+
+def find_training(
+    stages: Sequence[StageProvenance], name: str | Path | None
+) -> tuple[RawDataset | None, tuple[str, ...], str]:
+    """The data set of the last stage, the ids of its cases that any stage saw, and why there are none.
+
+    Args:
+        stages: of the generator, at least one.
+        name: folder or name of the data set; None to look for it by the stage's word.
+
+    Raises:
+        DatasetError: when the data set that is found lacks a case, or has another mask for it.
+    """
+    last = stages[-1].dataset
+    hashes = {case: sha for stage in stages if stage.dataset == last for case, sha in stage.cases.items()}
+    try:
+        dataset = RawDataset.find(last if name is None else name)
+    except DatasetError as error:
+        if name is not None:
+            raise
+        return None, (), f"{last} is not at hand ({error.what}); give --training"
+    unknown = sorted(case for case, sha in hashes.items() if not _same(dataset, case, sha))
+    if unknown:
+        found = f"{len(unknown)} of {len(hashes)} cases that the generator saw are missing or differ: {unknown[0]}"
+        raise DatasetError(found, where=dataset.folder, fix="give the very data set that it was trained on")
+    return dataset, tuple(sorted(hashes)), ""
+
+
+def _same(dataset: RawDataset, case_id: str, sha256: str) -> bool:
+    return case_id in dataset.case_ids and dataset.label_hash(case_id) == sha256

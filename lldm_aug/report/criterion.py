@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lldm_aug.record import Record
@@ -53,7 +54,7 @@ def judge(
     value: float | None,
     *,
     structure: str | None = None,
-    beside: dict[str, float] | None = None,
+    beside: Mapping[str, float | None] | None = None,
     note: str = "",
 ) -> Criterion:
     """The verdict on one figure; values that are not finite count as not measured."""

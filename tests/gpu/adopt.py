@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lldm_aug.evaluation.bench_report import criteria_table
+from lldm_aug.evaluation.report import criteria_table
 from lldm_aug.io.atomic import write_json, write_text
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.mask_model import MaskModel
@@ -28,7 +28,7 @@ LARGEST_BYTES = 40e6
 """Of the embedded generator with all that belongs to it."""
 HELD_OUT, SEED, PAIRS = "Dataset601_HBPPhantomHeldOut", 601, 32
 """Phantoms that figures are taken on; as many again are compared with."""
-KID, FAITHFULNESS = "KID over real-vs-real floor", "mask faithfulness"
+KID, MASK_CONSISTENCY = "KID over real-vs-real floor", "mask consistency"
 
 
 class NotAdopted(Exception):
@@ -42,9 +42,9 @@ def figures(report: dict[str, Any], which: str) -> list[Criterion]:
 
 def reasons_against(new: Sequence[Criterion], old: Sequence[Criterion]) -> list[str]:
     """Why the new generator may not replace the old one; empty if it may."""
-    faithful = [criterion for criterion in new if criterion.figure == FAITHFULNESS]
-    reasons = [f"the {FAITHFULNESS} was not measured"] if not faithful else []
-    missed = [criterion for criterion in faithful if criterion.passed is not True]
+    consistent = [criterion for criterion in new if criterion.figure == MASK_CONSISTENCY]
+    reasons = [f"the {MASK_CONSISTENCY} was not measured"] if not consistent else []
+    missed = [criterion for criterion in consistent if criterion.passed is not True]
     reasons += [f"{c.figure} of {c.structure} is {_value(c)}, the bound is {c.goal}" for c in missed]
     kid = [[c.value for c in criteria if c.figure == KID and c.value is not None] for criteria in (new, old)]
     if not all(kid):
@@ -97,7 +97,7 @@ def model_card(generator: Path, report: dict[str, Any]) -> str:
         "",
         "## Figures",
         "",
-        "`lldm-aug bench faithfulness` on phantoms that no stage saw:",
+        "`lldm-aug evaluate generator` on phantoms that no stage saw:",
         "",
         *criteria_table(figures(report, "new")),
         "",
@@ -174,7 +174,7 @@ def measure(generators: dict[str, Path], folder: Path) -> dict[str, list[dict[st
     for name, generator in generators.items():
         out = folder / f"bench_{name}"
         words = ("--model", str(generator), "--data", str(data), "--n", str(PAIRS), "--out", str(out))
-        _lldm_aug(folder, "bench", "faithfulness", *words)
+        _lldm_aug(folder, "evaluate", "generator", *words)
         figures[name] = json.loads((out / "results.json").read_text(encoding="utf-8"))["criteria"]
     return figures
 

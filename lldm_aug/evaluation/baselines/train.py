@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from lldm_aug.config.schema import Config
 from lldm_aug.evaluation.baselines.budget import open_budget, settle, with_steps
-from lldm_aug.evaluation.baselines.methods import OURS
-from lldm_aug.evaluation.baselines.plan import FidelityBench
+from lldm_aug.evaluation.baselines.plan import OURS, BaselinesPlan
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.stages.run import time_stage, train
 
@@ -25,12 +24,12 @@ Progress = Callable[[int, str], None]
 """Is told the stages done, and what is going on."""
 
 
-def count_training(plan: FidelityBench) -> int:
+def count_training(plan: BaselinesPlan) -> int:
     """Stages that `train_methods` trains."""
     return len(stages_to_train(plan))
 
 
-def train_methods(plan: FidelityBench, out: Path, progress: Progress) -> Path:
+def train_methods(plan: BaselinesPlan, out: Path, progress: Progress) -> Path:
     """Trains what is not trained yet; returns the run folder.
 
     Raises:
@@ -55,7 +54,7 @@ def _teller(progress: Progress, number: int, stage: str) -> OnStep:
     return lambda step, figures: progress(number, f"{stage}: step {step}, loss {figures['loss']:.4f}")
 
 
-def stages_to_train(plan: FidelityBench) -> tuple[str, ...]:
+def stages_to_train(plan: BaselinesPlan) -> tuple[str, ...]:
     """The stages of all methods, each once; those of a finished run are not trained again."""
     every = dict.fromkeys(stage for method in plan.methods for stage in method.stages)
     return tuple(stage for stage in every if plan.model is None or stage not in OURS.stages)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lldm_aug.evaluation.copies import Neighbours, decorrelation, euclidean, nearest, thumbnail
-from lldm_aug.evaluation.feature_cache import FeatureCache, pooled
-from lldm_aug.evaluation.fidelity.copies import RULE, Space, judge_space
+from lldm_aug.evaluation.measure.features import FeatureCache, pooled
+from lldm_aug.evaluation.measure.neighbours import Neighbours, decorrelation, euclidean, nearest, thumbnail
 from lldm_aug.evaluation.realism.patches import SHIFT, Patch, patch_slices
 from lldm_aug.evaluation.realism.run import RealismMeasured
+from lldm_aug.evaluation.tables.memorization import RULE, Space, judge_space
 from lldm_aug.report.table import Cell, Table
 
 COLUMNS = ("verdict", "judged", "copies", "nearer_than_any", "smallest_share", "p")

@@ -6,47 +6,36 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lldm_aug.evaluation.feature_cache import FeatureCache
+from lldm_aug.evaluation.measure.features import FeatureCache
 from lldm_aug.evaluation.realism.copies import copies
 from lldm_aug.evaluation.realism.plan import RealismPlan
 from lldm_aug.evaluation.realism.run import CONTROL, RealismMeasured
 from lldm_aug.evaluation.realism.tables import areas, patch_kid
-from lldm_aug.io.atomic import write_json, write_text
+from lldm_aug.evaluation.report import Results, networks_facts, tables_in_words, write_results
 from lldm_aug.machine import Machine
-from lldm_aug.record import Record
 from lldm_aug.report.table import Table
 from lldm_aug.version import __version__
 
-RESULTS_FILE = "results.json"
-REPORT_FILE = "report.md"
 CONTROL_FOUND = 0.8
 """Least area under the ROC curve of the control for a test that says something."""
 
 
-class RealismResults(Record):
-    """What ``results.json`` holds.
+class RealismResults(Results):
+    """What ``results.json`` holds besides.
 
     Args:
-        lldm_aug_version: version that measured.
-        machine: on which.
         real: data set, number of cases, of patients and of lesions.
         pools: of each its generator, settings, pairs and painted lesions.
         patches: voxels along (X, Y, Z) and spacing.
         networks: name and identity of each feature network.
         seed: of the run.
-        tables: every figure.
-        notes: what has to be known.
     """
 
-    lldm_aug_version: str
-    machine: Machine
     real: dict[str, Any]
     pools: dict[str, dict[str, Any]]
     patches: dict[str, Any]
     networks: tuple[dict[str, str], ...]
     seed: int
-    tables: tuple[Table, ...]
-    notes: tuple[str, ...]
 
 
 def write_report(
@@ -74,15 +63,12 @@ def write_report(
             for name, pool in plan.pools.items()
         },
         patches={"side": measured.format.side, "spacing_mm": measured.format.spacing_mm},
-        networks=tuple({"name": c.network.name, "identity": c.network.identity} for c in caches),
+        networks=networks_facts(cache.network for cache in caches),
         seed=plan.seed,
         tables=tables,
         notes=_notes(tables[0]),
     )
-    for table in tables:
-        write_text(out / f"{table.name}.csv", table.csv())
-    write_text(out / REPORT_FILE, markdown(results))
-    write_json(out / RESULTS_FILE, results.model_dump(mode="json"))
+    write_results(out, results, markdown(results))
     return results
 
 
@@ -110,8 +96,6 @@ def markdown(results: RealismResults) -> str:
         "",
         *(f"- {note}" for note in results.notes),
         "",
+        *tables_in_words(results.tables),
     ]
-    for table in results.tables:
-        if table.rows:
-            lines += [f"## {table.title}", "", table.markdown(), table.note, ""]
     return "\n".join(lines)

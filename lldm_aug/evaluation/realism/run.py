@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from lldm_aug.data.intensity import Scale, common_scale, measure_scale, scales_b
 from lldm_aug.data.raw import Case
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.errors import DatasetError
-from lldm_aug.evaluation.feature_cache import FeatureCache
 from lldm_aug.evaluation.realism.matching import Pair, matched
 from lldm_aug.evaluation.realism.patches import Patch, PatchFormat, canonical, painted_lesions
 from lldm_aug.evaluation.realism.plan import RealismPlan, host_of
@@ -26,7 +24,6 @@ from lldm_aug.pool.dataset import PoolDataset
 
 CONTROL = "blurred"
 """The arm that has to be found: real lesions against the same ones, blurred."""
-FEATURES = "features"
 CACHED_HOSTS = 8
 
 Progress = Callable[[int, str | None], None]
@@ -48,15 +45,6 @@ class RealismMeasured:
     real: ByPatient
     painted: Mapping[str, ByPatient]
     tested: Mapping[str, list[Tested]]
-
-
-def open_features(plan: RealismPlan, out: Path, device: str) -> list[FeatureCache]:
-    """The plan's feature networks, which keep what they compute in the report's folder.
-
-    Raises:
-        CheckpointError, ConfigError: as `NetworkChoice.open`.
-    """
-    return [choice.open(out / FEATURES, device) for choice in plan.networks]
 
 
 def count_steps(plan: RealismPlan) -> int:

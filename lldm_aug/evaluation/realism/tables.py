@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from lldm_aug.evaluation.bootstrap import resamples
-from lldm_aug.evaluation.feature_cache import CaseFeatures, FeatureCache
-from lldm_aug.evaluation.fidelity.distances import figures
-from lldm_aug.evaluation.fidelity.resampled import RESAMPLES, resampled
+from lldm_aug.evaluation.measure.features import CaseFeatures, FeatureCache
 from lldm_aug.evaluation.realism.matching import Pair
 from lldm_aug.evaluation.realism.patches import Patch, patch_slices
 from lldm_aug.evaluation.realism.run import CONTROL, RealismMeasured
 from lldm_aug.evaluation.realism.trial import Tested, area
+from lldm_aug.evaluation.tables.distances import RESAMPLES, figures, resampled
 from lldm_aug.report.table import Cell, Table
 
 FEWEST_PATIENTS = 2

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lldm_aug.anatomy.declaration import find_anatomy
+from lldm_aug.evaluation.report import RESULTS_FILE, Results, write_results
 from lldm_aug.evaluation.utility.basis import arms_table
 from lldm_aug.evaluation.utility.brief import dice_gains, where_empty
 from lldm_aug.evaluation.utility.cell import Cell
@@ -23,38 +24,27 @@ from lldm_aug.evaluation.utility.tables import (
     lesions_table,
     means_table,
 )
-from lldm_aug.io.atomic import read_json_lines, write_json, write_text
+from lldm_aug.io.atomic import read_json_lines
 from lldm_aug.machine import Machine
-from lldm_aug.record import Record
 from lldm_aug.report.table import Table
 from lldm_aug.version import __version__
 
-RESULTS_FILE = "results.json"
-REPORT_FILE = "report.md"
 LONG = frozenset({"cells", "curves"})
 """Tables that the report leaves to their CSV files."""
 MOST_POINTS = 100
 """Of a learning curve."""
 
 
-class UtilityResults(Record):
-    """What ``results.json`` holds.
+class UtilityResults(Results):
+    """What ``results.json`` holds besides.
 
     Args:
-        lldm_aug_version: version that measured.
-        machine: that it ran on.
         study: data sets, networks, arms, shares, folds, seeds and settings.
         cells: how many are finished, and of how many.
-        tables: all figures.
-        notes: what was left out, and how the study has to be read.
     """
 
-    lldm_aug_version: str
-    machine: Machine
     study: dict[str, Any]
     cells: tuple[int, int]
-    tables: tuple[Table, ...]
-    notes: tuple[str, ...]
 
 
 def compile_results(plan: StudyPlan, data: StudyData, machine: Machine) -> UtilityResults:
@@ -88,10 +78,7 @@ def compile_results(plan: StudyPlan, data: StudyData, machine: Machine) -> Utili
 
 def write_report(plan: StudyPlan, results: UtilityResults) -> None:
     """Writes all files, each atomically."""
-    write_json(plan.out / RESULTS_FILE, results.model_dump(mode="json"))
-    for table in results.tables:
-        write_text(plan.out / f"{table.name}.csv", table.csv())
-    write_text(plan.out / REPORT_FILE, markdown(results))
+    write_results(plan.out, results, markdown(results))
 
 
 def markdown(results: UtilityResults) -> str:

@@ -1,1 +1,0 @@
-"""``lldm-aug evaluate fidelity``: a pool compared with real cases that its generator has not seen."""

@@ -1,0 +1,1 @@
+"""From measurements to tables of figures with their intervals."""
