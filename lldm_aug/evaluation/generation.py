@@ -83,7 +83,7 @@ class NoiseLatents(Generator):
     def of(cls, generator: Generator) -> NoiseLatents:
         """The control of a generator, sharing its weights; it has a hash of its own."""
         name = hashlib.sha256(f"noise {generator.hash}".encode()).hexdigest()
-        return cls(generator.description, generator.autoencoder, generator.network, name)
+        return cls(generator.description, generator.autoencoder, generator.network, hash=name)
 
     def latent(
         self,

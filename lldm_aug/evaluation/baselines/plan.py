@@ -18,6 +18,7 @@ from lldm_aug.evaluation.heldout import HeldOut, choose_heldout, heldout_notes, 
 from lldm_aug.evaluation.measure.segmentation import open_segmenter
 from lldm_aug.models.description import Description
 from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.stages.table import GENERATOR_STAGES
 from lldm_aug.synthesis.referee import Referee
 from lldm_aug.training.checkpoint import trained_seconds
 
