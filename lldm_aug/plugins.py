@@ -7,7 +7,8 @@ from importlib.metadata import entry_points
 from typing import Any
 
 SEGMENTERS = "lldm_aug.segmenters"
-"""Functions that load an evaluation segmenter from a folder; see `lldm_aug.synthesis.referee.LoadReferee`."""
+"""Functions that load an evaluation segmenter from a folder; see
+`lldm_aug.synthesis.evaluation_segmenter.LoadSegmenter`."""
 ENGINES = "lldm_aug.engines"
 """What trains the networks of a study; see `lldm_aug.evaluation.utility.engine.Engine`."""
 

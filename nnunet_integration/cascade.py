@@ -150,7 +150,7 @@ def _segmenter(stage: PreviousStage) -> Callable[[PoolDataset, PoolCase], None]:
     from nnunetv2.inference.export_prediction import resample_and_save
     from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
-    from nnunet_integration.referee import load_predictor
+    from nnunet_integration.evaluation_segmenter import load_predictor
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     predictor = load_predictor(stage.model, stage.fold, device, use_mirroring=True)

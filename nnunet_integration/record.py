@@ -47,7 +47,7 @@ class TrainingRecord(Record):
         set_name: the prepared set; None for a ratio of 0.
         set_hash: hash over the set's description and cases.
         previous_stage: SHA-256 of the weights that segmented the synthetic cases for a cascade.
-        share: of the training cases, if not all were used.
+        label_fraction: of the training cases, if not all were used.
         settings: all settings that were given, whatever their source.
         leaks: validation cases that leaked; if there are any, validation scores mean nothing.
         epochs: counts of each epoch.
@@ -60,7 +60,7 @@ class TrainingRecord(Record):
     set_name: str | None
     set_hash: str | None
     previous_stage: str | None = None
-    share: float | None = None
+    label_fraction: float | None = None
     settings: dict[str, Any]
     leaks: tuple[str, ...]
     epochs: tuple[EpochCounts, ...] = ()
@@ -68,7 +68,10 @@ class TrainingRecord(Record):
     @property
     def blend(self) -> dict[str, Any]:
         """The settings that decide the blend; lengths of training are no such setting."""
-        return {key: getattr(self, key) for key in ("ratio", "seed", "set_name", "set_hash", "previous_stage", "share")}
+        return {
+            key: getattr(self, key)
+            for key in ("ratio", "seed", "set_name", "set_hash", "previous_stage", "label_fraction")
+        }
 
     def changed(self, other: TrainingRecord) -> list[str]:
         """Names of the settings of the blend in which two records differ."""

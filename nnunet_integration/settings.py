@@ -17,8 +17,8 @@ VARIABLES = {
     "LLDM_AUG_RATIO": "ratio",
     "LLDM_AUG_SEED": "seed",
     "LLDM_AUG_SET": "set_name",
-    "LLDM_AUG_SHARE": "share",
-    "LLDM_AUG_SHARE_SEED": "share_seed",
+    "LLDM_AUG_LABEL_FRACTION": "label_fraction",
+    "LLDM_AUG_LABEL_FRACTION_SEED": "label_fraction_seed",
     "LLDM_AUG_PREVIOUS_TRAINER": "previous_trainer",
     "LLDM_AUG_ALLOW_LEAKAGE": "allow_leakage",
     "LLDM_AUG_EPOCHS": "num_epochs",
@@ -45,8 +45,8 @@ class Settings(Record):
         ratio: share of synthetic cases in the training batches, 0..1, or a schedule (see `Schedule.parse`).
         seed: seed of the choice of cases.
         set_name: name of the prepared set; may be left out where the fold has only one.
-        share: of the fold's training cases that are trained on, as of `LabelledShare`; all by default.
-        share_seed: decides which.
+        label_fraction: of the fold's training cases that are trained on, as of `LabelFraction`; all by default.
+        label_fraction_seed: decides which.
         previous_trainer: trainer of a cascade's previous stage; nnU-Net expects the same as the cascade's.
         allow_leakage: train although the generator has seen validation cases (the record says so).
         num_epochs: epochs, for trying things out.
@@ -57,8 +57,8 @@ class Settings(Record):
     ratio: Annotated[float | str, BeforeValidator(_ratio_or_schedule)] | None = None
     seed: int | None = Field(default=None, ge=0)
     set_name: str | None = None
-    share: float | None = Field(default=None, gt=0, le=1)
-    share_seed: int | None = Field(default=None, ge=0)
+    label_fraction: float | None = Field(default=None, gt=0, le=1)
+    label_fraction_seed: int | None = Field(default=None, ge=0)
     previous_trainer: str | None = None
     allow_leakage: bool | None = None
     num_epochs: int | None = Field(default=None, ge=1)

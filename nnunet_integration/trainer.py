@@ -14,7 +14,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from lldm_aug.blending.epoch import SharedEpoch
 from lldm_aug.blending.schedule import Schedule
-from lldm_aug.data.share import LabelledShare
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.errors import DatasetError, IncompatibleResume
 from lldm_aug.models.segmentation_networks import has_one_output
 from lldm_aug.version import __version__
@@ -83,13 +83,15 @@ class LLDMAugMixin(_Trainer):
         self._drawn: list[str] = []
 
     def do_split(self) -> tuple[list[str], list[str]]:
-        """nnU-Net's split, of whose training cases only the labelled share is used if one is set."""
+        """nnU-Net's split, of whose training cases only the label fraction is used if one is set."""
         training, validation = super().do_split()
-        share, seed = self.blend_settings.share, self.blend_settings.share_seed or 0
-        if share is None:
+        label_fraction, seed = self.blend_settings.label_fraction, self.blend_settings.label_fraction_seed or 0
+        if label_fraction is None:
             return training, validation
-        labelled = LabelledShare(share=share, seed=seed).labelled(tuple(sorted(training)), self._target().patients())
-        self.print_to_log_file(f"Share {share:g} of the labels, seed {seed}: {len(labelled)} training cases")
+        labelled = LabelFraction(fraction=label_fraction, seed=seed).labelled(
+            tuple(sorted(training)), self._target().patients()
+        )
+        self.print_to_log_file(f"Share {label_fraction:g} of the labels, seed {seed}: {len(labelled)} training cases")
         return list(labelled), validation
 
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
@@ -250,7 +252,7 @@ class LLDMAugMixin(_Trainer):
             set_name=None if prepared is None else prepared.info().name,
             set_hash=None if prepared is None else prepared.hash(),
             previous_stage=previous_stage,
-            share=self.blend_settings.share,
+            label_fraction=self.blend_settings.label_fraction,
             settings=self.blend_settings.given(),
             leaks=leaks,
         )

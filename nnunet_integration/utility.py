@@ -114,8 +114,8 @@ def _environment(plan: StudyPlan, cell: Cell, folder: Path) -> dict[str, str]:
         "nnUNet_extTrainer": os.pathsep.join(filter(None, (os.environ.get("nnUNet_extTrainer"), discover))),
         "LLDM_AUG_RATIO": str(cell.arm.ratio),
         "LLDM_AUG_SEED": str(cell.seed),
-        "LLDM_AUG_SHARE": str(cell.share),
-        "LLDM_AUG_SHARE_SEED": str(plan.settings.share_seed),
+        "LLDM_AUG_LABEL_FRACTION": str(cell.label_fraction),
+        "LLDM_AUG_LABEL_FRACTION_SEED": str(plan.settings.label_fraction_seed),
         "LLDM_AUG_EPOCHS": str(min(EPOCHS, steps)),
         "LLDM_AUG_ITERATIONS": str(_iterations(steps)),
         "LLDM_AUG_VAL_ITERATIONS": "1",
@@ -131,9 +131,9 @@ def _prepared(plan: StudyPlan, cell: Cell) -> dict[str, str]:
     """Prepares the pool of a cell's fold and share, and names it to the trainer."""
     if not cell.arm.synthetic:
         return {}
-    pool = plan.sources[cell.fold, cell.share].pool
+    pool = plan.sources[cell.fold, cell.label_fraction].pool
     assert pool is not None
-    name = f"{pool.resolve().name}_share_{cell.share:g}"
+    name = f"{pool.resolve().name}_share_{cell.label_fraction:g}"
     settings = plan.settings
     preparation = plan_preparation(
         plan.dataset.name, pool, settings.configuration, plans=settings.plans, fold=cell.fold, name=name

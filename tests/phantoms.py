@@ -55,8 +55,8 @@ def portal_share(mask: np.ndarray) -> float:
 
 def tumour_sizes_mm(mask: np.ndarray) -> list[float]:
     """Diameters of balls of the tumours' volumes."""
-    pieces, count = label(mask == TUMOUR, ANY_NEIGHBOUR)
-    volumes = np.bincount(pieces.ravel(), minlength=count + 1)[1:] * DEFAULT_GRID.voxel_volume_mm3
+    components, count = label(mask == TUMOUR, ANY_NEIGHBOUR)
+    volumes = np.bincount(components.ravel(), minlength=count + 1)[1:] * DEFAULT_GRID.voxel_volume_mm3
     return [float(np.cbrt(6 / np.pi * v)) for v in volumes]
 
 

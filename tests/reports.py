@@ -1,4 +1,4 @@
-"""Folders that reports are made of: a gated pool, a run, a fidelity evaluation, a utility study."""
+"""Folders that reports are made of: a filtered pool, a run, a fidelity evaluation, a utility study."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ EVIL = "<script>alert('x')</script> & \"quotes\" </title>"
 
 
 def write_gated_pool(folder: Path, cases: int = 2, rejected: int = 1) -> Path:
-    """A pool whose gate has refused some pairs."""
+    """A pool whose quality filter has refused some pairs."""
     write_pool(folder, cases=cases)
     for index in range(cases, cases + rejected):
         image, label = blob_case(1, index)
@@ -61,8 +61,8 @@ def write_fidelity(folder: Path) -> Path:
         ("syn_0002", "features", 4.0, "case_02", 0.2),
     )
     columns = ("pair", "space", "distance", "nearest", "held_out_quantile")
-    (folder / "suspects").mkdir(parents=True)
-    Image.new("RGB", (60, 30), "teal").save(folder / "suspects" / "syn_0001_beside_case_02.png")
+    (folder / "nearest_pairs").mkdir(parents=True)
+    Image.new("RGB", (60, 30), "teal").save(folder / "nearest_pairs" / "syn_0001_beside_case_02.png")
     table = Table(name="copies", title="Nearest training cases", columns=columns, rows=rows)
     return write_results(folder, table, copies_verdict="too close", copies_rule=EVIL)
 

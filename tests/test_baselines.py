@@ -15,8 +15,8 @@ from test_training import TWO_PROCESSES, assert_equal_weights, command, weights
 from tiny import BASELINE_STAGES, copy_without, tiny_config
 
 from lldm_aug.baselines.gan import GanBaseline, GanConfig, apart, gradient_penalty
+from lldm_aug.baselines.image_network import image_of, picture_of
 from lldm_aug.baselines.model import Baseline
-from lldm_aug.baselines.painter import image_of, picture_of
 from lldm_aug.config.load import resolved_yaml
 from lldm_aug.config.schema import ObjectiveSettings
 from lldm_aug.data.raw import RawDataset
@@ -149,7 +149,7 @@ def stage_of(dataset: RawDataset, folder: Path) -> GanBaseline:
 def test_in_each_turn_only_its_part_learns(dataset: RawDataset, tmp_path: Path) -> None:
     stage = stage_of(dataset, tmp_path)
     rows = batch_rows(stage.case_ids, 0, "x", 0, 2)
-    critics, maker = stage.turns
+    critics, maker = stage.updates
     assert {*map(id, critics.part.parameters())}.isdisjoint(map(id, maker.part.parameters()))
     loss, figures = critics.loss(rows, torch.device("cpu"))
     loss.backward()
@@ -195,7 +195,7 @@ def test_a_perfect_prediction_gives_back_what_is_clean(kind: str) -> None:
 def test_texture_that_samples_lack_is_put_back(run: Path, name: str) -> None:
     baseline = Baseline.load(run / name / "export")
     assert len(baseline.description.texture) == 4  # one of each training case
-    assert all(np.isfinite(grain.deviation).all() for grain in baseline.description.texture)
+    assert all(np.isfinite(residual_noise.deviation).all() for residual_noise in baseline.description.texture)
 
 
 def test_texture_can_be_left_out(dataset: RawDataset, tmp_path: Path) -> None:

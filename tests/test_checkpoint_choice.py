@@ -25,8 +25,8 @@ from lldm_aug.models.segmenter import Segmenter
 from lldm_aug.stages.run import train
 from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.choice import BestWeights, Score
-from lldm_aug.training.faithfulness import MaskFaithfulness
 from lldm_aug.training.loop import train_stage
+from lldm_aug.training.mask_consistency import MaskConsistency
 from lldm_aug.training.order import Row
 
 SCORES = {2: 0.3, 4: 0.9, 6: 0.5, 8: 0.9, 10: 0.7}
@@ -167,10 +167,10 @@ def test_the_card_names_weights_and_segmenter(run: Path) -> None:
     card = (run / "generator" / "README.md").read_text()
     chosen = BestWeights(run / "controlnet").chosen()
     assert chosen is not None
-    assert f"Weights: after step {chosen.step}, mask faithfulness {chosen.score.value:.3f}." in card
+    assert f"Weights: after step {chosen.step}, mask consistency {chosen.score.value:.3f}." in card
     found = Segmenter.load(run / "segmenter" / "export").description.heldout_dice
     assert f"liver {found['liver'].mean:.3f}" in card
-    assert "pools/x --gate\n" in card
+    assert "pools/x --filter\n" in card
 
 
 def test_a_resumed_run_chooses_the_same(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def cases(run: Path, dataset: RawDataset) -> CaseSet:
 def test_scores_are_relative_to_real_images(run: Path, dataset: RawDataset, cases: CaseSet) -> None:
     generator = Generator.load(run / "generator")
     half, full = (
-        MaskFaithfulness(dataset, cases, 0, 2, Constant(1), {"liver": real, "hcc": 0.01}).score(generator)
+        MaskConsistency(dataset, cases, 0, 2, Constant(1), {"liver": real, "hcc": 0.01}).score(generator)
         for real in (0.5, 1.0)
     )
     assert half is not None
@@ -227,13 +227,13 @@ def test_scores_are_relative_to_real_images(run: Path, dataset: RawDataset, case
 
 
 def test_nothing_to_go_by_gives_no_score(run: Path, dataset: RawDataset, cases: CaseSet) -> None:
-    judge = MaskFaithfulness(dataset, cases, 0, 2, Constant(0), {})
+    judge = MaskConsistency(dataset, cases, 0, 2, Constant(0), {})
     assert judge.score(Generator.load(run / "generator")) is None
 
 
 def test_false_alarms_do_not_count_as_overlap(run: Path, dataset: RawDataset, cases: CaseSet) -> None:
     """A structure that a mask lacks has no Dice there, as in the real images that scores are relative to."""
-    judge = MaskFaithfulness(dataset, cases, 0, 2, Constant(2), {"hcc": 1.0})
+    judge = MaskConsistency(dataset, cases, 0, 2, Constant(2), {"hcc": 1.0})
     with_hcc, other = judge.masks
     judge.__dict__["masks"] = (with_hcc, other.clamp(max=1))
     found = judge.score(Generator.load(run / "generator"))
@@ -242,7 +242,7 @@ def test_false_alarms_do_not_count_as_overlap(run: Path, dataset: RawDataset, ca
 
 
 def test_scored_masks_are_new_but_made_of_training_cases(dataset: RawDataset, cases: CaseSet) -> None:
-    judge = MaskFaithfulness(dataset, cases, 0, 2, Constant(0), {"liver": 1.0})
+    judge = MaskConsistency(dataset, cases, 0, 2, Constant(0), {"liver": 1.0})
     own = [cases.load_label(case_id) for case_id in cases.case_ids]
     assert {*cases.case_ids} == {*load_split(dataset, 0).train}
     for mask in judge.masks:

@@ -67,8 +67,8 @@ def test_the_table_has_every_method_and_the_floor(report: Path) -> None:
     assert list(table) == [*METHODS, "real"]
     assert tuple(table["ours"]) == COLUMNS
     assert float(table["ours"]["ours / this FID"]) == 1
-    assert float(table["real"]["FID over floor"]) == 1
-    assert table["ours"]["Dice over real"] == ""  # no referee
+    assert float(table["real"]["FID over real-vs-real"]) == 1
+    assert table["ours"]["Dice over real"] == ""  # no evaluation segmenter
     for name in METHODS:
         assert float(table[name]["FID"]) == pytest.approx(
             float(table["ours"]["FID"]) / float(table[name]["ours / this FID"])
@@ -225,5 +225,5 @@ def test_distances_grow_with_the_shift_and_lie_in_their_intervals() -> None:
 
 def test_a_set_beside_itself_has_ratios_of_one() -> None:
     distances = distances_of({"ours": features(1, 0), "real": features(1, 0)})
-    for ratio in (distances.ratio("FID", "ours", "ours"), distances.over_floor("KID", "ours")):
+    for ratio in (distances.ratio("FID", "ours", "ours"), distances.over_real_vs_real("KID", "ours")):
         assert (ratio.value, ratio.low, ratio.high) == pytest.approx((1, 1, 1))

@@ -142,7 +142,7 @@ def test_real_images_score_perfectly_against_themselves(plan, run, tmp_path):
     texture = by_name["parenchyma texture over real", None]
     assert (texture.value, texture.beside["low"], texture.beside["high"]) == pytest.approx((1, 1, 1))
     assert by_name["signal mean", "hcc"].value == pytest.approx(0)
-    kid = by_name["KID over real-vs-real floor", None]
+    kid = by_name["KID over real-vs-real", None]
     if kid.value is not None:
         assert (kid.value, kid.beside["low"]) == pytest.approx((1, 1))
     copies = [c for c in criteria if c.figure.startswith("copies of training cases")]
@@ -326,7 +326,7 @@ def test_command_from_end_to_end(network, run, dataset, heldout, tmp_path):
     assert results["n"] == 2
     assert results["heldout"]["masks"] == ["case_00", "case_01"]
     figures = {c["figure"] for c in results["criteria"]}
-    assert {"mask consistency", "KID over real-vs-real floor", "signal mean", "seconds per generated pair"} <= figures
+    assert {"mask consistency", "KID over real-vs-real", "signal mean", "seconds per generated pair"} <= figures
     report = (out / "report.md").read_text()
     assert "| mask consistency: liver | " in report
     assert results["segmenter"] == Segmenter.load(run / "generator" / "segmenter").hash  # the generator's own

@@ -134,7 +134,7 @@ def test_report_has_every_table_and_says_what_it_compared(pool, real, training, 
     for name in TABLES:
         head = (tmp_path / f"{name}.csv").read_text().splitlines()[0]
         assert head.split(",") == next(t["columns"] for t in stored["tables"] if t["name"] == name)
-    for picture in results.suspects:
+    for picture in results.nearest_pairs:
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
     assert "Copies of training cases: no sign of copies." in (tmp_path / "report.md").read_text()
 
@@ -145,18 +145,18 @@ def test_every_distance_has_its_floor_and_interval(pool, real, tmp_path):
     for row in rows:
         assert row["cases"] == 4  # half of eight real cases, though there are five pairs
         assert row["value"] is not None
-        assert row["floor"] is not None
+        assert row["real_vs_real"] is not None
         if row["measure"] != "FID plain":
             assert row["low"] <= row["value"] <= row["high"]
-            assert row["floor_low"] <= row["floor"] <= row["floor_high"]
+            assert row["real_vs_real_low"] <= row["real_vs_real"] <= row["real_vs_real_high"]
 
 
 def test_pairs_unlike_real_cases_lie_above_the_floor(real, training, tmp_path):
     noisy = write_pool(tmp_path / "noisy", cases=4, generator=history(training), background=60.0)
     rows = table(reported(planned(noisy, real), tmp_path / "out"), "distances")
     together = {row["measure"]: row for row in rows if row["plane"] == "2.5D"}
-    assert together["KID"]["low"] > together["KID"]["floor"]
-    assert together["FID"]["over_floor"] > 2
+    assert together["KID"]["low"] > together["KID"]["real_vs_real"]
+    assert together["FID"]["over_real_vs_real"] > 2
 
 
 def test_few_slices_for_many_features_are_said(pool, real, tmp_path):
@@ -185,7 +185,7 @@ def test_a_copied_training_case_is_found_and_shown(pool, real, training, tmp_pat
         first = next(row for row in table(results, "copies") if row["space"] == space)
         assert (first["pair"], first["nearest"], first["held_out_quantile"]) == ("syn_0002", "case_04", 0.0)
         assert first["distance"] == pytest.approx(0, abs=1e-5)
-    assert any(picture.startswith("suspects/01_") and "syn_0002" in picture for picture in results.suspects)
+    assert any(picture.startswith("nearest_pairs/01_") and "syn_0002" in picture for picture in results.nearest_pairs)
 
 
 def replace_case(pool: Path, case_id: str, image: Path, label: Path) -> None:
@@ -300,11 +300,11 @@ def test_equal_sets_have_equal_contents(pool, real, tmp_path):
     assert rows[0][1] == pytest.approx(rows[0][2])
 
 
-def test_vessels_in_pieces_are_counted():
+def test_vessels_in_components_are_counted():
     label = np.zeros((20, 8, 8), np.int16)
     label[2:8, 4, 4] = label[12:14, 3:5, 4] = label[18, 7, 7] = HBP.value("portal_vein")
     tree = trees(label, HBP)["portal_vein"]
-    assert (tree.pieces, tree.largest) == (2, pytest.approx(6 / 11))  # the single voxel is a speck
+    assert (tree.components, tree.largest) == (2, pytest.approx(6 / 11))  # the single voxel is a speck
     assert "hepatic_vein" not in trees(label, HBP)
 
 
@@ -349,7 +349,8 @@ def test_weights_are_asked_for(pool, real, tmp_path):
 
 @pytest.mark.parametrize(("slices", "said"), [(6, False), (9, True)])
 def test_unequal_numbers_of_slices_are_said(slices: int, said: bool) -> None:
-    """FID depends on them: a pool of smaller livers has fewer slices, and would look worse than its floor."""
+    """FID depends on them: a pool of smaller livers has fewer slices, and would look worse than its real-vs-real
+    distance."""
     rng = np.random.default_rng(0)
 
     def cases(count: int, each: int):

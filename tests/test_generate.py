@@ -16,11 +16,11 @@ from click.testing import CliRunner
 from tiny import tiny_config, tiny_generator
 from volumes import write_dataset
 
-from lldm_aug.anatomy.measures import piece_sizes
+from lldm_aug.anatomy.measures import component_sizes
 from lldm_aug.cli import main
 from lldm_aug.data.conform import Frame
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
@@ -180,7 +180,7 @@ def test_an_image_is_made_for_the_mask_that_is_written(run: Path, tmp_path: Path
     case = make_case(Spy(description), source, description.sampling, 0, 0)
     frame = Frame.around(Volume(mask, case.grid), description.shape, description.spacing_mm)
     assert np.array_equal(case.label, moved(seen[0], frame.grid, case.grid))
-    assert [len(piece_sizes(case.label == value)) for value in (1, 2)] == [1, 1]
+    assert [len(component_sizes(case.label == value)) for value in (1, 2)] == [1, 1]
     assert mask_problems(case.label, dataset.schema, mask) == []
 
 
@@ -198,15 +198,15 @@ def test_procedural_masks_need_the_hbp_structures(run: Path, dataset: RawDataset
 
 def test_procedural_masks_take_no_data(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
     command = ["generate", "--model", str(run), "--masks", "procedural", "--n", "1", "--out", str(tmp_path / "p")]
-    for option, value in (("--data", str(dataset.folder)), ("--share", "0.5")):
+    for option, value in (("--data", str(dataset.folder)), ("--label-fraction", "0.5")):
         result = CliRunner().invoke(main, [*command, option, value])
         assert result.exit_code == 2
         assert f"{option}: masks of kind 'procedural' come from no data set" in " ".join(result.stderr.split())
 
 
 def test_masks_of_a_share_of_the_cases(run: Path, dataset: RawDataset, tmp_path: Path) -> None:
-    generate(run, dataset, tmp_path / "p", 4, "--share", "0.5")
-    chosen = LabelledShare(share=0.5).labelled(load_split(dataset, 0).train)
+    generate(run, dataset, tmp_path / "p", 4, "--label-fraction", "0.5")
+    chosen = LabelFraction(fraction=0.5).labelled(load_split(dataset, 0).train)
     assert {*read_info(tmp_path / "p").settings["mask_cases"]} == {*chosen}
     assert {case.mask.source_case for case in read_cases(tmp_path / "p").values()} <= {*chosen}
 

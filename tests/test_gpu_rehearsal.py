@@ -57,7 +57,7 @@ def test_rehearsal(tmp_path: Path) -> None:
         "embed.json",
         "generator.tar.00",
         "pictures.png",
-        "faithfulness.png",
+        "mask_consistency.png",
         "log.txt",
     } <= results
     assert len(results) <= 8

@@ -13,8 +13,8 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from tiny import tiny_config, tiny_generator
 
 from lldm_aug.cli import main
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import LabelError
 from lldm_aug.geometry import Grid
@@ -145,8 +145,8 @@ def test_hosts_are_training_cases_of_the_fold_or_share(
 ) -> None:
     train = load_split(hosts, 0).train
     assert {case.mask.source_case for case in read_cases(pool).values()} <= {*train}
-    few = generate(run, hosts, tmp_path / "few", 3, "--share", "0.5")
-    assert {c.mask.source_case for c in few.values()} <= {*LabelledShare(share=0.5).labelled(train)}
+    few = generate(run, hosts, tmp_path / "few", 3, "--label-fraction", "0.5")
+    assert {c.mask.source_case for c in few.values()} <= {*LabelFraction(fraction=0.5).labelled(train)}
 
 
 def test_the_pools_picture_shows_each_pair_below_its_host(pool: Path, hosts: RawDataset) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lldm_aug.anatomy.measures import piece_sizes, touching_share
+from lldm_aug.anatomy.measures import component_sizes, touching_share
 from lldm_aug.evaluation.measure.neighbours import mask_neighbours
 from lldm_aug.evaluation.tables.memorization import COPIES, MASK, NONE, Space, judge_space
 from lldm_aug.labels import HBP, LabelSchema
@@ -84,7 +84,7 @@ def test_a_torn_vessel_is_joined_and_noise_dropped() -> None:
     depth[3, 10, 18, 15] = 1.0  # a speck of tumour
     depth[0, 38, 34, 28] = 1.0  # a crumb of liver
     mask = assemble(depth, HBP)
-    assert len(piece_sizes(mask == 2)) == 1
+    assert len(component_sizes(mask == 2)) == 1
     assert (mask == 2).sum() == 16
     assert mask[20, 8, 15] == mask[10, 18, 15] == 1
     assert mask[38, 34, 28] == 0

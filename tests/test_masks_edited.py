@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 from volumes import shared_data, write_dataset
 
-from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, piece_sizes
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, component_sizes
 from lldm_aug.anatomy.tumour_sizes import HCC_SIZES, ball_diameter_mm
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LabelError
@@ -101,7 +101,7 @@ def test_all_but_tumours_stays_as_it_was(draws: list[DrawnMask], dataset: RawDat
         for value in (2, 3):
             assert not ((after == value) & (before.data != value)).any()
             assert (after == value).sum() >= 0.94 * (before.data == value).sum()
-            assert len(piece_sizes(after == value)) <= len(piece_sizes(before.data == value))
+            assert len(component_sizes(after == value)) <= len(component_sizes(before.data == value))
         changed = (after != before.data) & (after != 4) & (before.data != 4)
         assert (before.data[changed] >= 2).all()  # the rest of a branch that was cut off
         assert mask_problems(after, HBP, before.data, made=frozenset({"hcc"})) == []
@@ -121,8 +121,8 @@ def test_stray_voxels_of_a_real_mask_are_not_held_against_new_tumours(tmp_path) 
 
 def test_the_record_says_how_large_the_tumours_are(draws: list[DrawnMask]) -> None:
     for drawn in draws:
-        pieces, _ = label(drawn.label.data == 4, ANY_NEIGHBOUR)
-        sizes = np.bincount(pieces.ravel())[1:] * drawn.label.grid.voxel_volume_mm3
+        components, _ = label(drawn.label.data == 4, ANY_NEIGHBOUR)
+        sizes = np.bincount(components.ravel())[1:] * drawn.label.grid.voxel_volume_mm3
         found = [ball_diameter_mm(float(volume)) for volume in sizes]
         for edit in drawn.origin.edits:
             if edit.kind != "removed":
@@ -187,7 +187,7 @@ def test_any_grid(seed: int, spacing: tuple, axes: list[int], flips: tuple, tilt
     new = (edited == 4) & (site.labels != 4)
     assert not (new & binary_dilation(site.trunks_alone, ANY_NEIGHBOUR)).any()
     still_there = {e.kind for e in edits} == {"added"}
-    assert len(piece_sizes(edited == 4)) == sum(e.kind != "removed" for e in edits) + still_there
+    assert len(component_sizes(edited == 4)) == sum(e.kind != "removed" for e in edits) + still_there
     assert not (after == 4)[mask.data == 0].any()
 
 

@@ -9,7 +9,7 @@ import pytest
 from volumes import shared_data, write_dataset
 
 from lldm_aug.anatomy.limits import DEFAULT_LIMITS
-from lldm_aug.anatomy.measures import piece_sizes
+from lldm_aug.anatomy.measures import component_sizes
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.resample import from_canonical, inside, resample
@@ -18,7 +18,7 @@ from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import HBP
 from lldm_aug.masks import make_mask_source
-from lldm_aug.masks.fitting import Fitted, _pieces, cropped, fit_to
+from lldm_aug.masks.fitting import Fitted, _components, cropped, fit_to
 from lldm_aug.masks.reduced import ReducedMasks
 from lldm_aug.masks.source import MAX_DRAWS
 from lldm_aug.masks.validity import mask_problems
@@ -47,7 +47,7 @@ def test_what_is_written_is_as_whole_as_what_was_drawn(grid: Grid, seed: int) ->
     assert min(scores.values()) > 0.8
     for value in HBP.values.values():
         for one, other in ((fitted.label, before), (fitted.shown, before)):
-            assert len(piece_sizes(one.data == value)) == len(piece_sizes(other == value))
+            assert len(component_sizes(one.data == value)) == len(component_sizes(other == value))
         assert (fitted.label.data == value).sum() == pytest.approx((before == value).sum(), rel=0.1)
 
 
@@ -73,24 +73,24 @@ def test_orientation_does_not_matter() -> None:
     assert np.array_equal(from_canonical(plain.label.data, other.label.grid), other.label.data)
 
 
-def test_a_piece_is_resampled_as_the_whole_would_be() -> None:
+def test_a_component_is_resampled_as_the_whole_would_be() -> None:
     labels = np.zeros((40, 30, 20), np.int16)
     labels[5:30, 4:25, 3:17] = 1
     source, target = Grid.regular(labels.shape, (1.0, 2.0, 3.0)), Grid.regular((18, 16, 30), (2.5, 4.5, 2.0))
     share = resample(labels == 1, source, target) * inside(source, target)
-    (piece,) = _pieces(labels, source, target)
+    (component,) = _components(labels, source, target)
     pasted = np.zeros_like(share)
-    pasted[piece.box] = piece.share
+    pasted[component.box] = component.share
     np.testing.assert_allclose(pasted, share, atol=1e-6)
 
 
 def test_stray_voxels_of_a_fine_grid_are_left_out() -> None:
     labels = phantom_labels(2000, FINE)
     labels[tuple(np.argwhere(labels == 1)[5000])] = 4
-    count = len(piece_sizes(labels == 4))
+    count = len(component_sizes(labels == 4))
     fitted, problems = FIT(Volume(labels, FINE), HBP, None)
     assert problems == []
-    assert len(piece_sizes(fitted.label.data == 4)) < count
+    assert len(component_sizes(fitted.label.data == 4)) < count
 
 
 @pytest.fixture(scope="module")

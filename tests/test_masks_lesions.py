@@ -13,7 +13,7 @@ from hearts import ANATOMY, GRID, heart, write_hearts
 from volumes import shared_data, write_dataset
 
 from lldm_aug.anatomy.declaration import Anatomy, Lesion, read_anatomy
-from lldm_aug.anatomy.measures import piece_sizes
+from lldm_aug.anatomy.measures import component_sizes
 from lldm_aug.data.partial import PARTIAL_FILE
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LabelError
@@ -111,7 +111,7 @@ def test_a_shape_larger_than_the_wall_spreads_along_it_on_its_own_side() -> None
         rng, labels = numpy_rng(seed), site.labels.copy()
         shape = Blob.draw(rng, 26.0)  # four times as thick as the wall
         assert implant(rng, site, labels, shape, 3) == pytest.approx(26.0, rel=0.02)
-        assert len(piece_sizes(labels == 3)) == 1
+        assert len(component_sizes(labels == 3)) == 1
         x, y, _ = np.argwhere(labels == 3).T - np.array([[13], [13], [0]])
         assert np.hypot(x.mean(), y.mean()) > 7  # a sector, not spread over opposite sides
 

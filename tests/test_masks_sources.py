@@ -8,7 +8,7 @@ import pytest
 from phantoms import labels
 from volumes import shared_data, write_dataset
 
-from lldm_aug.anatomy.measures import piece_sizes
+from lldm_aug.anatomy.measures import component_sizes
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, DatasetError, LabelError
 from lldm_aug.geometry import Grid
@@ -83,7 +83,7 @@ def test_deformed_masks_keep_every_structure_whole(dataset: RawDataset) -> None:
         before = dataset.load_label(str(drawn.origin.source_case)).data
         assert mask_problems(drawn.label.data, HBP, before) == []
         for value in (1, 2, 3):
-            assert len(piece_sizes(drawn.label.data == value)) == 1
+            assert len(component_sizes(drawn.label.data == value)) == 1
         changed = np.mean(drawn.label.data != before)
         assert 0.005 < changed < 0.1
 
@@ -159,5 +159,5 @@ def test_masks_of_real_mr_with_thick_slices() -> None:
         before = dataset.load_label(str(drawn.origin.source_case))
         assert drawn.label.grid.matches(before.grid)
         for value in range(1, 5):
-            assert len(piece_sizes(drawn.label.data == value)) == len(piece_sizes(before.data == value))
+            assert len(component_sizes(drawn.label.data == value)) == len(component_sizes(before.data == value))
             assert (drawn.label.data == value).sum() == pytest.approx((before.data == value).sum(), rel=0.3)

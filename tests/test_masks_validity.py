@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lldm_aug.anatomy.limits import DEFAULT_LIMITS
-from lldm_aug.anatomy.measures import piece_sizes
+from lldm_aug.anatomy.measures import component_sizes
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks.validity import is_liver_schema, mask_problems
 
@@ -55,7 +55,7 @@ def test_too_few_or_too_many_vessels(layers: int) -> None:
 def test_a_liver_in_two_parts() -> None:
     mask = _mask()
     mask[9:11] = 0
-    assert any("of the liver is in one piece" in p for p in mask_problems(mask, HBP))
+    assert any("of the liver is in one connected component" in p for p in mask_problems(mask, HBP))
 
 
 def test_a_mask_without_liver_is_a_partial_label() -> None:
@@ -67,7 +67,7 @@ def test_a_mask_without_liver_is_a_partial_label() -> None:
 def test_a_structure_that_vanished_broke_up_or_shed_specks() -> None:
     for change, words in (
         ((slice(10, 13), slice(4, 6), slice(16, 18)), "hcc vanished"),
-        ((slice(9, 11), slice(6, 8), slice(6, 8)), "portal_vein has 2 pieces instead of 1"),
+        ((slice(9, 11), slice(6, 8), slice(6, 8)), "portal_vein has 2 connected components instead of 1"),
     ):
         mask = _mask()
         mask[change] = 1
@@ -97,11 +97,11 @@ def test_other_organs_may_lie_where_they_like() -> None:
     assert mask_problems(mask, ORGANS) == []
 
 
-def test_piece_sizes_count_neighbours_by_corners() -> None:
-    pieces = np.zeros((6, 6, 6), bool)
-    pieces[0, 0, 0] = pieces[1, 1, 1] = pieces[4, 4, 4] = True
-    assert piece_sizes(pieces).tolist() == [2, 1]
-    assert piece_sizes(~np.ones((3, 3, 3), bool)).tolist() == []
+def test_component_sizes_count_neighbours_by_corners() -> None:
+    components = np.zeros((6, 6, 6), bool)
+    components[0, 0, 0] = components[1, 1, 1] = components[4, 4, 4] = True
+    assert component_sizes(components).tolist() == [2, 1]
+    assert component_sizes(~np.ones((3, 3, 3), bool)).tolist() == []
 
 
 def test_a_speck_is_a_problem_only_without_a_real_source() -> None:
@@ -165,7 +165,7 @@ def test_what_all_real_masks_have_is_needed() -> None:
 def test_tumours_made_for_a_real_mask_are_judged_by_themselves() -> None:
     mask = _mask()
     mask[10:13, 16:19, 4:7] = 4
-    assert mask_problems(mask, HBP, _mask()) == ["hcc has 2 pieces instead of 1"]
+    assert mask_problems(mask, HBP, _mask()) == ["hcc has 2 connected components instead of 1"]
     assert mask_problems(mask, HBP, _mask(), made=frozenset({"hcc"})) == []
     mask[8, 18, 18] = 4
     assert mask_problems(mask, HBP, _mask(), made=frozenset({"hcc"})) == ["hcc has specks"]

@@ -14,7 +14,7 @@ from lldm_aug.evaluation.tables.memorization import (
     TOO_CLOSE,
     Space,
     copies_table,
-    find_suspects,
+    find_nearest_pairs,
     judge_space,
     overall,
 )
@@ -67,8 +67,8 @@ def test_masks_near_by_design_are_not_judged_but_their_images_are():
     mask = judge_space(space(near, name=MASK), NAMES, by_design)
     assert (mask.verdict, mask.judged, mask.by_design) == (NONE, 1, 29)
     assert judge_space(space(near), NAMES, by_design).verdict == COPIES
-    shown = find_suspects([space(near, name=MASK)], NAMES, by_design)
-    assert [suspect.pair for suspect in shown] == [29]
+    shown = find_nearest_pairs([space(near, name=MASK)], NAMES, by_design)
+    assert [nearest_pair.pair for nearest_pair in shown] == [29]
 
 
 def test_the_worst_distance_decides():
@@ -84,7 +84,7 @@ def test_held_out_cases_without_distance_do_not_hide_copies():
 
 def test_suspects_are_the_nearest_and_each_shown_once():
     near = space(drawn(2, 30))
-    shown = find_suspects([near, near], NAMES, {})
+    shown = find_nearest_pairs([near, near], NAMES, {})
     assert len(shown) == SHOWN
     assert shown[0].distance == near.pairs.distances.min()
 

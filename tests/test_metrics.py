@@ -104,7 +104,7 @@ def test_tubes_of_even_thickness_have_a_course_too(sides: tuple[int, int, int]) 
         assert 0.5 < cl_dice(whole, longer) < 0.85
 
 
-def test_a_piece_that_thinning_loses_counts_beside_one_that_it_keeps() -> None:
+def test_a_component_that_thinning_loses_counts_beside_one_that_it_keeps() -> None:
     truth = np.zeros((20, 20, 30), bool)
     truth[2:5, 2:5, 5:25] = True
     truth[12:14, 12:14, 5:25] = True

@@ -47,7 +47,7 @@ def test_portal_to_hepatic_is_about_forty_to_sixty() -> None:
     assert max(share) < 0.65
 
 
-def test_each_tree_and_the_liver_are_one_piece_on_the_grid() -> None:
+def test_each_tree_and_the_liver_are_one_component_on_the_grid() -> None:
     for seed in SEEDS:
         mask = labels(seed)
         assert [label(part, ANY_NEIGHBOUR)[1] for part in (mask > 0, mask == 2, mask == 3)] == [1, 1, 1]

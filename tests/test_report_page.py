@@ -104,7 +104,7 @@ def test_inner_links_lead_somewhere(everything):
 def test_strings_are_shown_as_they_are(tmp_path, place):
     table = Table(name="x", title=EVIL, columns=("a", EVIL), rows=((EVIL, 1),), note=EVIL)
     name = EVIL.replace("/", "_") if place == "folder" else "results"
-    folder = write_results(tmp_path / name, table, notes=[EVIL], referee=EVIL)
+    folder = write_results(tmp_path / name, table, notes=[EVIL], segmenter=EVIL)
     text = html([chapter_on(folder, Asked())], EVIL, "report_data")
     page = Page(text)
     assert page.scripts == 0
@@ -210,12 +210,12 @@ def test_most_suspicious_copies_come_first(chapters):
 def test_curves_of_a_run_leave_out_what_is_not_finite(chapters):
     charts = [chart for part in chapters["run"].parts for chart in part.charts]
     assert [chart.title for chart in charts][:2] == ["autoencoder: loss", "autoencoder: parts of the loss"]
-    assert "controlnet: faithfulness to the mask" in [chart.title for chart in charts]
+    assert "controlnet: mask consistency to the mask" in [chart.title for chart in charts]
     assert not any("nan" in chart.svg for chart in charts)
 
 
 def test_criteria_of_a_bench_show_their_verdicts(tmp_path):
-    line = {"structure": None, "goal": "at most 2", "beside": {"floor": 0.5}, "note": ""}
+    line = {"structure": None, "goal": "at most 2", "beside": {"real_vs_real": 0.5}, "note": ""}
     criteria = [
         {**line, "figure": "KID", "value": 5.0, "passed": False},
         {**line, "figure": "seconds", "value": 1.0, "passed": True},
@@ -267,7 +267,7 @@ def test_folders_that_say_nothing_are_refused(tmp_path, name, text):
 
 def test_suspect_that_is_no_picture_is_refused(tmp_path):
     folder = write_fidelity(tmp_path / "fidelity")
-    (folder / "suspects" / "broken.png").write_bytes(b"no picture")
+    (folder / "nearest_pairs" / "broken.png").write_bytes(b"no picture")
     with pytest.raises(LldmAugError, match="no picture"):
         chapter_on(folder, Asked())
 

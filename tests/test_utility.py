@@ -15,8 +15,8 @@ from pools import blob_case, provenance, write_dataset, write_pool
 
 from lldm_aug.cli import main
 from lldm_aug.config.stages import SegmenterTrainSettings
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import ConfigError
 from lldm_aug.evaluation.utility.arms import parse_arms
@@ -63,7 +63,9 @@ def refused(data: RawDataset, out: Path, *more: object) -> str:
 @pytest.fixture(scope="module")
 def finished(blobs: RawDataset, pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study")
-    study(blobs, out, "--pool", pool, "--arms", "syn,syn-only,real-aug", "--ratios", "0.5", "--shares", "0.5,1")
+    study(
+        blobs, out, "--pool", pool, "--arms", "syn,syn-only,real-aug", "--ratios", "0.5", "--label-fractions", "0.5,1"
+    )
     return out
 
 
@@ -104,7 +106,7 @@ def test_results_hold_the_tables_and_what_each_arm_rests_on(finished: Path, blob
     assert tuple(t["name"] for t in results["tables"]) == names
     assert results["cells"] == [8, 8]
     assert results["study"]["labelled"]["fold 0, share 0.5"] == list(
-        LabelledShare(share=0.5).labelled(load_split(blobs, 0).train)
+        LabelFraction(fraction=0.5).labelled(load_split(blobs, 0).train)
     )
     seen = {row["arm"]: row["its generator saw"] for row in table(finished, "arms")}
     assert seen["real"] == seen["real-aug"] == "no generator"
@@ -115,7 +117,7 @@ def test_results_hold_the_tables_and_what_each_arm_rests_on(finished: Path, blob
 
 
 def test_arms_say_what_their_masks_are_of_and_by_what_to_check_them(finished: Path, pool: Path) -> None:
-    rows = {row["arm"]: row for row in table(finished, "arms") if row["share"] == "0.5"}
+    rows = {row["arm"]: row for row in table(finished, "arms") if row["label_fraction"] == "0.5"}
     assert list(rows["real"])[-3:] == ["masks", "pool", "generator"]
     assert not any(rows["real"][name] for name in ("masks", "pool", "generator"))
     (request,) = (finished / "cells" / "unet" / "syn@0.5").glob("share_0.5_*/request.json")
@@ -152,7 +154,7 @@ def test_a_page_draws_the_gains_and_curves_of_a_study(blobs: RawDataset, pool: P
 
 def test_the_same_command_trains_nothing_again(finished: Path, blobs: RawDataset, pool: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")}
-    study(blobs, finished, "--pool", pool, "--arms", "syn", "--ratios", "0.5", "--shares", "0.5,1")
+    study(blobs, finished, "--pool", pool, "--arms", "syn", "--ratios", "0.5", "--label-fractions", "0.5,1")
     assert {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")} == before
     arguments = ["evaluate", "utility", "--data", str(blobs.folder), "--out", str(finished), *SMALL, "--steps", "3"]
     result = CliRunner().invoke(main, [*arguments, "--pool", str(pool)])
@@ -161,7 +163,19 @@ def test_the_same_command_trains_nothing_again(finished: Path, blobs: RawDataset
 
 
 def test_parts_make_the_same_study(finished: Path, blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
-    more = ("--pool", pool, "--arms", "syn", "--ratios", "0.5", "--shares", "0.5,1", "--num-parts", "2", "--part-id")
+    more = (
+        "--pool",
+        pool,
+        "--arms",
+        "syn",
+        "--ratios",
+        "0.5",
+        "--label-fractions",
+        "0.5,1",
+        "--num-parts",
+        "2",
+        "--part-id",
+    )
     assert "2 of 4 cells" in study(blobs, tmp_path, *more, 1)
     assert "unfinished: 2 of 4" in (tmp_path / "report.md").read_text()
     assert {row["arm"] for row in table(tmp_path, "cells")} == {"real", "syn@0.5"}
@@ -193,7 +207,7 @@ def test_parts_hold_whole_groups_and_as_much_of_each_network(num_parts: int, tmp
 
 
 def test_tables_never_mix_cells_of_other_settings_or_data(blobs: RawDataset, pool: Path, tmp_path: Path) -> None:
-    more = ("--pool", pool, "--arms", "real", "--shares", "0.5,1", "--num-parts", "2", "--part-id")
+    more = ("--pool", pool, "--arms", "real", "--label-fractions", "0.5,1", "--num-parts", "2", "--part-id")
     study(blobs, tmp_path, *more, 0, "--steps", "3")
     report = (tmp_path / "report.md").read_text()
     begun = ["evaluate", "utility", "--data", str(blobs.folder), "--out", str(tmp_path), *SMALL, *map(str, more), "1"]
@@ -206,7 +220,7 @@ def test_tables_never_mix_cells_of_other_settings_or_data(blobs: RawDataset, poo
     study(blobs, tmp_path, *more, 1, "--steps", "3")
     other = RawDataset(shutil.copytree(blobs.folder, tmp_path / blobs.name))
     write_dataset(other.folder, cases=6, seed=1)
-    more = ("--pool", pool, "--arms", "real", "--shares", "1,0.5,0.25", "--num-parts", "3", "--part-id", 2)
+    more = ("--pool", pool, "--arms", "real", "--label-fractions", "1,0.5,0.25", "--num-parts", "3", "--part-id", 2)
     begun = ["evaluate", "utility", "--data", str(other.folder), "--out", str(tmp_path), *SMALL, *map(str, more)]
     result = CliRunner().invoke(main, [*begun, "--steps", "3"])
     said = " ".join(result.output.split())
@@ -215,7 +229,7 @@ def test_tables_never_mix_cells_of_other_settings_or_data(blobs: RawDataset, poo
 
 
 def test_a_cell_that_another_process_is_at_is_left_to_it(blobs: RawDataset, tmp_path: Path) -> None:
-    more = ("--arms", "real", "--shares", "0.5,1")
+    more = ("--arms", "real", "--label-fractions", "0.5,1")
     held = tmp_path / "cells" / "unet" / "real" / "share_0.5_fold_0_seed_0"
     with locked(held):
         said = study(blobs, tmp_path, *more)
@@ -251,28 +265,28 @@ def seen_by(blobs: RawDataset, cases: list[str]) -> object:
 
 
 def test_a_pool_that_saw_what_it_must_not_is_refused(blobs: RawDataset, tmp_path: Path) -> None:
-    split, share = load_split(blobs, 0), LabelledShare(share=0.5)
-    labelled = list(share.labelled(split.train))
+    split, label_fraction = load_split(blobs, 0), LabelFraction(fraction=0.5)
+    labelled = list(label_fraction.labelled(split.train))
     outside = next(case for case in split.train if case not in labelled)
     leaky = write_pool(tmp_path / "leaky", 1, generator=seen_by(blobs, [split.val[0]]))
     assert "validation cases have leaked" in refused(blobs, tmp_path / "a", "--pool", leaky)
     whole = write_pool(tmp_path / "whole", 1, generator=seen_by(blobs, list(split.train)))
-    found = refused(blobs, tmp_path / "b", "--pool", whole, "--shares", "0.5")
-    assert "outside of the labelled share" in found
+    found = refused(blobs, tmp_path / "b", "--pool", whole, "--label-fractions", "0.5")
+    assert "outside of the label fraction" in found
     assert outside in found
-    study(blobs, tmp_path / "c", "--pool", whole, "--shares", "1", "--dry-run")
+    study(blobs, tmp_path / "c", "--pool", whole, "--label-fractions", "1", "--dry-run")
     origin = MaskOrigin(kind="real", source_dataset=blobs.name, source_case=outside, source_sha256=None)
     masks = write_pool(tmp_path / "masks", 1, generator=seen_by(blobs, labelled), origin=origin)
-    assert f"masks saw {outside}" in refused(blobs, tmp_path / "d", "--pool", masks, "--shares", "0.5")
+    assert f"masks saw {outside}" in refused(blobs, tmp_path / "d", "--pool", masks, "--label-fractions", "0.5")
 
 
 def test_images_without_labels_are_no_leak_but_said(blobs: RawDataset, tmp_path: Path) -> None:
-    split, share = load_split(blobs, 0), LabelledShare(share=0.5)
-    others = tuple(case for case in split.train if case not in share.labelled(split.train))
+    split, label_fraction = load_split(blobs, 0), LabelFraction(fraction=0.5)
+    others = tuple(case for case in split.train if case not in label_fraction.labelled(split.train))
     whole = seen_by(blobs, list(split.train))
     stages = tuple(stage.model_copy(update={"unlabelled": others}) for stage in whole.stages)
     pool = write_pool(tmp_path / "pool", 1, generator=whole.model_copy(update={"stages": stages}))
-    output = study(blobs, tmp_path / "out", "--pool", pool, "--shares", "0.5", "--dry-run")
+    output = study(blobs, tmp_path / "out", "--pool", pool, "--label-fractions", "0.5", "--dry-run")
     assert f"{len(split.train) - len(others)} labelled training cases, images of {len(others)} more" in output
 
 

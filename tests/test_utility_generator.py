@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from tiny import tiny_config
 
 from lldm_aug.cli import main
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.utility.autoencoded import autoencoded
@@ -23,7 +23,7 @@ from lldm_aug.stages.run import train
 from lldm_aug.stages.table import GENERATOR_STAGES
 from lldm_aug.synthesis.plan import request_masks
 
-HALF = LabelledShare(share=0.5, images="fold")
+HALF = LabelFraction(fraction=0.5, images="fold")
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,14 @@ def test_it_says_what_it_saw_and_draws_masks_from_its_share(dataset: RawDataset,
 
 def test_masks_of_a_share_of_a_share(dataset: RawDataset, run: Path) -> None:
     description, train = Description.read(run / "generator"), load_split(dataset, 0).train
-    fewer = LabelledShare(share=0.25)
+    fewer = LabelFraction(fraction=0.25)
     assert request_masks(description, "real", str(dataset.folder), 0, labelled=fewer).cases == fewer.labelled(train)
-    chosen = {seed: LabelledShare(share=0.25, seed=seed) for seed in range(20)}
-    outside = next(share for share in chosen.values() if not {*share.labelled(train)} & {*HALF.labelled(train)})
+    chosen = {seed: LabelFraction(fraction=0.25, seed=seed) for seed in range(20)}
+    outside = next(
+        label_fraction
+        for label_fraction in chosen.values()
+        if not {*label_fraction.labelled(train)} & {*HALF.labelled(train)}
+    )
     with pytest.raises(DatasetError, match="labels the generator was trained on"):
         request_masks(description, "real", str(dataset.folder), 0, labelled=outside)
 
@@ -58,7 +62,7 @@ def test_arms_of_a_generator(dataset: RawDataset, run: Path, tmp_path: Path) -> 
     arguments += ["--generator", str(run.parent / "fold_{fold}"), "--pairs", "2", "--arms", "syn,autoencoded"]
     arguments += ["--ratios", "0.5", "--folds", "0", "--seeds", "0", "--steps", "1", "--width", "4"]
     arguments += ["--patch", "16", "16", "16", "--spacing", "4", "4", "6"]
-    result = CliRunner().invoke(main, [*arguments, "--shares", "0.5"])
+    result = CliRunner().invoke(main, [*arguments, "--label-fractions", "0.5"])
     assert result.exit_code == 0, result.output
     pool = PoolDataset(tmp_path / "pools" / "fold_0_share_0.5")
     assert len(pool) == 2
@@ -71,8 +75,8 @@ def test_arms_of_a_generator(dataset: RawDataset, run: Path, tmp_path: Path) -> 
     assert re.fullmatch(rf"deformed from [12] cases? of {dataset.name}", arms["syn@0.5"]["masks"])
     identity = check_sums(run / "generator")[:12]
     assert arms["syn@0.5"]["generator"] == arms["autoencoded"]["generator"] == identity
-    few = CliRunner().invoke(main, [*arguments, "--shares", "0.2"])
-    assert "outside of the labelled share of 0.2" in " ".join(few.output.split())
+    few = CliRunner().invoke(main, [*arguments, "--label-fractions", "0.2"])
+    assert "outside of the label fraction of 0.2" in " ".join(few.output.split())
 
 
 def test_an_autoencoded_case_keeps_its_place_and_range(dataset: RawDataset, run: Path) -> None:

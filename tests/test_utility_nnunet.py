@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from nnunet_project import CONFIGURATION, NAME, Project, make
 
 from lldm_aug.cli import main
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.errors import IncompatibleResume, TrainingError
 from lldm_aug.evaluation.utility.arms import parse_arms
 from lldm_aug.evaluation.utility.cell import begin
@@ -22,14 +22,16 @@ from lldm_aug.evaluation.utility.settings import StudySettings
 from nnunet_integration.utility import NnunetEngine
 
 
-@pytest.mark.parametrize("share", ["0.5", ""])
-def test_nnunet_trains_on_the_same_share(project: Project, monkeypatch: pytest.MonkeyPatch, share: str) -> None:
-    monkeypatch.setenv("LLDM_AUG_SHARE", share)
-    monkeypatch.setenv("LLDM_AUG_SHARE_SEED", "1")
+@pytest.mark.parametrize("label_fraction", ["0.5", ""])
+def test_nnunet_trains_on_the_same_share(
+    project: Project, monkeypatch: pytest.MonkeyPatch, label_fraction: str
+) -> None:
+    monkeypatch.setenv("LLDM_AUG_LABEL_FRACTION", label_fraction)
+    monkeypatch.setenv("LLDM_AUG_LABEL_FRACTION_SEED", "1")
     training, validation = make().do_split()
     split = project.splits[0]
-    half = LabelledShare(share=0.5, seed=1).labelled(tuple(split["train"]))
-    assert training == (list(half) if share else split["train"])
+    half = LabelFraction(fraction=0.5, seed=1).labelled(tuple(split["train"]))
+    assert training == (list(half) if label_fraction else split["train"])
     assert validation == split["val"]
 
 
@@ -77,7 +79,9 @@ def plan(project: Project, tmp_path: Path) -> Iterator[StudyPlan]:
     arms, networks = parse_arms((), ()), ("unet", "resunet")
     NnunetEngine().check(dataset, settings, networks, arms)
     folders = {"out": tmp_path, "dataset": dataset, "held_out": None, "pool": None, "generator": None}
-    yield plan_study(settings=settings, networks=networks, arms=arms, shares=(1.0,), folds=(0,), seeds=(0,), **folders)
+    yield plan_study(
+        settings=settings, networks=networks, arms=arms, label_fractions=(1.0,), folds=(0,), seeds=(0,), **folders
+    )
     path.write_text(before)
 
 
@@ -121,7 +125,7 @@ def test_the_callers_blend_is_not_inherited(plan: StudyPlan, monkeypatch: pytest
 
 @pytest.mark.slow
 def test_cells_are_nnunets_own_trainings(project: Project, tmp_path: Path) -> None:
-    more = ("--networks", "unet", "--arms", "syn", "--ratios", "0.5", "--shares", "0.5")
+    more = ("--networks", "unet", "--arms", "syn", "--ratios", "0.5", "--label-fractions", "0.5")
     result = CliRunner().invoke(main, arguments(project, tmp_path, *more))
     assert result.exit_code == 0, result.output
     with (tmp_path / "cells.csv").open() as stream:
@@ -130,7 +134,7 @@ def test_cells_are_nnunets_own_trainings(project: Project, tmp_path: Path) -> No
     assert {row["arm"] for row in rows} == {"real", "syn@0.5"}
     assert all(row["dice"] for row in rows)
     records = {path.parents[4].parent.name: json.loads(path.read_text()) for path in tmp_path.rglob("lldm_aug.json")}
-    assert {name: record["share"] for name, record in records.items()} == {"real": 0.5, "syn@0.5": 0.5}
+    assert {name: record["label_fraction"] for name, record in records.items()} == {"real": 0.5, "syn@0.5": 0.5}
     synthetic = sum(epoch["synthetic"] for epoch in records["syn@0.5"]["epochs"])
     assert synthetic == 2  # of two batches of two
     with (tmp_path / "curves.csv").open() as stream:

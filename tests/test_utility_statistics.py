@@ -126,7 +126,7 @@ def test_lesions_are_summed_before_they_are_divided() -> None:
 
 def row(network: str, structure: str, mean: float, low: float, high: float, arm: str = "syn@0.5") -> GainRow:
     gain = Gain(mean=mean, low=low, high=high, p=0.01, n=20)
-    return GainRow(network=network, structure=structure, share=0.1, arm=arm, metric="dice", gain=gain)
+    return GainRow(network=network, structure=structure, label_fraction=0.1, arm=arm, metric="dice", gain=gain)
 
 
 FIVE = tuple(f"net{n}" for n in range(5))

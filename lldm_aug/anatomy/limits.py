@@ -12,9 +12,9 @@ from lldm_aug.anatomy.declaration import LESIONS, LIVER, VESSELS
 from lldm_aug.anatomy.measures import (
     ANY_NEIGHBOUR,
     SPECK_VOXELS,
+    component_sizes,
     exposed_shares,
     largest_share,
-    piece_sizes,
     touching_share,
 )
 from lldm_aug.labels import LabelSchema
@@ -99,7 +99,7 @@ DEFAULT_LIMITS = Limits()
 
 
 def _speck_share(mask: np.ndarray, schema: LabelSchema, name: str, lesions: frozenset[str]) -> float:
-    sizes = piece_sizes(mask == schema.value(name))
+    sizes = component_sizes(mask == schema.value(name))
     specks = sizes[sizes < 2] if name in lesions else sizes[1:][sizes[1:] < SPECK_VOXELS]
     return float(specks.sum() / max(1, sizes.sum()))
 
@@ -113,5 +113,5 @@ def _exposures(mask: np.ndarray, schema: LabelSchema, names: frozenset[str]) -> 
     for name, value in schema.values.items():
         if name in names & (VESSELS | LESIONS):
             voxels = mask == value
-            pieces = label(voxels, ANY_NEIGHBOUR)[0] if name in LESIONS else voxels.astype(np.int32)
-            yield from ((name, float(share)) for share in exposed_shares(pieces, mask))
+            components = label(voxels, ANY_NEIGHBOUR)[0] if name in LESIONS else voxels.astype(np.int32)
+            yield from ((name, float(share)) for share in exposed_shares(components, mask))

@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt, label
 from lldm_aug.geometry import Box
 
 SPECK_VOXELS = 4
-"""A piece of fewer voxels is a speck."""
+"""A connected component of fewer voxels is a speck."""
 ANY_NEIGHBOUR = np.ones((3, 3, 3), dtype=bool)
 
 
@@ -48,45 +48,47 @@ def grown(structure: np.ndarray, spacing_mm: tuple[float, float, float], margin_
     return region
 
 
-def piece_sizes(structure: np.ndarray) -> np.ndarray:
-    """Voxels of each piece of a boolean structure, neighbours by face, edge or corner; the largest first."""
+def component_sizes(structure: np.ndarray) -> np.ndarray:
+    """Voxels of each connected component of a boolean structure, neighbours by face, edge or corner; the largest
+    first."""
     box = tight_box(structure)
     if box is None:
         return np.zeros(0, dtype=int)
-    pieces, _ = label(structure[box], ANY_NEIGHBOUR)
-    return np.sort(np.bincount(pieces.ravel())[1:])[::-1]
+    components, _ = label(structure[box], ANY_NEIGHBOUR)
+    return np.sort(np.bincount(components.ravel())[1:])[::-1]
 
 
 def largest_share(structure: np.ndarray) -> float:
-    """Share of a boolean structure that is its largest piece; 1 for an empty one."""
-    sizes = piece_sizes(structure)
+    """Share of a boolean structure that is its largest connected component; 1 for an empty one."""
+    sizes = component_sizes(structure)
     return float(sizes[0] / sizes.sum()) if len(sizes) else 1.0
 
 
-def largest_piece(structure: np.ndarray, neighbours: np.ndarray | None = None) -> np.ndarray:
-    """The largest piece of a boolean structure, the first of equals; neighbours by face unless said otherwise."""
-    pieces, count = label(structure, neighbours)
+def largest_component(structure: np.ndarray, neighbours: np.ndarray | None = None) -> np.ndarray:
+    """The largest connected component of a boolean structure, the first of equals; neighbours by face unless said
+    otherwise."""
+    components, count = label(structure, neighbours)
     if count < 2:
         return structure
-    largest: np.ndarray = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    largest: np.ndarray = components == 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
     return largest
 
 
-def exposed_shares(pieces: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(N,) share of each piece's surface behind which there is background.
+def exposed_shares(components: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(N,) share of each connected component's surface behind which there is background.
 
     Args:
-        pieces: (X, Y, Z) number of each voxel's piece from 1 to N, 0 elsewhere.
+        components: (X, Y, Z) number of each voxel's connected component from 1 to N, 0 elsewhere.
         mask: (X, Y, Z) labels; faces at the border of the grid are not counted.
     """
-    count = int(pieces.max(initial=0))
+    count = int(components.max(initial=0))
     surface, bare = np.zeros(count + 1), np.zeros(count + 1)
     for axis in range(3):
         low, high = (np.s_[:-1], np.s_[1:])
         for here, there in ((low, high), (high, low)):
             ours, theirs = (tuple(side if a == axis else np.s_[:] for a in range(3)) for side in (here, there))
-            face = (pieces[ours] > 0) & (pieces[ours] != pieces[theirs])
-            numbers = pieces[ours][face]
+            face = (components[ours] > 0) & (components[ours] != components[theirs])
+            numbers = components[ours][face]
             surface += np.bincount(numbers, minlength=count + 1)
             bare += np.bincount(numbers[mask[theirs][face] == 0], minlength=count + 1)
     shares: np.ndarray = (bare / np.maximum(surface, 1))[1:]

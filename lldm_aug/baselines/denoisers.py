@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lldm_aug.baselines.description import BaselineDescription, BaselineSizes
-from lldm_aug.baselines.painter import Painter, image_of
+from lldm_aug.baselines.image_network import ImageNetwork, image_of
 from lldm_aug.config.schema import ObjectiveSettings, PixelSettings, SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.diffusion.guidance import guided
@@ -16,7 +16,7 @@ from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 
 
-class PixelDenoiser(Painter):
+class PixelDenoiser(ImageNetwork):
     """A 3D U-Net of noisy pictures and masks.
 
     With blocks of voxels as channels (`stem`), a step costs an eighth, and nothing is lost (arXiv 2301.11093).
@@ -39,7 +39,7 @@ class PixelDenoiser(Painter):
 
     @classmethod
     def untrained(cls, d: BaselineDescription) -> PixelDenoiser:
-        """See `Painter`."""
+        """See `ImageNetwork`."""
         settings = d.config.baselines.pixel
         stem = compression_for(d.spacing_mm, settings.patch)
         return cls(d.num_channels + 1, len(d.labels.names), stem, settings, d.config.objective)
@@ -52,7 +52,7 @@ class PixelDenoiser(Painter):
     def paint(
         self, condition: torch.Tensor, noise: torch.Tensor, sampling: SamplingSettings, rng: torch.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Painter`."""
+        """See `ImageNetwork`."""
         withheld = torch.zeros_like(condition) if sampling.guidance != 1 else None
         predict = guided(self, condition, withheld, sampling.guidance)
         return image_of(sample(predict, noise, self.objective, sampling, rng))
@@ -78,7 +78,7 @@ class LatentDenoiser(nn.Module):
         return out
 
 
-class LatentPainter(Painter):
+class LatentImageNetwork(ImageNetwork):
     """Denoiser and autoencoder.
 
     Args:
@@ -102,8 +102,8 @@ class LatentPainter(Painter):
         self.mean, self.std, self.objective = mean, std, objective
 
     @classmethod
-    def untrained(cls, d: BaselineDescription) -> LatentPainter:
-        """See `Painter`."""
+    def untrained(cls, d: BaselineDescription) -> LatentImageNetwork:
+        """See `ImageNetwork`."""
         structures = len(d.labels.names)
         autoencoder = Autoencoder(d.num_channels, structures, d.compression, d.config.autoencoder)
         denoiser = LatentDenoiser(structures, d.compression, d.config)
@@ -112,7 +112,7 @@ class LatentPainter(Painter):
     def paint(
         self, condition: torch.Tensor, noise: torch.Tensor, sampling: SamplingSettings, rng: torch.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Painter`."""
+        """See `ImageNetwork`."""
         withheld = torch.zeros_like(condition) if sampling.guidance != 1 else None
         predict = guided(self.denoiser, condition, withheld, sampling.guidance)
         latent = sample(predict, noise, self.objective, sampling, rng)

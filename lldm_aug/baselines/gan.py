@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lldm_aug.baselines.gan_networks import FINEST, AlphaGan, Critics, GanGenerator, Maker
-from lldm_aug.baselines.painter import image_of, picture_of
+from lldm_aug.baselines.image_network import image_of, picture_of
 from lldm_aug.baselines.stage import BaselineConfig, BaselineStage
 from lldm_aug.config.stages import GanTrainSettings
 from lldm_aug.data.conform import compression_for
@@ -17,7 +17,7 @@ from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.order import Row
-from lldm_aug.training.stage import Loss, Turn
+from lldm_aug.training.stage import AdversarialUpdate, Loss
 
 SECOND_BETA = 0.99
 
@@ -50,7 +50,7 @@ class GanBaseline(BaselineStage):
         return cls(inputs.cases, inputs.own(GanConfig))
 
     @property
-    def painter(self) -> GanGenerator:
+    def image_network(self) -> GanGenerator:
         """See `BaselineStage`."""
         return self.module.maker.generator
 
@@ -62,12 +62,12 @@ class GanBaseline(BaselineStage):
         return image_of(maker.generator(code, condition))[0][0]
 
     @property
-    def turns(self) -> tuple[Turn, ...]:
-        """See `GameStage`."""
+    def updates(self) -> tuple[AdversarialUpdate, ...]:
+        """See `AdversarialStage`."""
         betas = (self.settings.momentum, SECOND_BETA)
         return (
-            Turn(self.module.critics, self._judge, self.settings.critic_rate, betas),
-            Turn(self.module.maker, self._make, 1.0, betas),
+            AdversarialUpdate(self.module.critics, self._judge, self.settings.critic_rate, betas),
+            AdversarialUpdate(self.module.maker, self._make, 1.0, betas),
         )
 
     def _judge(self, rows: list[Row], device: torch.device) -> Loss:

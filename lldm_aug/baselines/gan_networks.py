@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lldm_aug.baselines.description import BaselineDescription
-from lldm_aug.baselines.painter import Painter, image_of
+from lldm_aug.baselines.image_network import ImageNetwork, image_of
 from lldm_aug.config.schema import GanSettings, SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
@@ -79,7 +79,7 @@ class Descent(nn.Module):
         return end
 
 
-class GanGenerator(Painter):
+class GanGenerator(ImageNetwork):
     """Codes and masks to pictures; every level sees the mask, the finest at full resolution.
 
     Args:
@@ -101,7 +101,7 @@ class GanGenerator(Painter):
 
     @classmethod
     def untrained(cls, d: BaselineDescription) -> GanGenerator:
-        """See `Painter`."""
+        """See `ImageNetwork`."""
         stem = compression_for(d.spacing_mm, FINEST)
         return cls(d.num_channels + 1, len(d.labels.names), stem, d.config.baselines.gan)
 
@@ -122,7 +122,7 @@ class GanGenerator(Painter):
     def paint(
         self, condition: torch.Tensor, noise: torch.Tensor, sampling: SamplingSettings, rng: torch.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Painter`; nothing is sampled in steps."""
+        """See `ImageNetwork`; nothing is sampled in steps."""
         return image_of(self(noise, condition))
 
 

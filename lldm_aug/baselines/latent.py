@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lldm_aug.baselines.denoisers import LatentDenoiser, LatentPainter
+from lldm_aug.baselines.denoisers import LatentDenoiser, LatentImageNetwork
 from lldm_aug.baselines.stage import ConcatenatedBaseline, ConcatenatedConfig
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.training.cases import CaseSet, PreparedCase
@@ -41,14 +41,14 @@ class LatentBaseline(ConcatenatedBaseline):
         return cls(inputs.cases, inputs.own(ConcatenatedConfig), first, inputs.latents(first))
 
     @property
-    def painter(self) -> LatentPainter:
+    def image_network(self) -> LatentImageNetwork:
         """See `BaselineStage`."""
         autoencoder = self.autoencoder.to(next(self.module.parameters()).device)
-        return LatentPainter(autoencoder, self.module, *self.latent_statistics, self.config.objective)
+        return LatentImageNetwork(autoencoder, self.module, *self.latent_statistics, self.config.objective)
 
     def reconstruct(self, case_id: str, case: PreparedCase) -> torch.Tensor:
         """Encoded and decoded."""
-        return reconstructed(self.painter.autoencoder, self.cases, case_id, case)
+        return reconstructed(self.image_network.autoencoder, self.cases, case_id, case)
 
     @property
     def stages(self) -> tuple[StageProvenance, ...]:

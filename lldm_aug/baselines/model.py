@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lldm_aug.baselines.denoisers import LatentPainter, PixelDenoiser
+from lldm_aug.baselines.denoisers import LatentImageNetwork, PixelDenoiser
 from lldm_aug.baselines.description import BaselineDescription
 from lldm_aug.baselines.gan_networks import GanGenerator
-from lldm_aug.baselines.painter import Painter
+from lldm_aug.baselines.image_network import ImageNetwork
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.errors import CheckpointError
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.trained_model import TrainedModel
 
 WEIGHTS_FILE = "baseline.safetensors"
-PAINTERS: dict[str, type[Painter]] = {
+IMAGE_NETWORKS: dict[str, type[ImageNetwork]] = {
     "baseline_gan": GanGenerator,
     "baseline_pixel": PixelDenoiser,
-    "baseline_latent": LatentPainter,
+    "baseline_latent": LatentImageNetwork,
 }
 """What makes the images, by the stage that trained it."""
 
@@ -31,13 +31,13 @@ class Baseline(TrainedModel):
 
     Args:
         description: everything but the weights.
-        painter: makes the images.
+        image_network: makes the images.
     """
 
     described_by = BaselineDescription
 
     description: BaselineDescription
-    painter: Painter
+    image_network: ImageNetwork
 
     @classmethod
     def untrained(cls, description: BaselineDescription) -> Baseline:
@@ -46,14 +46,14 @@ class Baseline(TrainedModel):
         Raises:
             CheckpointError: for a kind that is not known.
         """
-        if description.kind not in PAINTERS:
+        if description.kind not in IMAGE_NETWORKS:
             raise CheckpointError(f"no baseline is called {description.kind!r}", where="kind", fix="update lldm_aug")
-        return cls(description, PAINTERS[description.kind].untrained(description))
+        return cls(description, IMAGE_NETWORKS[description.kind].untrained(description))
 
     @property
     def networks(self) -> dict[str, nn.Module]:
         """See `TrainedModel`."""
-        return {WEIGHTS_FILE: self.painter}
+        return {WEIGHTS_FILE: self.image_network}
 
     @torch.inference_mode()
     def image(
@@ -66,4 +66,4 @@ class Baseline(TrainedModel):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Scaled images and foreground logits for masks and noise; see `lldm_aug.models.generator.Generator.image`."""
         condition = encode_mask(label.to(self.device), self.description.labels, unknown)
-        return self.painter.paint(condition, noise.to(self.device), sampling or self.description.sampling, rng)
+        return self.image_network.paint(condition, noise.to(self.device), sampling or self.description.sampling, rng)

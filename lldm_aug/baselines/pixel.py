@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lldm_aug.baselines.denoisers import PixelDenoiser
-from lldm_aug.baselines.painter import image_of, picture_of
+from lldm_aug.baselines.image_network import image_of, picture_of
 from lldm_aug.baselines.stage import ConcatenatedBaseline, ConcatenatedConfig
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.conform import compression_for
@@ -38,7 +38,7 @@ class PixelBaseline(ConcatenatedBaseline):
         return cls(inputs.cases, inputs.own(ConcatenatedConfig))
 
     @property
-    def painter(self) -> PixelDenoiser:
+    def image_network(self) -> PixelDenoiser:
         """See `BaselineStage`."""
         return self.module
 

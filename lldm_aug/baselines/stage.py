@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from lldm_aug.baselines.description import BaselineDescription, BaselineSizes
+from lldm_aug.baselines.image_network import ImageNetwork
 from lldm_aug.baselines.model import Baseline
-from lldm_aug.baselines.painter import Painter
 from lldm_aug.config.part import LatentConfig, Optimisation
 from lldm_aug.config.schema import BaselineSettings, IntensitySettings, SamplingSettings
 from lldm_aug.config.stages import ConcatenatedTrainSettings
 from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.condition import drop_structures
-from lldm_aug.models.texture import Correlation, Grain
+from lldm_aug.models.texture import Correlation, ResidualNoise
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.training.cases import CaseSet, PreparedCase, check_sides
 from lldm_aug.training.diffusion import Clean, draw_latents
@@ -63,7 +63,7 @@ class BaselineStage(ABC):
 
     @property
     @abstractmethod
-    def painter(self) -> Painter:
+    def image_network(self) -> ImageNetwork:
         """What makes images, with the weights as they are now."""
 
     @property
@@ -82,12 +82,13 @@ class BaselineStage(ABC):
 
     @property
     def correlations(self) -> list[Correlation]:
-        """Of the grain that reconstructions lack."""
-        return [grain.correlation for grain in measure_texture(self.labelled, self.reconstruct)]
+        """Of the residual noise that reconstructions lack."""
+        return [residual_noise.correlation for residual_noise in measure_texture(self.labelled, self.reconstruct)]
 
     @property
-    def texture(self) -> tuple[Grain, ...]:
-        """What samples lack, measured and put back as for the generator: grain is not what they shall differ by."""
+    def texture(self) -> tuple[ResidualNoise, ...]:
+        """What samples lack, measured and put back as for the generator: residual noise is not what they shall differ
+        by."""
         if not self.config.baselines.texture:
             return ()
         show = samples_of(self.baseline(), self.labelled, self.config.seed, self.name)
@@ -128,7 +129,7 @@ class BaselineStage(ABC):
             latent_std=std,
             stages=self.stages,
         )
-        return Baseline(description, self.painter)
+        return Baseline(description, self.image_network)
 
     def preview(self, path: Path) -> None:
         """Samples for real masks."""
@@ -138,7 +139,7 @@ class BaselineStage(ABC):
         """The baseline, with its texture."""
         made = self.baseline()
         description = made.description.model_copy(update={"texture": self.texture})
-        Baseline(description, made.painter).save(folder)
+        Baseline(description, made.image_network).save(folder)
 
 
 ConcatenatedConfig = BaselineConfig[ConcatenatedTrainSettings]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lldm_aug.evaluation.heldout import HeldOut
     from lldm_aug.report.criterion import Criterion
     from lldm_aug.report.table import Table
-    from lldm_aug.synthesis.referee import Referee
+    from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter
 
 
 def echo_notes(notes: Iterable[str]) -> None:
@@ -43,7 +43,7 @@ def echo_criteria(criteria: Iterable[Criterion], report: Path) -> None:
     click.echo(report)
 
 
-def echo_means(training: RawDataset | None, cases: Sequence[str], segmenter: Referee | None) -> None:
+def echo_means(training: RawDataset | None, cases: Sequence[str], segmenter: EvaluationSegmenter | None) -> None:
     """Writes what copies are looked for among, and which evaluation segmenter there is."""
     click.echo(f"training   {training.name if training else '-'}: {len(cases)} cases")
     click.echo(f"segmenter  {segmenter.hash[:12] if segmenter else '-'}")

@@ -46,7 +46,8 @@ def pool(
     seed: int,
     dry_run: bool,
 ) -> None:
-    """Compare a pool with real cases: FID and KID with their floor, structures, vessels, diversity, copies.
+    """Compare a pool with real cases: FID and KID with their real-vs-real distance, structures, vessels, diversity,
+    copies.
 
     With --fold the real cases are that fold's validation cases, and refused if generator, masks or segmenter have seen
     one; without it all cases of the data set that they have not seen. Run again, it goes on where it stopped.

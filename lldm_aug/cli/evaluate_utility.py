@@ -34,10 +34,10 @@ class Words(click.ParamType[Any]):
         return tuple(dict.fromkeys(word.strip() for word in str(value).split(",") if word.strip()))
 
 
-class Shares(click.ParamType[Any]):
+class LabelFractions(click.ParamType[Any]):
     """Numbers between 0 and 1 with commas between them."""
 
-    name = "shares"
+    name = "label_fractions"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """``"0.1,1"`` to ``(0.1, 1.0)``; anything else is a usage error."""
@@ -57,12 +57,18 @@ class Shares(click.ParamType[Any]):
 @click.option("--held-out", metavar="DATASET", default=None, help="Score on this data set, not on validation cases.")
 @click.option("--networks", type=Words(), default=FIVE, help="Of these, and vnet, dynunet, mednext.")
 @click.option("--arms", type=Words(), default="syn", help="Of real-aug, syn, syn-only, autoencoded; real always comes.")
-@click.option("--ratios", type=Shares(), default="0.25,0.5", help="Shares of synthetic cases: an arm 'syn' for each.")
-@click.option("--shares", type=Shares(), default="1", help="Shares of the training cases that are labelled.")
-@click.option("--share-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; as 'train' has it.")
+@click.option(
+    "--ratios", type=LabelFractions(), default="0.25,0.5", help="Shares of synthetic cases: an arm 'syn' for each."
+)
+@click.option(
+    "--label-fractions", type=LabelFractions(), default="1", help="Shares of the training cases that are labelled."
+)
+@click.option(
+    "--label-fraction-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; as 'train' has it."
+)
 @click.option("--folds", default="0-4", metavar="0-4|all", help="Folds; 'all' trains on all cases, with --held-out.")
 @click.option("--seeds", type=FOLDS, default="0-2", help="Repetitions.")
-@click.option("--pool", default=None, metavar="DIR", help="Pool; {fold} and {share} in it are filled in.")
+@click.option("--pool", default=None, metavar="DIR", help="Pool; {fold} and {label_fraction} in it are filled in.")
 @click.option("--generator", default=None, metavar="DIR", help="Generator or run folder, filled in likewise.")
 @click.option("--pairs", type=click.IntRange(min=1), default=200, help="Size of pools that --generator makes.")
 @click.option("--steps", type=click.IntRange(min=1), default=1000, help="Optimisation steps, the same in every arm.")
@@ -90,7 +96,7 @@ def utility(
     networks: tuple[str, ...],
     arms: tuple[str, ...],
     ratios: tuple[float, ...],
-    shares: tuple[float, ...],
+    label_fractions: tuple[float, ...],
     folds: str,
     seeds: tuple[int, ...],
     pool: str | None,
@@ -104,14 +110,15 @@ def utility(
     """Train networks with and without synthetic cases, and compare them case by case.
 
     Every arm has the same steps, first weights and order of cases. A generator or pool that saw a case which networks
-    are scored on, or labels outside of the labelled share, is refused. Run the same command again to go on after an
+    are scored on, or labels outside of the label fraction, is refused. Run the same command again to go on after an
     interruption, or with other --part-id elsewhere; the tables are of all cells that are finished.
 
     \b
     Examples:
       lldm-aug evaluate utility --data 700 --pool 'pools/fold_{fold}' --out studies/first
       lldm-aug evaluate utility --data 700 --engine nnunet --pool 'pools/fold_{fold}' --out studies/nnunet
-      lldm-aug evaluate utility --data 700 --shares 0.1,1 --generator 'runs/few_{share}/fold_{fold}' --out studies/few
+      lldm-aug evaluate utility --data 700 --label-fractions 0.1,1 --generator 'runs/few_{label_fraction}/fold_{fold}'
+      --out studies/few
     """
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.evaluation.utility.arms import parse_arms
@@ -129,7 +136,7 @@ def utility(
         settings=settings,
         networks=networks,
         arms=parsed,
-        shares=shares,
+        label_fractions=label_fractions,
         folds=_folds(folds),
         seeds=seeds,
         pool=pool,
@@ -183,9 +190,9 @@ def _folds(text: str) -> tuple[Fold, ...]:
 def _announce(plan: StudyPlan) -> None:
     click.echo(f"{len(list(plan.cells()))} cells into {plan.out}")
     click.echo(f"settings   {plan.settings.model_dump()}")
-    for (fold, share), source in plan.sources.items():
+    for (fold, label_fraction), source in plan.sources.items():
         cases = len(plan.judged(fold)[1])
-        click.echo(f"fold {fold}, share {share:g}: {len(source.labelled)} labelled cases, scored on {cases}")
+        click.echo(f"fold {fold}, share {label_fraction:g}: {len(source.labelled)} labelled cases, scored on {cases}")
         for arm in plan.arms:
             click.echo(f"  {arm!s:12} {source.seen_by(arm)}")
     echo_notes(plan.notes)

@@ -15,9 +15,9 @@ from lldm_aug.cli.options import (
     dry_run_option,
     fold_option,
     given_options,
+    label_fraction_option,
+    label_fraction_seed_option,
     seed_option,
-    share_option,
-    share_seed_option,
 )
 from lldm_aug.cli.progress import track
 from lldm_aug.inpainting import DEFAULT_MARGIN_MM, PAINTS, REGIONS
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 INPAINTING = ("paint", "region", "margin_mm", "strength")
 """Options that are of no effect without --inpaint."""
-OF_A_GENERATOR = ("model", "steps", "guidance", "strength", "gate", "referee")
+OF_A_GENERATOR = ("model", "steps", "guidance", "strength", "quality_filter", "segmenter")
 """Options that are of no effect where no generator paints."""
 
 
@@ -48,14 +48,19 @@ OF_A_GENERATOR = ("model", "steps", "guidance", "strength", "gate", "referee")
 @click.option("--data", metavar="DATASET", default=None, help="Data set of the masks; the generator's if left out.")
 @click.option("--unknown", metavar="NAME", multiple=True, help="Leave a structure out of the masks; may be repeated.")
 @fold_option
-@share_option
-@share_seed_option
+@label_fraction_option
+@label_fraction_seed_option
 @seed_option
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Steps of the solver.")
 @click.option("--guidance", type=click.FloatRange(0, 20), default=None, help="Classifier-free guidance on the mask.")
-@click.option("--gate", is_flag=True, help="Keep only pairs that the generator's own segmenter and statistics confirm.")
 @click.option(
-    "--referee", type=EXISTING_FOLDER, default=None, help="Gate with this segmenter, run or nnU-Net model folder."
+    "--filter", is_flag=True, help="Keep only pairs that the generator's own segmenter and statistics confirm."
+)
+@click.option(
+    "--segmenter",
+    type=EXISTING_FOLDER,
+    default=None,
+    help="Quality filter with this segmenter, run or nnU-Net model folder.",
 )
 @click.option("--inpaint", is_flag=True, help="Keep real images (hosts) and paint only a region of each anew.")
 @click.option("--paint", type=click.Choice(PAINTS), default="diffusion", help="What --inpaint paints with.")
@@ -84,13 +89,13 @@ def generate(
     data: str | None,
     unknown: tuple[str, ...],
     fold: int | str | None,
-    share: float | None,
-    share_seed: int,
+    label_fraction: float | None,
+    label_fraction_seed: int,
     seed: int,
     steps: int | None,
     guidance: float | None,
-    gate: bool,
-    referee: Path | None,
+    quality_filter: bool,
+    segmenter: Path | None,
     inpaint: bool,
     num_parts: int,
     part_id: int,
@@ -103,11 +108,12 @@ def generate(
 
     Run the same command again to go on after an interruption; a larger --n adds cases. Case k of a seed is the
     same whatever the number of parts, processes or restarts. Without --masks they are deformed ones of the training
-    cases, or procedural ones for the embedded generator. Pairs that the gate rejects are counted and kept apart, in
-    OUT/rejected; they are not made anew. Structures that the generator knows and the masks lack, or that --unknown
-    names, are left open: the image may show them or not, and the pool does not have them. With --share only the masks
-    of that share of the fold's training cases are used, as 'train' and 'evaluate utility' choose it. With --follow the
-    pool keeps the newest --n pairs, for a training that takes new ones as it goes; stop it with Ctrl-C or SIGTERM.
+    cases, or procedural ones for the embedded generator. Pairs that the quality filter rejects are counted and kept
+    apart, in OUT/rejected; they are not made anew. Structures that the generator knows and the masks lack, or that
+    --unknown names, are left open: the image may show them or not, and the pool does not have them. With
+    --label-fraction only the masks of that share of the fold's training cases are used, as 'train' and 'evaluate
+    utility' choose it. With --follow the pool keeps the newest --n pairs, for a training that takes new ones as it
+    goes; stop it with Ctrl-C or SIGTERM.
 
     With --inpaint a pair is a real training case, its host, of which a region is painted anew: what was edited in its
     mask (--region edits), all lesions, or the whole labelled organ. Outside of the region image and mask are the
@@ -117,21 +123,21 @@ def generate(
     Examples:
       lldm-aug generate --n 500 --out pools/x
       lldm-aug generate --n 100 --out pools/y --model runs/x --masks deformed --data 801 --fold 0
-      lldm-aug generate --n 100 --out pools/f --data 700 --fold 0 --share 0.1
-      lldm-aug generate --n 100 --out pools/z --model runs/x --gate
+      lldm-aug generate --n 100 --out pools/f --data 700 --fold 0 --label-fraction 0.1
+      lldm-aug generate --n 100 --out pools/z --model runs/x --filter
       lldm-aug generate --n 100 --out pools/u --unknown hcc
       lldm-aug generate --n 200 --out pools/fresh --model runs/x --follow
       lldm-aug generate --n 200 --out pools/lesions --model runs/x --inpaint
       lldm-aug generate --n 200 --out pools/pasted --data 700 --fold 0 --inpaint --paint copy-paste
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
-    from lldm_aug.data.share import LabelledShare
+    from lldm_aug.data.label_fraction import LabelFraction
     from lldm_aug.synthesis.inpainting_plan import InpaintingSettings
 
     settings = InpaintingSettings(**inpainting) if inpaint else None
-    labelled = None if share is None else LabelledShare(share=share, seed=share_seed)
+    labelled = None if label_fraction is None else LabelFraction(fraction=label_fraction, seed=label_fraction_seed)
     drawn = {"data": data, "fold": fold, "left_out": unknown, "labelled": labelled, "write_split": not dry_run}
-    plan = _plan(settings, model, masks, drawn, seed, steps, guidance, gate, referee)
+    plan = _plan(settings, model, masks, drawn, seed, steps, guidance, quality_filter, segmenter)
     if dry_run:
         for line in (*plan.lines(), f"cases      {n} into {out}"):
             click.echo(line)
@@ -147,7 +153,7 @@ def generate(
     job = plan.begin(state.device)
     open_pool(out, job.info)
     share_of_work = num_parts * state.num_processes, part_id * state.num_processes + state.process_index
-    make = partial(make_cases, job.make, out, seed, gate=job.gate)
+    make = partial(make_cases, job.make, out, seed, quality_filter=job.quality_filter)
     done = _followed(make, out, n, seed, share_of_work, pause) if follow else _filled(make, out, n, seed, share_of_work)
     kept = sum(not isinstance(case, RejectedCase) for case in done)
     state.wait_for_everyone()
@@ -163,8 +169,8 @@ def _plan(
     seed: int,
     steps: int | None,
     guidance: float | None,
-    gate: bool,
-    referee: Path | None,
+    quality_filter: bool,
+    segmenter: Path | None,
 ) -> JobPlan:
     """What the options ask for, with what they leave open filled in."""
     from lldm_aug.models.config_file import generator_folder
@@ -186,7 +192,9 @@ def _plan(
     kind = masks or ("procedural" if model is None and drawn["data"] is None else "deformed")
     request = request_masks(description, kind, model=start, **drawn)
     sampling = choose_sampling(description, steps, guidance, inpainting=settings is not None)
-    return GeneratorPlan(folder, description, request, seed, sampling, referee or (folder if gate else None), settings)
+    return GeneratorPlan(
+        folder, description, request, seed, sampling, segmenter or (folder if quality_filter else None), settings
+    )
 
 
 def _refuse_idle(settings: InpaintingSettings | None) -> None:
@@ -234,7 +242,7 @@ def _finish(out: Path, kept: int, hosts: RawDataset | None) -> None:
     rejected = read_rejected(out)
     if rejected:
         reasons = ", ".join(f"{name} {count}" for name, count in count_reasons(rejected.values()).items())
-        click.echo(f"{out / 'rejected'}: {len(rejected)} pairs that the gate rejected ({reasons})")
+        click.echo(f"{out / 'rejected'}: {len(rejected)} pairs that the quality filter rejected ({reasons})")
     cases = kept_cases(out)
     redrawn = summarise(out).rejected_masks
     again = f"; {redrawn} masks were refused for their anatomy and drawn again" if redrawn else ""

@@ -85,14 +85,14 @@ training_option = click.option(
     default=None,
     help="Data set that the generator was trained on; by its name if left out.",
 )
-share_option = click.option(
-    "--share",
+label_fraction_option = click.option(
+    "--label-fraction",
     type=click.FloatRange(0, 1, min_open=True),
     default=None,
     help="Use the labels of this share of the cases.",
 )
-share_seed_option = click.option(
-    "--share-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; shares are nested."
+label_fraction_seed_option = click.option(
+    "--label-fraction-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; shares are nested."
 )
 
 

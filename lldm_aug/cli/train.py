@@ -13,17 +13,17 @@ from lldm_aug.cli.options import (
     NEW_FOLDER,
     config_option,
     dry_run_option,
+    label_fraction_option,
+    label_fraction_seed_option,
     set_option,
-    share_option,
-    share_seed_option,
 )
 from lldm_aug.cli.progress import progress_bar
 from lldm_aug.stages.table import GENERATOR_STAGES, commands, whole_generator
 
 if TYPE_CHECKING:
     from lldm_aug.config.schema import Config
+    from lldm_aug.data.label_fraction import Images, LabelFraction
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.data.share import Images, LabelledShare
     from lldm_aug.training.initial import Initial
 
 ALL = "all"
@@ -35,13 +35,13 @@ ALL = "all"
 @click.option("--fold", type=FOLD, help="Fold of nnU-Net's split: only its training cases are read.")
 @click.option("--folds", type=FOLDS, help="Instead of one: several, each into OUT/fold_N.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="Run folder, the same for all stages.")
-@share_option
-@share_seed_option
+@label_fraction_option
+@label_fraction_seed_option
 @click.option(
     "--images",
-    type=click.Choice(("share", "fold")),
-    default="share",
-    help="With --share: leave the other cases out, or keep their images for autoencoder and diffusion.",
+    type=click.Choice(("label_fraction", "fold")),
+    default="label_fraction",
+    help="With --label-fraction: leave the other cases out, or keep their images for autoencoder and diffusion.",
 )
 @config_option
 @set_option
@@ -54,8 +54,8 @@ def train(
     fold: int | str | None,
     folds: tuple[int, ...] | None,
     out: Path,
-    share: float | None,
-    share_seed: int,
+    label_fraction: float | None,
+    label_fraction_seed: int,
     images: Images,
     config: str | None,
     overrides: tuple[str, ...],
@@ -77,12 +77,12 @@ def train(
       lldm-aug train diffusion   --config small --data 801 --fold 0 --out runs/x
       lldm-aug train controlnet  --config small --data 801 --fold 0 --out runs/x
       lldm-aug train all --config small --data 801 --folds 0-4 --out runs/y
-      lldm-aug train all --config small --data 801 --folds 0-4 --share 0.25 --images fold --out runs/few
+      lldm-aug train all --config small --data 801 --folds 0-4 --label-fraction 0.25 --images fold --out runs/few
       accelerate launch -m lldm_aug train diffusion --config small --data 801 --fold 0 --out runs/x
     """
     from lldm_aug.config.load import load_config, resolved_yaml
+    from lldm_aug.data.label_fraction import LabelFraction
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.data.share import LabelledShare
     from lldm_aug.data.splits import load_split, patients_of
 
     if (fold is None) == (folds is None):
@@ -91,7 +91,11 @@ def train(
     stages = whole_generator() if stage == ALL else (stage,)
     settings = load_config(config, overrides)
     dataset = RawDataset.find(data)
-    labelled = None if share is None else LabelledShare(share=share, seed=share_seed, images=images)
+    labelled = (
+        None
+        if label_fraction is None
+        else LabelFraction(fraction=label_fraction, seed=label_fraction_seed, images=images)
+    )
     initial = None
     if source is not None:
         from lldm_aug.training.initial import Initial
@@ -123,7 +127,7 @@ def _train(
     dataset: RawDataset,
     fold: int | str,
     out: Path,
-    labelled: LabelledShare | None,
+    labelled: LabelFraction | None,
     initial: Initial | None,
     log_with: tuple[str, ...],
 ) -> None:

@@ -281,7 +281,7 @@ class PixelSettings(Section):
     Args:
         patch: voxels along the finest axis that become channels before the U-Net; 1 is the plain U-Net of the paper.
         denoiser: sizes of the U-Net.
-        sampling: how it is sampled; the grain of an image needs more steps than a latent.
+        sampling: how it is sampled; the residual noise of an image needs more steps than a latent.
     """
 
     patch: Literal[1, 2, 4] = 2

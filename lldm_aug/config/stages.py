@@ -78,7 +78,7 @@ class ControlNetTrainSettings(StageSettings):
         structure_weight: extra weight of latent cells with a label, shared evenly between the structures.
         inpainting: whether it is told what is around a region, drawn anew for each sample, that it is to paint; see
             `lldm_aug.training.inpainting`. A whole image is such a region, too.
-        score_every: steps between measurements of mask faithfulness, by which the exported weights are chosen if the
+        score_every: steps between measurements of mask consistency, by which the exported weights are chosen if the
             run has a segmenter; 0 exports the last ones.
         score_cases: deformed training masks that it is measured on.
     """

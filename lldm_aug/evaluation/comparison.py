@@ -20,9 +20,9 @@ from lldm_aug.evaluation.tables.memorization import (
     CopyVerdict,
     Space,
     copies_table,
-    draw_suspects,
+    draw_nearest_pairs,
+    find_nearest_pairs,
     find_spaces,
-    find_suspects,
     judge_space,
     verdicts_table,
 )
@@ -30,7 +30,7 @@ from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.report.table import Table
 from lldm_aug.seeds import numpy_rng
 
-FLOOR = "real"
+REAL_VS_REAL = "real"
 """Name of the real cases among the sets whose distances are taken."""
 VOLUMES = 10
 """Volumes of each set that are kept for similarity in 3D."""
@@ -134,10 +134,10 @@ class Comparison:
     def distances(self) -> dict[str, Distances]:
         """Distances by pool; pools of the same masks are resampled together, with the real cases that lent them."""
         paired = {name: pairs.features for name, pairs in self.pools.items() if pairs.paired}
-        floor = {FLOOR: self.real.features}
-        found = dict.fromkeys(paired, self._distances({**paired, **floor}, paired=True)) if paired else {}
+        real_vs_real = {REAL_VS_REAL: self.real.features}
+        found = dict.fromkeys(paired, self._distances({**paired, **real_vs_real}, paired=True)) if paired else {}
         for name in [name for name in self.pools if name not in paired]:
-            found[name] = self._distances({name: self.pools[name].features, **floor}, paired=False)
+            found[name] = self._distances({name: self.pools[name].features, **real_vs_real}, paired=False)
         return found
 
     def _distances(self, sets: dict[str, list[Case]], *, paired: bool) -> Distances:
@@ -161,19 +161,19 @@ class Comparison:
         pairs = self.pools[name]
         return tuple(judge_space(space, pairs.names, pairs.by_design) for space in self.spaces[name])
 
-    def draw_suspects(self, name: str, out: Path) -> list[Path]:
-        """Draws the pairs of a pool that are nearest to a training case beside it; see `draw_suspects`."""
+    def draw_nearest_pairs(self, name: str, out: Path) -> list[Path]:
+        """Draws the pairs of a pool that are nearest to a training case beside it; see `draw_nearest_pairs`."""
         pairs = self.pools[name]
-        found = find_suspects(self.spaces[name], pairs.names, pairs.by_design)
+        found = find_nearest_pairs(self.spaces[name], pairs.names, pairs.by_design)
         shown = [
             (
-                suspect,
-                self.reader.pair(pairs.pool, pairs.pool.cases[suspect.pair]),
-                self.reader.training_case(self.training[suspect.training].case_id),
+                nearest_pair,
+                self.reader.pair(pairs.pool, pairs.pool.cases[nearest_pair.pair]),
+                self.reader.training_case(self.training[nearest_pair.training].case_id),
             )
-            for suspect in found
+            for nearest_pair in found
         ]
-        return draw_suspects(shown, self.reader.schema, out) if shown else []
+        return draw_nearest_pairs(shown, self.reader.schema, out) if shown else []
 
 
 def compare(
@@ -258,10 +258,11 @@ def _likenesses(meter: Meter, cases: Iterable[ConformedCase], steps: Steps, note
 
 
 def _in_halves(sets: Mapping[str, list[Case]], seed: int) -> tuple[dict[str, list[Case]], list[Case]]:
-    """As many pairs as there are real cases in half of them; one half is the floor, the other the reference."""
-    (name, pairs), (floor, real) = sets.items()
+    """As many pairs as there are real cases in half of them; one half is the real-vs-real distance, the other the
+    reference."""
+    (name, pairs), (real_vs_real, real) = sets.items()
     n = min(len(pairs), len(real) // 2)
     chosen = numpy_rng("fidelity pairs", seed).permutation(len(pairs))[:n]
     order = numpy_rng("fidelity halves", seed).permutation(len(real))
     halves = ([real[i] for i in order[:n]], [real[i] for i in order[n : 2 * n]])
-    return {name: [pairs[i] for i in chosen], floor: halves[0]}, halves[1]
+    return {name: [pairs[i] for i in chosen], real_vs_real: halves[0]}, halves[1]

@@ -48,8 +48,8 @@ from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.report.criterion import Criterion, Goal, judge
 from lldm_aug.report.table import Table
 from lldm_aug.resources import pretrained_dir
+from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter
 from lldm_aug.synthesis.plan import MaskRequest, request_masks
-from lldm_aug.synthesis.referee import Referee
 
 POOL, CONTROL, LEARNED = "pool", "control", "learned"
 """The pools: pairs for held-out masks, the same masks with images of pure noise, and pairs with learned masks."""
@@ -79,7 +79,7 @@ class GeneratorPlan:
     heldout: HeldOut
     training: RawDataset | None
     training_cases: tuple[str, ...]
-    segmenter: Referee | None
+    segmenter: EvaluationSegmenter | None
     seed: int
     learned: MaskRequest | None
     notes: tuple[str, ...]
@@ -301,13 +301,13 @@ def _kid(comparison: Comparison, control: dict[str, Table]) -> list[Criterion]:
     row, noise = (_distance_row(table) for table in (comparison.tables[POOL]["distances"], control["distances"]))
     beside = {
         "kid": row["value"],
-        "floor": row["floor"],
-        "low": row["over_floor_low"],
-        "high": row["over_floor_high"],
-        "control": noise["over_floor"],
+        "real_vs_real": row["real_vs_real"],
+        "low": row["over_real_vs_real_low"],
+        "high": row["over_real_vs_real_high"],
+        "control": noise["over_real_vs_real"],
     }
-    note = "" if row["over_floor"] is not None else "the floor is not above zero: too few cases"
-    return [judge("KID over real-vs-real floor", goals.KID, row["over_floor"], beside=beside, note=note)]
+    note = "" if row["over_real_vs_real"] is not None else "the real-vs-real distance is not above zero: too few cases"
+    return [judge("KID over real-vs-real", goals.KID, row["over_real_vs_real"], beside=beside, note=note)]
 
 
 def _distance_row(table: Table) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.resources import pretrained_dir
-from lldm_aug.synthesis.referee import Referee
+from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter
 
 POOL = "pool"
 INPAINTED = (
@@ -85,7 +85,7 @@ class PoolPlan:
     real: UnseenCases
     training: RawDataset | None
     training_cases: tuple[str, ...]
-    segmenter: Referee | None
+    segmenter: EvaluationSegmenter | None
     networks: tuple[NetworkChoice, ...]
     seed: int
     notes: tuple[str, ...]
@@ -226,12 +226,14 @@ def _training_notes(stages: Sequence[StageProvenance], training: RawDataset | No
     return notes
 
 
-def _segmenter_notes(pool: PoolDataset, segmenter: Referee | None) -> list[str]:
+def _segmenter_notes(pool: PoolDataset, segmenter: EvaluationSegmenter | None) -> list[str]:
     if segmenter is None:
         return ["mask consistency and what a segmenter finds of vessels were not measured: no --segmenter"]
-    gate = pool.info.settings.get("gate")
-    if isinstance(gate, dict) and gate.get("referee") == segmenter.hash:
-        return ["the segmenter also chose the pairs of this pool (--gate): its Dice on them is too high. Give another"]
+    quality_filter = pool.info.settings.get("quality_filter")
+    if isinstance(quality_filter, dict) and quality_filter.get("segmenter") == segmenter.hash:
+        return [
+            "the segmenter also chose the pairs of this pool (--filter): its Dice on them is too high. Give another"
+        ]
     return []
 
 

@@ -55,7 +55,7 @@ class ComparisonResults(Results):
         copies: the memorization check of the first pool, by each distance.
         copies_verdict: the worst of its verdicts; None where copies were not looked for.
         copies_rule: how verdicts come about.
-        suspects: pictures of pairs beside their nearest training case.
+        nearest_pairs: pictures of pairs beside their nearest training case.
     """
 
     seed: int
@@ -65,7 +65,7 @@ class ComparisonResults(Results):
     copies: tuple[CopyVerdict, ...]
     copies_verdict: str | None
     copies_rule: str
-    suspects: tuple[str, ...]
+    nearest_pairs: tuple[str, ...]
 
 
 def comparison_facts(
@@ -100,7 +100,7 @@ def comparison_facts(
         "copies": verdicts,
         "copies_verdict": overall(verdicts),
         "copies_rule": RULE,
-        "suspects": tuple(map(str, comparison.draw_suspects(first, out))),
+        "nearest_pairs": tuple(map(str, comparison.draw_nearest_pairs(first, out))),
     }
 
 
@@ -175,9 +175,9 @@ def markdown(title: str, introduction: str, results: ComparisonResults, criteria
         "",
         *tables_in_words(results.tables),
     ]
-    if results.suspects:
+    if results.nearest_pairs:
         lines += ["## Nearest pairs beside their training case", ""]
-        lines += [line for path in results.suspects for line in (f"![{Path(path).stem}]({path})", "")]
+        lines += [line for path in results.nearest_pairs for line in (f"![{Path(path).stem}]({path})", "")]
     return "\n".join([*lines, f"All numbers: `{RESULTS_FILE}`.", ""])
 
 

@@ -44,8 +44,8 @@ def match_noise(
     around, within = (part & tissue if (part & tissue).sum() >= FEWEST_VOXELS else part for part in (ring, inner))
     for wanted, channel in zip(real, near, strict=True):
         _calm(channel, noise_level(channel, within) ** 2 - noise_level(wanted, around) ** 2, label, inner)
-    grain = measure_residual(real, near, around, within)
-    near += grain.draw(numpy_rng(seed, "residual noise"), np.zeros_like(label))
+    residual_noise = measure_residual(real, near, around, within)
+    near += residual_noise.draw(numpy_rng(seed, "residual noise"), np.zeros_like(label))
 
 
 def _common_tissue(label: np.ndarray, ring: np.ndarray, inner: np.ndarray) -> np.ndarray:

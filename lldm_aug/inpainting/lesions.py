@@ -54,10 +54,10 @@ def lesion_parts(
     """The lesions of a mask (X, Y, Z) that have at least so many voxels, one after the other."""
     for name in anatomy.lesions:
         group = np.isin(mask, lesion_values(schema, anatomy, name))
-        pieces, _ = label(group, ANY_NEIGHBOUR)
-        for number, (x, y, z) in enumerate(find_objects(pieces), start=1):
+        components, _ = label(group, ANY_NEIGHBOUR)
+        for number, (x, y, z) in enumerate(find_objects(components), start=1):
             box = (x, y, z)
-            labels = np.where(pieces[box] == number, mask[box], 0)
+            labels = np.where(components[box] == number, mask[box], 0)
             if np.count_nonzero(labels) >= fewest and (labels == schema.value(name)).any():
                 yield LesionPart(name, box, labels)
 

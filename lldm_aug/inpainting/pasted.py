@@ -11,7 +11,7 @@ from lldm_aug.anatomy.measures import box_around
 from lldm_aug.data.raw import Case
 from lldm_aug.inpainting.donors import Placement
 from lldm_aug.inpainting.lesions import LesionPart
-from lldm_aug.models.texture import SMOOTHING_VOXELS, Grain, measure_residual, noise_level
+from lldm_aug.models.texture import SMOOTHING_VOXELS, ResidualNoise, measure_residual, noise_level
 
 RING_MM = 12.0
 """How far around a lesion the signal and the noise of its surroundings are measured."""
@@ -77,13 +77,13 @@ class _Surroundings:
     Args:
         signal: median intensity.
         noise: strength of the noise, as `noise_level`.
-        grain: the noise.
+        residual_noise: the noise.
         spread: how far intensities of the case are spread.
     """
 
     signal: float
     noise: float
-    grain: Grain
+    residual_noise: ResidualNoise
     spread: float
 
     @classmethod
@@ -97,8 +97,8 @@ class _Surroundings:
             part, ring = channel, np.isin(label, within)
         if not ring.any():
             part, ring = channel, label > 0
-        grain = measure_residual(part[None], gaussian_filter(part, SMOOTHING_VOXELS)[None], ring)
-        return cls(float(np.median(part[ring])), noise_level(part, ring), grain, max(float(high - low), 1e-6))
+        residual_noise = measure_residual(part[None], gaussian_filter(part, SMOOTHING_VOXELS)[None], ring)
+        return cls(float(np.median(part[ring])), noise_level(part, ring), residual_noise, max(float(high - low), 1e-6))
 
     def brought_to(self, other: _Surroundings, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Intensities (x, y, z) of this lesion and its surroundings as they would be in other surroundings.
@@ -109,7 +109,7 @@ class _Surroundings:
         ratio = self.noise * gain / max(other.noise, 1e-6)
         smooth = gaussian_filter(values, SMOOTHING_VOXELS)
         own = smooth + (values - smooth) / max(ratio, 1)
-        missing = other.grain.draw(rng, np.zeros(values.shape, np.int16))[0] * np.sqrt(max(0.0, 1 - ratio**2))
+        missing = other.residual_noise.draw(rng, np.zeros(values.shape, np.int16))[0] * np.sqrt(max(0.0, 1 - ratio**2))
         found: np.ndarray = (own - self.signal) * gain + other.signal + missing
         return found
 

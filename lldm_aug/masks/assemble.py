@@ -10,7 +10,7 @@ from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.distance import parts_of_liver
 from lldm_aug.masks.validity import ANY_NEIGHBOUR, LIVER, SPECK_VOXELS, VESSELS
 
-LEAST_PIECE = 0.1
+LEAST_COMPONENTS = 0.1
 """Components with less than this share of a structure's largest one are dropped: they are noise, not anatomy."""
 LEAST_LIMB = 0.2
 """The same share for those components of a vessel that no path joins to the others."""
@@ -34,9 +34,9 @@ def assemble(depth_mm: np.ndarray, schema: LabelSchema) -> np.ndarray:
     owner = _deepest(depth_mm, [value for value in schema.values.values() if value not in parts])
     mask = np.zeros_like(owner)
     for value in np.unique(owner[owner > 0]).tolist():
-        mask[_pieces(owner == value, LEAST_PIECE)] = value
+        mask[_components(owner == value, LEAST_COMPONENTS)] = value
     if parts:
-        organ = binary_fill_holes(_pieces(mask == schema.value(LIVER), 1.0))
+        organ = binary_fill_holes(_components(mask == schema.value(LIVER), 1.0))
         mask[mask == schema.value(LIVER)] = 0
         mask[organ & (mask == 0)] = schema.value(LIVER)
         _put_parts(mask, depth_mm, schema, parts)
@@ -49,12 +49,12 @@ def _deepest(depth_mm: np.ndarray, values: list[int]) -> np.ndarray:
     return np.where(chosen.max(axis=0) > 0, np.asarray(values, dtype=np.int16)[chosen.argmax(axis=0)], np.int16(0))
 
 
-def _pieces(structure: np.ndarray, share: float, least: int = 1) -> np.ndarray:
+def _components(structure: np.ndarray, share: float, least: int = 1) -> np.ndarray:
     """The components of a structure that have this share of the largest one's voxels, and at least so many voxels."""
-    pieces, _ = label(structure, ANY_NEIGHBOUR)
-    sizes = np.bincount(pieces.ravel())
+    components, _ = label(structure, ANY_NEIGHBOUR)
+    sizes = np.bincount(components.ravel())
     sizes[0] = 0
-    return np.isin(pieces, np.flatnonzero(sizes >= max(least, share * sizes.max())))
+    return np.isin(components, np.flatnonzero(sizes >= max(least, share * sizes.max())))
 
 
 def _put_parts(mask: np.ndarray, depth_mm: np.ndarray, schema: LabelSchema, parts: list[int]) -> None:
@@ -63,7 +63,7 @@ def _put_parts(mask: np.ndarray, depth_mm: np.ndarray, schema: LabelSchema, part
     owner = np.where(organ, _deepest(depth_mm, parts), np.int16(0))
     trees = [value for value in parts if schema.names[value - 1] in VESSELS]
     for value in [value for value in parts if value not in trees]:
-        mask[_pieces(owner == value, 0.0, SPECK_VOXELS)] = value
+        mask[_components(owner == value, 0.0, SPECK_VOXELS)] = value
     claims = np.zeros_like(owner)
     for value in trees:
         claims[_uncontested(owner, depth_mm, value, trees)] = value
@@ -88,4 +88,4 @@ def _uncontested(owner: np.ndarray, depth_mm: np.ndarray, value: int, trees: lis
 def _tree(structure: np.ndarray, depth_mm: np.ndarray, free: np.ndarray) -> np.ndarray:
     """The larger components of a vessel, after those that came apart were joined through free voxels."""
     share = np.where(free, 1 / (1 + np.exp(np.clip(-depth_mm / SOFTNESS_MM, -30, 30))), 0)
-    return _pieces(reconnect(structure, share), LEAST_LIMB)
+    return _components(reconnect(structure, share), LEAST_LIMB)

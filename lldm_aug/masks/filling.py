@@ -51,9 +51,9 @@ class Filling:
             return None
         tumour = np.zeros(self.free.shape, dtype=bool)
         tumour.ravel()[places[chosen]] = True
-        pieces, _ = label(tumour, ANY_NEIGHBOUR)
-        sizes = np.bincount(pieces.ravel())[1:]
-        whole: np.ndarray = pieces == 1 + int(np.argmax(sizes))
+        components, _ = label(tumour, ANY_NEIGHBOUR)
+        sizes = np.bincount(components.ravel())[1:]
+        whole: np.ndarray = components == 1 + int(np.argmax(sizes))
         return whole if sizes.max() >= WHOLE * wanted else None
 
     def along_wall(self, centre: tuple[int, ...]) -> np.ndarray | None:
@@ -87,19 +87,19 @@ class Filling:
 
 def _around(centre: tuple[int, ...], chosen: np.ndarray) -> np.ndarray:
     """The chosen voxels that are connected with the centre by faces; none if the centre is not chosen."""
-    pieces, _ = label(chosen)
-    around: np.ndarray = chosen & (pieces == pieces[centre])
+    components, _ = label(chosen)
+    around: np.ndarray = chosen & (components == components[centre])
     return around if chosen[centre] else np.zeros_like(chosen)
 
 
 def cut_off(rest: np.ndarray) -> np.ndarray:
     """What a tumour encloses: components of the rest of its organ that do not reach the border of the box."""
-    pieces, count = label(rest, ANY_NEIGHBOUR)
+    components, count = label(rest, ANY_NEIGHBOUR)
     inner = np.ones(count + 1, dtype=bool)
     inner[0] = False
     for axis in range(3):
-        inner[np.take(pieces, [0, -1], axis=axis)] = False
-    enclosed: np.ndarray = inner[pieces]
+        inner[np.take(components, [0, -1], axis=axis)] = False
+    enclosed: np.ndarray = inner[components]
     return enclosed
 
 
@@ -114,8 +114,8 @@ def crumbs(host: np.ndarray, box: Box, tumour: np.ndarray) -> np.ndarray:
     rest, beside = host.copy(), np.zeros_like(host)
     rest[box] &= ~tumour
     beside[box] = tumour
-    pieces, _ = label(rest, ANY_NEIGHBOUR)
-    near = np.unique(pieces[binary_dilation(beside, ANY_NEIGHBOUR) & rest])
-    small = near[np.bincount(pieces.ravel())[near] < SPECK_VOXELS]
-    specks: np.ndarray = np.isin(pieces[box], small)
+    components, _ = label(rest, ANY_NEIGHBOUR)
+    near = np.unique(components[binary_dilation(beside, ANY_NEIGHBOUR) & rest])
+    small = near[np.bincount(components.ravel())[near] < SPECK_VOXELS]
+    specks: np.ndarray = np.isin(components[box], small)
     return specks

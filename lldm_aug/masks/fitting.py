@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 from scipy.ndimage import find_objects
-from scipy.ndimage import label as number_pieces
+from scipy.ndimage import label as number_components
 
 from lldm_aug.anatomy.limits import DEFAULT_LIMITS, Limits
 from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
@@ -16,7 +16,7 @@ from lldm_aug.data.conform import Frame
 from lldm_aug.data.resample import canonical_grid, from_canonical, inside, resample, to_canonical
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.pieces import Piece, settle
+from lldm_aug.masks.components import Component, settle
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.volume import Volume
 
@@ -107,22 +107,22 @@ def cropped(volume: Volume, part: Grid) -> Volume:
 
 def moved(labels: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     """(X, Y, Z) int16 labels on a grid with parallel axes: each voxel takes the likeliest (see `settle`)."""
-    return settle(list(_pieces(labels, source, target)), target.shape)
+    return settle(list(_components(labels, source, target)), target.shape)
 
 
-def _pieces(labels: np.ndarray, source: Grid, target: Grid) -> Iterator[Piece]:
-    """The pieces of each structure on the target grid, without those that are too small for it."""
+def _components(labels: np.ndarray, source: Grid, target: Grid) -> Iterator[Component]:
+    """The connected components of each structure on the target grid, without those that are too small for it."""
     for value in np.unique(labels[labels > 0]).tolist():
-        numbers, _ = number_pieces(labels == value, ANY_NEIGHBOUR)
-        pieces = []
+        numbers, _ = number_components(labels == value, ANY_NEIGHBOUR)
+        components = []
         for number, tight in enumerate(find_objects(numbers), start=1):
             here, there = _boxes(tight, source, target)
             if all(s.stop > s.start for s in there):
                 part = target.part(there)
                 share = resample(numbers[here] == number, source.part(here), part)
-                pieces.append(Piece(value, there, np.where(inside(source, part), share, np.float32(0))))
-        filled = [float(piece.share.sum()) for piece in pieces]
-        yield from (p for p, voxels in zip(pieces, filled, strict=True) if voxels >= min(LEAST_VOXELS, max(filled)))
+                components.append(Component(value, there, np.where(inside(source, part), share, np.float32(0))))
+        filled = [float(component.share.sum()) for component in components]
+        yield from (p for p, voxels in zip(components, filled, strict=True) if voxels >= min(LEAST_VOXELS, max(filled)))
 
 
 def _boxes(tight: tuple[slice, ...], source: Grid, target: Grid) -> tuple[Box, Box]:

@@ -39,15 +39,15 @@ def severed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         before: (X, Y, Z) booleans.
         after: (X, Y, Z) booleans, a part of ``before``.
     """
-    pieces, _ = label(before, ANY_NEIGHBOUR)
+    components, _ = label(before, ANY_NEIGHBOUR)
     parts, count = label(after, ANY_NEIGHBOUR)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    piece_of = np.zeros(count + 1, dtype=int)
-    piece_of[parts[after]] = pieces[after]
+    component_of = np.zeros(count + 1, dtype=int)
+    component_of[parts[after]] = components[after]
     largest: dict[int, int] = {}
     for part in range(1, count + 1):
-        rival = largest.setdefault(int(piece_of[part]), part)
+        rival = largest.setdefault(int(component_of[part]), part)
         if sizes[part] > sizes[rival]:
-            largest[int(piece_of[part])] = part
+            largest[int(component_of[part])] = part
     lost: np.ndarray = after & ~np.isin(parts, list(largest.values()))
     return lost

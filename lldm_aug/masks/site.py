@@ -130,11 +130,11 @@ class Site:
 
     def _tumours(self) -> Iterator[RealTumour]:
         for value, role in self.roles.items():
-            pieces, _ = label(np.isin(self.labels, [value, *role.holds]), ANY_NEIGHBOUR)
-            for number, (x, y, z) in enumerate(find_objects(pieces), start=1):
-                voxels, here = pieces[x, y, z] == number, self.labels[x, y, z]
+            components, _ = label(np.isin(self.labels, [value, *role.holds]), ANY_NEIGHBOUR)
+            for number, (x, y, z) in enumerate(find_objects(components), start=1):
+                voxels, here = components[x, y, z] == number, self.labels[x, y, z]
                 around = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in (x, y, z))
-                beside = binary_dilation(pieces[around] == number) & np.isin(self.labels[around], role.within)
+                beside = binary_dilation(components[around] == number) & np.isin(self.labels[around], role.within)
                 if np.count_nonzero(voxels) >= SPECK_VOXELS and beside.any() and (here[voxels] == value).any():
                     held = {part: voxels & (here == part) for part in role.holds if (here[voxels] == part).any()}
                     yield RealTumour(value, (x, y, z), voxels, held)

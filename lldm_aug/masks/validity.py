@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, label
 
 from lldm_aug.anatomy.limits import DEFAULT_LIMITS, LESIONS, LIVER, VESSELS, Limits
-from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS, piece_sizes, tight_box
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS, component_sizes, tight_box
 from lldm_aug.labels import LabelSchema
 
 __all__ = ["ANY_NEIGHBOUR", "LESIONS", "LIVER", "SPECK_VOXELS", "VESSELS", "is_liver_schema", "mask_problems"]
@@ -76,12 +76,12 @@ def _changes(mask: np.ndarray, values: dict[str, int], source: np.ndarray) -> li
     for name, value in values.items():
         if np.array_equal(mask == value, source == value):
             continue
-        before = piece_sizes(source == value)
-        after = piece_sizes(mask == value)
+        before = component_sizes(source == value)
+        after = component_sizes(mask == value)
         if len(before) and not len(after):
             problems.append(f"{name} vanished")
         elif len(after) > len(before):
-            problems.append(f"{name} has {len(after)} pieces instead of {len(before)}")
+            problems.append(f"{name} has {len(after)} connected components instead of {len(before)}")
         elif np.sum(after < SPECK_VOXELS) > np.sum(before < SPECK_VOXELS):
             problems.append(f"{name} has new specks of fewer than {SPECK_VOXELS} voxels")
     return problems
@@ -91,9 +91,9 @@ def _without_kept(mask: np.ndarray, schema: LabelSchema, made: frozenset[str], s
     """The mask, in which components that are exactly those of the source get a label that no structure has."""
     new = mask.copy()
     for value in (schema.value(name) for name in made):
-        pieces, count = label(mask == value, ANY_NEIGHBOUR)
-        touched = pieces[binary_dilation((mask == value) != (source == value), ANY_NEIGHBOUR)]
-        new[np.isin(pieces, np.setdiff1d(np.arange(1, count + 1), touched))] = len(schema.names) + 1
+        components, count = label(mask == value, ANY_NEIGHBOUR)
+        touched = components[binary_dilation((mask == value) != (source == value), ANY_NEIGHBOUR)]
+        new[np.isin(components, np.setdiff1d(np.arange(1, count + 1), touched))] = len(schema.names) + 1
     return new
 
 
@@ -105,12 +105,14 @@ def _liver_problems(mask: np.ndarray, schema: LabelSchema) -> list[str]:
     if share > 0 and not VESSEL_SHARE[0] <= share <= VESSEL_SHARE[1]:
         problems.append(f"vessels fill {100 * share:.2f} % of the liver")
     whole = (mask > 0) & (mask <= top)
-    pieces, _ = label(whole, ANY_NEIGHBOUR)
-    with_liver = np.bincount(pieces[mask == schema.value(LIVER)], minlength=pieces.max() + 1)
+    components, _ = label(whole, ANY_NEIGHBOUR)
+    with_liver = np.bincount(components[mask == schema.value(LIVER)], minlength=components.max() + 1)
     largest = int(with_liver.argmax())
     if with_liver[largest] < MIN_WHOLE * with_liver.sum():
-        problems.append(f"only {100 * with_liver[largest] / with_liver.sum():.0f} % of the liver is in one piece")
-    loose = np.bincount(mask[whole & (with_liver[pieces] == 0)], minlength=top + 1)
+        problems.append(
+            f"only {100 * with_liver[largest] / with_liver.sum():.0f} % of the liver is in one connected component"
+        )
+    loose = np.bincount(mask[whole & (with_liver[components] == 0)], minlength=top + 1)
     for name, value in schema.values.items():
         if loose[value] > MAX_LOOSE * counts[value]:
             problems.append(f"{loose[value]} of {counts[value]} voxels of {name} lie away from the liver")

@@ -9,25 +9,25 @@ from scipy.ndimage import find_objects, label, map_coordinates
 
 from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 from lldm_aug.geometry import Box
+from lldm_aug.masks.components import Component, settle
 from lldm_aug.masks.diffeomorphism import Lattice, displacement_in
-from lldm_aug.masks.pieces import Piece, settle
 from lldm_aug.volume import Volume
 
 
 def warp_labels(mask: Volume, displacement: np.ndarray, lattice: Lattice) -> np.ndarray:
     """(X, Y, Z) int16: at each voxel the label that lies at its position plus the displacement.
 
-    Each connected piece is interpolated linearly by itself (see `settle`).
+    Each connected component is interpolated linearly by itself (see `settle`).
 
     Args:
         mask: (X, Y, Z) integer labels.
         displacement: (3, A, B, C) in mm on the lattice, as from `flow`.
         lattice: lies over the mask's grid.
     """
-    return settle(list(_warped_pieces(mask, displacement, lattice)), mask.grid.shape)
+    return settle(list(_warped_components(mask, displacement, lattice)), mask.grid.shape)
 
 
-def _warped_pieces(mask: Volume, displacement: np.ndarray, lattice: Lattice) -> Iterator[Piece]:
+def _warped_components(mask: Volume, displacement: np.ndarray, lattice: Lattice) -> Iterator[Component]:
     for value in np.unique(mask.data[mask.data > 0]).tolist():
         numbers, _ = label(mask.data == value, ANY_NEIGHBOUR)
         for number, tight in enumerate(find_objects(numbers), start=1):
@@ -37,7 +37,7 @@ def _warped_pieces(mask: Volume, displacement: np.ndarray, lattice: Lattice) -> 
             for axis, index in enumerate(np.ogrid[tuple(slice(s.stop - s.start) for s in box)]):
                 moved[axis] += index
             inside = (numbers[box] == number).astype(np.float32)
-            yield Piece(value, box, map_coordinates(inside, moved, order=1, mode="nearest"))
+            yield Component(value, box, map_coordinates(inside, moved, order=1, mode="nearest"))
 
 
 def _within_reach(tight: tuple[slice, ...], mask: Volume, displacement: np.ndarray) -> Box:

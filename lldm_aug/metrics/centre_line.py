@@ -32,9 +32,9 @@ def centre_line(structure: np.ndarray) -> np.ndarray:
     from skimage.morphology import skeletonize
 
     skeleton: np.ndarray = skeletonize(np.ascontiguousarray(structure)) > 0
-    pieces, count = label(structure, ANY_NEIGHBOUR)
-    lost = np.setdiff1d(np.arange(1, count + 1), pieces[skeleton])
-    return skeleton | _ridge(np.isin(pieces, lost)) if len(lost) else skeleton
+    components, count = label(structure, ANY_NEIGHBOUR)
+    lost = np.setdiff1d(np.arange(1, count + 1), components[skeleton])
+    return skeleton | _ridge(np.isin(components, lost)) if len(lost) else skeleton
 
 
 def _ridge(structure: np.ndarray) -> np.ndarray:

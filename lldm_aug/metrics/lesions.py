@@ -71,7 +71,7 @@ def detect(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> di
     over union, in which each pair has at least `LEAST_IOU`. True lesions and predicted components are counted in the
     classes of their own sizes.
     """
-    true, found = _pieces(truth), _pieces(prediction)
+    true, found = _components(truth), _components(prediction)
     overlap = np.zeros((true.max(initial=0), found.max(initial=0)))
     both = (true > 0) & (found > 0)
     np.add.at(overlap, (true[both] - 1, found[both] - 1), 1)
@@ -106,11 +106,11 @@ def size_class(volume_mm3: float) -> str:
     return [name for name, least in SIZES_MM.items() if diameter >= least][-1]
 
 
-def _pieces(structure: np.ndarray) -> np.ndarray:
+def _components(structure: np.ndarray) -> np.ndarray:
     numbers: np.ndarray = label(structure, ANY_NEIGHBOUR)[0]
     return numbers
 
 
-def _volumes(pieces: np.ndarray) -> np.ndarray:
+def _volumes(components: np.ndarray) -> np.ndarray:
     """Voxels of each connected component."""
-    return np.bincount(pieces.ravel(), minlength=1)[1:]
+    return np.bincount(components.ravel(), minlength=1)[1:]

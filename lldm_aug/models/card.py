@@ -85,7 +85,7 @@ def _parts(segmenter: SegmenterDescription | None, masks: MaskDescription | None
     if segmenter is not None:
         scores = _figures({name: found.mean for name, found in segmenter.heldout_dice.items()})
         cases = len(segmenter.heldout_cases)
-        parts.append(f"- `segmenter/` judges pairs (`--gate`). Dice on {cases} real cases not trained on: {scores}.")
+        parts.append(f"- `segmenter/` judges pairs (`--filter`). Dice on {cases} real cases not trained on: {scores}.")
     if masks is not None:
         scores = _figures(masks.reconstruction_dice)
         parts.append(f"- `masks/` draws new masks (`--masks learned`). Dice of masks after its autoencoder: {scores}.")
@@ -97,4 +97,4 @@ def _figures(values: Mapping[str, float]) -> str:
 
 
 def _options(segmenter: SegmenterDescription | None, masks: MaskDescription | None) -> str:
-    return (" --masks learned" if masks is not None else "") + (" --gate" if segmenter is not None else "")
+    return (" --masks learned" if masks is not None else "") + (" --filter" if segmenter is not None else "")

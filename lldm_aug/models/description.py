@@ -48,6 +48,6 @@ class Description(DiffusionDescription, ImageDescription):
         if not intensity.scales or any(len(values) != len(names) for values in by_channel):
             raise ValueError(f"intensity does not describe {len(names)} channels")
         regions = 1 + len(self.labels.names)
-        if any([len(c) for c in grain.deviation] != [regions] * len(names) for grain in self.texture):
+        if any([len(c) for c in residual_noise.deviation] != [regions] * len(names) for residual_noise in self.texture):
             raise ValueError(f"texture does not describe {len(names)} channels and {regions} regions")
         return self

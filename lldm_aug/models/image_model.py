@@ -10,7 +10,7 @@ from pydantic import Field
 from lldm_aug.config.schema import IntensitySettings, SamplingSettings
 from lldm_aug.data.intensity import IntensityModel, Scale
 from lldm_aug.models.config_file import LatentDescription
-from lldm_aug.models.texture import Grain
+from lldm_aug.models.texture import ResidualNoise
 from lldm_aug.pool.provenance import StageProvenance
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ImageDescription(LatentDescription):
     intensity: IntensityModel
     scaling: IntensitySettings = IntensitySettings()
     sampling: SamplingSettings
-    texture: tuple[Grain, ...] = ()
+    texture: tuple[ResidualNoise, ...] = ()
     stages: Annotated[tuple[StageProvenance, ...], Field(min_length=1)]
 
     @property

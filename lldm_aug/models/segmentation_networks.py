@@ -56,7 +56,8 @@ def _refuse_deep_supervision(deep_supervision: bool, name: str) -> None:
 
 
 class AttentionUNet(SingleOutput):
-    """U-Net with attention gates on its skip connections (arXiv 1804.03999), with the widths and strides of the plans.
+    """U-Net with attention quality filter on its skip connections (arXiv 1804.03999), with the widths and strides of
+    the plans.
 
     Args:
         input_channels: image channels.

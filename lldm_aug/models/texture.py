@@ -1,4 +1,5 @@
-"""The texture residual (grain): fine texture that networks smooth away, measured in training cases and added again.
+"""The texture residual (residual noise): fine texture that networks smooth away, measured in training cases and added
+again.
 
 A decoder that was trained with an L1 loss shows the median of all images that fit its latent, and that median is
 smoother than any of them. What it lacks resembles noise, which is correlated between neighbouring voxels where the data
@@ -31,7 +32,7 @@ EDGE_VOXELS = 2
 Correlation = tuple[float, float, float]
 
 
-class Grain(Record):
+class ResidualNoise(Record):
     """The texture residual of one case, in scaled intensities.
 
     Args:
@@ -43,7 +44,7 @@ class Grain(Record):
     correlation: Correlation
 
     def draw(self, rng: np.random.Generator, label: np.ndarray) -> np.ndarray:
-        """Grain (C, X, Y, Z) float32 for an (X, Y, Z) label."""
+        """Residual noise (C, X, Y, Z) float32 for an (X, Y, Z) label."""
         white = rng.standard_normal((len(self.deviation), *label.shape), dtype=np.float32)
         regions = np.where(label < len(self.deviation[0]), label, 0)
         strength = np.asarray(self.deviation, dtype=np.float32)[:, regions]
@@ -74,14 +75,14 @@ def noise_level(image: np.ndarray, region: np.ndarray) -> float:
     return float(np.sqrt(_variance(high_pass_within(image, region))))
 
 
-def measure_grain(
+def measure_residual_noise(
     image: np.ndarray,
     shown: np.ndarray,
     label: np.ndarray,
     foreground: np.ndarray,
     structures: int,
     correlation: Correlation | None = None,
-) -> Grain:
+) -> ResidualNoise:
     """Measures the texture that a reconstruction, or a sample for the same mask, lacks.
 
     Args:
@@ -101,18 +102,18 @@ def measure_grain(
     white = numpy_rng("unit grain").standard_normal((1, *label.shape), dtype=np.float32)
     unit = _correlated(white, correlation)[0]
     deviation = [_lacking(*pair, unit, cores) for pair in zip(image, shown, strict=True)]
-    return Grain(deviation=tuple(deviation), correlation=correlation)
+    return ResidualNoise(deviation=tuple(deviation), correlation=correlation)
 
 
 def measure_residual(
     image: np.ndarray, shown: np.ndarray, region: np.ndarray, where: np.ndarray | None = None
-) -> Grain:
+) -> ResidualNoise:
     """Measures the texture that a reconstruction lacks, as one value for all labels.
 
     Args:
         image: (C, X, Y, Z) scaled.
         shown: likewise, the reconstruction.
-        region: (X, Y, Z) booleans, some of them True: where the image's grain is measured.
+        region: (X, Y, Z) booleans, some of them True: where the image's residual noise is measured.
         where: likewise, where more is shown than in the region: what its texture has beyond the region's is not added.
     """
     where = region if where is None else where
@@ -123,11 +124,12 @@ def measure_residual(
     for real, smooth in zip(image, shown, strict=True):
         there = max(_variance(high_pass_within(smooth, part)) for part in (region, where))
         lacking.append(max(0.0, _variance(high_pass_within(real, region)) - there) / gain)
-    return Grain(deviation=tuple((round(float(np.sqrt(v)), 5),) for v in lacking), correlation=correlation)
+    return ResidualNoise(deviation=tuple((round(float(np.sqrt(v)), 5),) for v in lacking), correlation=correlation)
 
 
 def _lacking(image: np.ndarray, shown: np.ndarray, unit: np.ndarray, regions: list[np.ndarray]) -> tuple[float, ...]:
-    """Deviation of the grain in each region that gives what is shown the image's high-pass variance (see `_variance`).
+    """Deviation of the residual noise in each region that gives what is shown the image's high-pass variance (see
+    `_variance`).
 
     That is less than the residual's: a decoder makes up texture of its own, which does not have to be replaced. In the
     background, full of organs without a label, it is at most as strong as in the structures: more would be anatomy.

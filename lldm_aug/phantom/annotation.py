@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import label, maximum, maximum_filter
 
-from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS, largest_piece
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS, largest_component
 from lldm_aug.anatomy.reconnect import reconnect
 from lldm_aug.labels import HBP
 from lldm_aug.phantom.frame import Factors
@@ -27,7 +27,7 @@ def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
         fine: labels of the parts, in the schema `lldm_aug.labels.HBP`.
         factors: parts of a voxel along each axis.
     """
-    inside = largest_piece(block_mean(fine > 0, factors) >= HALF)
+    inside = largest_component(block_mean(fine > 0, factors) >= HALF)
     share = {number: block_mean(fine == number, factors) * inside for number in (PORTAL, HEPATIC, TUMOUR)}
     labels = inside.astype(np.int16) * LIVER
     labels[_tumours(share[TUMOUR])] = TUMOUR
@@ -40,30 +40,30 @@ def annotate(fine: np.ndarray, factors: Factors) -> np.ndarray:
 
 def _tumours(share: np.ndarray) -> np.ndarray:
     """Voxels filled at least half as much as the fullest voxel of the same tumour, the two fullest in any case."""
-    pieces, count = label(share > 0, ANY_NEIGHBOUR)
-    fullest = _highest(share, pieces, count)
-    second = _highest(np.where(share == fullest[pieces], 0, share), pieces, count)
-    drawn: np.ndarray = (share > 0) & ((share >= fullest[pieces] * HALF) | (share == second[pieces]))
-    splinters = _specks(drawn, 2) & (share < fullest[pieces])
+    components, count = label(share > 0, ANY_NEIGHBOUR)
+    fullest = _highest(share, components, count)
+    second = _highest(np.where(share == fullest[components], 0, share), components, count)
+    drawn: np.ndarray = (share > 0) & ((share >= fullest[components] * HALF) | (share == second[components]))
+    splinters = _specks(drawn, 2) & (share < fullest[components])
     return drawn & ~splinters
 
 
-def _highest(share: np.ndarray, pieces: np.ndarray, count: int) -> np.ndarray:
-    """(count + 1,) highest share in each piece; 0 for what is in none."""
+def _highest(share: np.ndarray, components: np.ndarray, count: int) -> np.ndarray:
+    """(count + 1,) highest share in each connected component; 0 for what is in none."""
     highest = np.zeros(count + 1, dtype=np.float32)
-    highest[1:] = maximum(share, pieces, np.arange(1, count + 1))
+    highest[1:] = maximum(share, components, np.arange(1, count + 1))
     return highest
 
 
 def _branches(share: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Half-filled voxels, joined over less filled ones that nothing else has taken; one piece."""
+    """Half-filled voxels, joined over less filled ones that nothing else has taken; one connected component."""
     free = np.where(taken, 0, share)
     filled = free >= HALF
-    return largest_piece(reconnect(filled & ~_specks(filled, SPECK_VOXELS), free), ANY_NEIGHBOUR)
+    return largest_component(reconnect(filled & ~_specks(filled, SPECK_VOXELS), free), ANY_NEIGHBOUR)
 
 
 def _specks(mask: np.ndarray, least: int) -> np.ndarray:
-    """The pieces of fewer voxels than that."""
-    pieces, _ = label(mask, ANY_NEIGHBOUR)
-    small: np.ndarray = mask & (np.bincount(pieces.ravel())[pieces] < least)
+    """The connected components of fewer voxels than that."""
+    components, _ = label(mask, ANY_NEIGHBOUR)
+    small: np.ndarray = mask & (np.bincount(components.ravel())[components] < least)
     return small

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lldm_aug.anatomy.measures import largest_piece
+from lldm_aug.anatomy.measures import largest_component
 from lldm_aug.phantom.anatomy import Anatomy
 from lldm_aug.phantom.brush import Brush
 from lldm_aug.phantom.frame import Frame
@@ -20,7 +20,7 @@ def paint_liver(tissues: np.ndarray, anatomy: Anatomy, frame: Frame) -> None:
     slices, sub = frame.crop(*anatomy.liver_box_mm)
     part = tissues[slices]
     inside = np.broadcast_to(anatomy.liver(*sub.positions()) < 0, part.shape)
-    part[largest_piece(inside)] = Tissue.LIVER  # without slivers that its neighbours cut off
+    part[largest_component(inside)] = Tissue.LIVER  # without slivers that its neighbours cut off
     brush = Brush(tissues, frame)
     _paint_tree(brush, anatomy.vessels.hepatic, Tissue.HEPATIC_VEIN)
     _paint_tree(brush, anatomy.vessels.portal, Tissue.PORTAL_VEIN)

@@ -23,7 +23,7 @@ MIXED = "mixed"
 def merge_pools(out: Path, pools: Sequence[Path]) -> Iterator[str]:
     """Copies the cases of several pools into a new one, each checked by its hashes; yields the id of each copied case.
 
-    Pairs that a gate rejected come along, as rejected ones.
+    Pairs that a quality filter rejected come along, as rejected ones.
 
     A merge that was interrupted goes on when it is run again.
 

@@ -49,7 +49,7 @@ def draw_pool(pool: Path, hosts: RawDataset | None = None) -> Path | None:
 
 
 def case_row(pool: Path, case: PoolCase, caption: str) -> MosaicRow:
-    """A case of the pool, or one that its gate rejected: first channel, in canonical axes."""
+    """A case of the pool, or one that its quality filter rejected: first channel, in canonical axes."""
     image_name = min(name for name in case.files if "images/" in name)
     label_name = next(name for name in case.files if "labels/" in name)
     image, label = read_image(pool / image_name), read_label(pool / label_name)

@@ -10,7 +10,7 @@ class StageProvenance(Record):
 
     Args:
         stage: ``autoencoder``, ``diffusion`` or ``controlnet``; ``masks_autoencoder`` or ``masks_diffusion`` of a mask
-            model; ``segmenter`` of a referee.
+            model; ``segmenter`` of an evaluation segmenter.
         dataset: name of the data set folder, such as ``Dataset700_HBPPhantom``.
         fold: fold number or ``all``.
         split_hash: `Split.hash` of the split.

@@ -1,4 +1,4 @@
-"""``rejected.jsonl``: pairs that the gate kept out of the pool, and why; their files are in ``rejected/``."""
+"""``rejected.jsonl``: pairs that the quality_filter kept out of the pool, and why; their files are in ``rejected/``."""
 
 from __future__ import annotations
 

@@ -23,11 +23,11 @@ class PoolSummary(Record):
         masks: how many cases of each kind of mask.
         mask_dataset: the data set that masks were drawn from, if any.
         fold: its fold, if any.
-        rejected_masks: masks refused for their anatomy, and drawn again, also of pairs that the gate refused.
+        rejected_masks: masks refused for their anatomy, and drawn again, also of pairs that the quality filter refused.
         tumour_edits: how many tumours were added, moved, grown, shrunk and removed in real masks.
-        rejected_pairs: pairs that the gate refused.
+        rejected_pairs: pairs that the quality filter refused.
         rejected_for: how many for which reason; a pair may have several.
-        referees: hashes of the segmenters that judged, if any did.
+        segmenters: hashes of the segmenters that judged, if any did.
         seed: the run's seed.
         generator: the generator's hash.
         generator_saw: data set and fold of each training stage.
@@ -45,7 +45,7 @@ class PoolSummary(Record):
     tumour_edits: dict[str, int]
     rejected_pairs: int
     rejected_for: dict[str, int]
-    referees: tuple[str, ...]
+    segmenters: tuple[str, ...]
     seed: int
     generator: str
     generator_saw: tuple[str, ...]
@@ -73,7 +73,7 @@ def summarise(pool: Path) -> PoolSummary:
         tumour_edits=dict(sorted(Counter(edit.kind for case in cases for edit in case.mask.edits).items())),
         rejected_pairs=len(rejected),
         rejected_for=count_reasons(rejected.values()),
-        referees=tuple(sorted(_referees(info.settings))),
+        segmenters=tuple(sorted(_segmenters(info.settings))),
         seed=info.seed,
         generator=info.generator.hash,
         generator_saw=tuple(f"{s.stage}: {s.dataset} fold {s.fold}" for s in info.generator.stages),
@@ -81,7 +81,7 @@ def summarise(pool: Path) -> PoolSummary:
     )
 
 
-def _referees(settings: dict[str, Any]) -> set[str]:
+def _segmenters(settings: dict[str, Any]) -> set[str]:
     if "merged" in settings:
-        return {referee for part in settings["merged"] for referee in _referees(part)}
-    return {settings["gate"]["referee"]} if "gate" in settings else set()
+        return {segmenter for part in settings["merged"] for segmenter in _segmenters(part)}
+    return {settings["quality_filter"]["segmenter"]} if "quality_filter" in settings else set()

@@ -62,7 +62,7 @@ def write_case(
         label: (X, Y, Z) integers.
         grid: grid of both.
         origin: the mask's origin.
-        reasons: why the gate rejected it, if it did.
+        reasons: why the quality filter rejected it, if it did.
         inpainted: the host whose voxels all are but those of a region; its files are written with these changed.
     """
     folder = REJECTED_FOLDER if reasons else ""

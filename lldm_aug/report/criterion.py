@@ -35,7 +35,7 @@ class Criterion(Record):
         value: the figure; None where it could not be measured (see `note`).
         goal: the bounds in words.
         passed: whether the value is within them; None without a value.
-        beside: what the value has to be read with: controls, floors, standard errors.
+        beside: what the value has to be read with: controls, real-vs-real distances, standard errors.
         note: a remark, such as why there is no value.
     """
 

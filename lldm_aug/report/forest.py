@@ -13,7 +13,7 @@ from lldm_aug.report.curves import STYLES
 from lldm_aug.report.table import Table, shown
 from lldm_aug.report.template import render
 
-COLUMNS = ("network", "structure", "share", "arm", "metric", "gain", "low", "high", "p", "p_holm", "n")
+COLUMNS = ("network", "structure", "label_fraction", "arm", "metric", "gain", "low", "high", "p", "p_holm", "n")
 WIDTH = 1080
 LEFT, RIGHT, TOP, BOTTOM = 230, 320, 10, 44
 LINE, HEADING, GAP = 19, 27, 7
@@ -25,7 +25,7 @@ class Gain:
 
     network: str
     structure: str
-    share: str
+    label_fraction: str
     arm: str
     metric: str
     gain: float
@@ -54,9 +54,9 @@ def forest_charts(table: Table) -> dict[str, list[Chart]]:
     arms = list(dict.fromkeys(gain.arm for gain in gains))
     styles = {arm: f"s{i % STYLES + 1}" for i, arm in enumerate(arms)}
     charts: dict[str, list[Chart]] = {}
-    for metric, share in dict.fromkeys((gain.metric, gain.share) for gain in gains):
-        shown_here = [g for g in gains if (g.metric, g.share) == (metric, share)]
-        charts.setdefault(metric, []).append(_draw(shown_here, metric, share, styles))
+    for metric, label_fraction in dict.fromkeys((gain.metric, gain.label_fraction) for gain in gains):
+        shown_here = [g for g in gains if (g.metric, g.label_fraction) == (metric, label_fraction)]
+        charts.setdefault(metric, []).append(_draw(shown_here, metric, label_fraction, styles))
     return charts
 
 
@@ -66,12 +66,12 @@ def _read(table: Table) -> Iterator[Gain]:
         figures = [row[name] for name in ("gain", "low", "high")]
         if not all(isinstance(f, (int, float)) and math.isfinite(f) for f in figures):
             continue
-        words = {name: shown(row[name]) for name in ("network", "structure", "share", "arm", "metric", "n")}
+        words = {name: shown(row[name]) for name in ("network", "structure", "label_fraction", "arm", "metric", "n")}
         p_holm = row["p_holm"] if isinstance(row["p_holm"], (int, float)) else None
         yield Gain(**words, gain=figures[0], low=figures[1], high=figures[2], p_holm=p_holm)
 
 
-def _draw(gains: Sequence[Gain], metric: str, share: str, styles: dict[str, str]) -> Chart:
+def _draw(gains: Sequence[Gain], metric: str, label_fraction: str, styles: dict[str, str]) -> Chart:
     ends = [0.0, *(v for g in gains for v in (g.low, g.high))]
     margin = 0.04 * (max(ends) - min(ends))
     x = Axis.around([min(ends) - margin, max(ends) + margin], LEFT, WIDTH - RIGHT)
@@ -84,7 +84,7 @@ def _draw(gains: Sequence[Gain], metric: str, share: str, styles: dict[str, str]
             y += GAP if before not in ("", gain.network) and len(styles) > 1 else 0
             rows.append({"y": y + LINE / 2, "gain": gain, "style": styles[gain.arm], "many": len(styles) > 1})
             y, before = y + LINE, gain.network
-    title = f"Gain in {metric}, share {share} of the labelled cases"
+    title = f"Gain in {metric}, share {label_fraction} of the labelled cases"
     svg = render(
         "forest.svg.j2", width=WIDTH, height=y + BOTTOM, bottom=y + 6, x=x, headings=headings, rows=rows, title=title,
         metric=metric, top=TOP, left=LEFT, right=WIDTH - RIGHT,

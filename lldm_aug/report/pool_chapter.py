@@ -25,7 +25,7 @@ SLICES = "Slices through the largest part of each pair's rarest structure, witho
 
 
 def pool_chapter(pool: Path, asked: Asked) -> Chapter:
-    """What a pool holds, where it came from, what its gate rejected.
+    """What a pool holds, where it came from, what its quality filter rejected.
 
     Raises:
         PoolError: when the pool is not valid, or a file is missing.

@@ -26,7 +26,7 @@ from lldm_aug.report.table import Cell, Table
 from lldm_aug.report.words import heading, in_words
 
 RESULTS_FILES = ("results.json", "blending.json")
-SUSPECTS = 8
+NEAREST_PAIRS = 8
 """Suspected copies that are shown side by side."""
 LONG = 6
 """Lists of more entries are counted instead of shown."""
@@ -35,7 +35,16 @@ LETTERS = 280
 """Longer facts are cut; they are whole in the evaluation's own file."""
 ELSEWHERE = ("goals", "criteria", "gains", "copies", "copy_verdicts", "curves", "cells")
 """Tables that have a part of their own."""
-SHOWN_ELSEWHERE = ("lldm_aug_version", "tables", "criteria", "detail", "notes", "copies", "copies_rule", "suspects")
+SHOWN_ELSEWHERE = (
+    "lldm_aug_version",
+    "tables",
+    "criteria",
+    "detail",
+    "notes",
+    "copies",
+    "copies_rule",
+    "nearest_pairs",
+)
 """Fields that are not facts in short."""
 COPIES_COLUMNS = {"pair", "space", "distance", "nearest", "held_out_quantile"}
 CURVES_COLUMNS = {"network", "arm", "step", "loss"}
@@ -161,18 +170,19 @@ def _curve_charts(table: Table) -> Iterator[Chart]:
         row = dict(zip(table.columns, cells, strict=True))
         step, loss = row["step"], row["loss"]
         if isinstance(step, (int, float)) and isinstance(loss, (int, float)):
-            group = str(row["network"]), in_words(row.get("share"))
+            group = str(row["network"]), in_words(row.get("label_fraction"))
             values[group][str(row["arm"])].setdefault(step, []).append(loss)
-    for (network, share), arms in values.items():
+    for (network, label_fraction), arms in values.items():
         curves = [Curve(arm, sorted(found), [fmean(found[s]) for s in sorted(found)]) for arm, found in arms.items()]
-        chart = draw_curves(curves, f"{network}, share {share}", "loss", "Mean over folds and seeds.")
+        chart = draw_curves(curves, f"{network}, share {label_fraction}", "loss", "Mean over folds and seeds.")
         if chart is not None:
             yield chart
 
 
 def _copies(tables: Sequence[Table], raw: Mapping[str, Any], folder: Path) -> Part:
     pictures = tuple(
-        embed_picture(path, heading(path.stem)) for path in sorted((folder / "suspects").glob("*.png"))[:SUSPECTS]
+        embed_picture(path, heading(path.stem))
+        for path in sorted((folder / "nearest_pairs").glob("*.png"))[:NEAREST_PAIRS]
     )
     verdict = raw.get("copies_verdict")
     text = (

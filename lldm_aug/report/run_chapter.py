@@ -190,7 +190,7 @@ def _scores(lines: Sequence[dict[str, float]], name: str) -> Chart | None:
     kept = [{k: v for k, v in line.items() if k in ("step", "score") or k.startswith("relative.")} for line in lines]
     curves = [Curve(c.name.removeprefix("relative."), c.steps, c.values) for c in _others(kept, ("step",))]
     note = "Segmenter's Dice on synthetic over that on real images; the weights of the best score were exported."
-    return draw_curves(curves, f"{name}: faithfulness to the mask", "relative Dice", note)
+    return draw_curves(curves, f"{name}: mask consistency to the mask", "relative Dice", note)
 
 
 def _others(lines: Sequence[dict[str, float]], left_out: Sequence[str]) -> list[Curve]:

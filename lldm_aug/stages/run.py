@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import compression_for
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold
 from lldm_aug.errors import CheckpointError, ConfigError
 from lldm_aug.io.atomic import write_json
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from lldm_aug.training.initial import Initial
     from lldm_aug.training.loop import OnStep
-    from lldm_aug.training.stage import GameStage, Stage
+    from lldm_aug.training.stage import AdversarialStage, Stage
 
 FREE = ("checkpoint_every", "keep_checkpoints", "preview_every", "log_every")
 """Settings that may change when a stage goes on: they do not touch its result."""
@@ -47,7 +47,7 @@ def train(
     fold: Fold,
     out: Path,
     *,
-    labelled: LabelledShare | None = None,
+    labelled: LabelFraction | None = None,
     initial: Initial | None = None,
     log_with: Sequence[str] = (),
     on_step: OnStep = lambda step, figures: None,
@@ -216,7 +216,7 @@ def make_stage(
     out: Path,
     accelerator: Accelerator,
     initial: Initial | None = None,
-) -> Stage | GameStage:
+) -> Stage | AdversarialStage:
     """A stage as it is at its beginning, by settings that are `resolved`; other arguments as of `train`.
 
     Raises:

@@ -65,7 +65,7 @@ def make_case(
     known = Relabelling(source.schema, description.labels)
     condition = known.apply(mask.shown.data)
     scaled, logit = _generate(generator, condition, known.unknown, seed, sampling)
-    scaled += _grain(description, condition, seed)
+    scaled += _residual_noise(description, condition, seed)
     intensity = description.intensity
     scale = intensity.scales[int(numpy_rng(seed, "intensity").integers(len(intensity.scales)))]
     image = intensity.restore(frame.image_out(scaled), likely_foreground(frame.image_out(logit)[0]), scale)
@@ -85,7 +85,7 @@ def _generate(
     return scaled[0].float().cpu().numpy(), logit.float().cpu().numpy()
 
 
-def _grain(description: ImageDescription, label: np.ndarray, seed: int) -> np.ndarray:
+def _residual_noise(description: ImageDescription, label: np.ndarray, seed: int) -> np.ndarray:
     """The texture that samples lack, as strong as in one of the training cases; see `lldm_aug.models.texture`."""
     if not description.texture:
         return np.zeros(1, dtype=np.float32)

@@ -13,7 +13,7 @@ from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.pool.verify import check_case
 from lldm_aug.pool.writer import case_name, write_case
 from lldm_aug.synthesis.case import SyntheticCase
-from lldm_aug.synthesis.gate import Gate
+from lldm_aug.synthesis.quality_filter import QualityFilter
 
 MakeCase = Callable[[int, int], SyntheticCase]
 """Makes the case of a run's seed and a number in it."""
@@ -42,20 +42,20 @@ def unmade_indices(pool: Path, seed: int, num_parts: int = 1, part_id: int = 0) 
 
 
 def generate(
-    make: MakeCase, pool: Path, seed: int, indices: Iterable[int], gate: Gate | None = None
+    make: MakeCase, pool: Path, seed: int, indices: Iterable[int], quality_filter: QualityFilter | None = None
 ) -> Iterator[PoolCase]:
-    """Makes cases and adds each to the pool, or to those that the gate rejected; yields their records.
+    """Makes cases and adds each to the pool, or to those that the quality filter rejected; yields their records.
 
     Args:
         make: makes one case, such as `make_case` with a generator, masks and sampling, or `InpaintedPairs.make`.
         pool: an opened pool (see `open_pool`).
         seed: of the run.
         indices: numbers of the cases to make.
-        gate: judges each case; without one all are kept.
+        quality_filter: judges each case; without one all are kept.
     """
     for index in indices:
         case = make(seed, index)
-        name, reasons = case_name(seed, index), () if gate is None else gate.judge(case)
+        name, reasons = case_name(seed, index), () if quality_filter is None else quality_filter.judge(case)
         content = case.image, case.label, case.grid, case.origin
         yield write_case(pool, name, index, case.seed, *content, reasons, case.inpainted)
 
@@ -64,13 +64,13 @@ def kept_cases(pool: Path) -> int:
     """How many cases a pool has.
 
     Raises:
-        PoolError: when the gate let none of those that were made through.
+        PoolError: when the quality filter let none of those that were made through.
     """
     kept, rejected = read_cases(pool), read_rejected(pool)
     if rejected and not kept:
         raise PoolError(
-            f"the gate rejected all {len(rejected)} pairs",
+            f"the quality filter rejected all {len(rejected)} pairs",
             where=pool,
-            fix="look at those in rejected/, train the generator for longer, or generate without --gate elsewhere",
+            fix="look at those in rejected/, train the generator for longer, or generate without --filter elsewhere",
         )
     return len(kept)

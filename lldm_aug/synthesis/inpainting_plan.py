@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from lldm_aug.anatomy.declaration import find_anatomy, read_anatomy
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError
 from lldm_aug.inpainting import DEFAULT_MARGIN_MM
@@ -88,7 +88,7 @@ def request_hosts(
     fold: Fold | None,
     *,
     left_out: tuple[str, ...] = (),
-    labelled: LabelledShare | None = None,
+    labelled: LabelFraction | None = None,
     write_split: bool = True,
 ) -> MaskRequest:
     """Hosts and masks where no generator says what it was trained on.

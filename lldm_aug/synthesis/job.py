@@ -13,15 +13,15 @@ from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.description import Description
 from lldm_aug.pool.manifest import PoolInfo
-from lldm_aug.synthesis.plan import MaskRequest, describe_pool, make_gate
+from lldm_aug.synthesis.plan import MaskRequest, describe_pool, make_filter
 
 if TYPE_CHECKING:
     import torch
 
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.synthesis.gate import Gate
     from lldm_aug.synthesis.generate import MakeCase
     from lldm_aug.synthesis.inpainting_plan import InpaintingSettings
+    from lldm_aug.synthesis.quality_filter import QualityFilter
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Job:
     Args:
         info: the pool's ``pool.json``.
         make: makes one case.
-        gate: judges it, if anything does.
+        quality_filter: judges it, if anything does.
     """
 
     info: PoolInfo
     make: MakeCase
-    gate: Gate | None
+    quality_filter: QualityFilter | None
 
 
 class JobPlan(Protocol):
@@ -67,7 +67,7 @@ class GeneratorPlan:
         masks: what to draw.
         seed: of the run.
         sampling: solver, steps and guidance.
-        referee: folder of what judges, if anything does.
+        segmenter: folder of what judges, if anything does.
         inpainting: how hosts are painted; None for images that are synthetic as a whole.
     """
 
@@ -76,7 +76,7 @@ class GeneratorPlan:
     masks: MaskRequest
     seed: int
     sampling: SamplingSettings
-    referee: Path | None
+    segmenter: Path | None
     inpainting: InpaintingSettings | None
 
     def lines(self) -> Iterator[str]:
@@ -89,8 +89,12 @@ class GeneratorPlan:
         yield f"sampling   {self.sampling.model_dump()}"
         if self.inpainting is not None:
             yield f"inpainting {self.inpainting.model_dump()}"
-        gate = self._gate("cpu")
-        yield "gate       " + ("none" if gate is None else f"referee {gate.referee.hash[:12]} of {self.referee}")
+        quality_filter = self._quality_filter("cpu")
+        yield "quality filter       " + (
+            "none"
+            if quality_filter is None
+            else f"evaluation segmenter {quality_filter.segmenter.hash[:12]} of {self.segmenter}"
+        )
 
     @property
     def hosts(self) -> RawDataset | None:
@@ -103,22 +107,22 @@ class GeneratorPlan:
         from lldm_aug.synthesis.case import make_case
 
         generator = Generator.load(self.folder).to(device)
-        source, gate = self.masks.source(self.description, device), self._gate(device)
+        source, quality_filter = self.masks.source(self.description, device), self._quality_filter(device)
         info = describe_pool(
-            self.description, generator.hash, self.masks, self.seed, self.sampling, gate, self.inpainting
+            self.description, generator.hash, self.masks, self.seed, self.sampling, quality_filter, self.inpainting
         )
         if self.inpainting is None:
-            return Job(info, partial(make_case, generator, source, self.sampling), gate)
+            return Job(info, partial(make_case, generator, source, self.sampling), quality_filter)
         from lldm_aug.inpainting.diffusion import DiffusionInpainter
 
         assert self.masks.dataset is not None
         schema, strength = source.schema, self.inpainting.strength
         tissues = find_anatomy(self.masks.dataset).within(schema).tissues
         inpainter = DiffusionInpainter(generator, schema, self.sampling, strength, tissues)
-        return Job(info, self.inpainting.pairs(self.masks.dataset, source, inpainter).make, gate)
+        return Job(info, self.inpainting.pairs(self.masks.dataset, source, inpainter).make, quality_filter)
 
-    def _gate(self, device: torch.device | str) -> Gate | None:
-        return None if self.referee is None else make_gate(self.description, self.masks, self.referee, device)
+    def _quality_filter(self, device: torch.device | str) -> QualityFilter | None:
+        return None if self.segmenter is None else make_filter(self.description, self.masks, self.segmenter, device)
 
 
 def mask_line(masks: MaskRequest) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from lldm_aug.anatomy.declaration import Anatomy, read_anatomy
 from lldm_aug.config.schema import SamplingSettings, check_sampling
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, LabelError
 from lldm_aug.inpainting.sampling import inpainting_sampling
@@ -32,8 +32,8 @@ from lldm_aug.version import __version__
 if TYPE_CHECKING:
     import torch
 
-    from lldm_aug.synthesis.gate import Gate
     from lldm_aug.synthesis.inpainting_plan import InpaintingSettings
+    from lldm_aug.synthesis.quality_filter import QualityFilter
 
 WITHOUT_DATA = ("learned", "procedural")
 
@@ -133,7 +133,7 @@ def request_masks(
     *,
     model: Path | None = None,
     left_out: Collection[str] = (),
-    labelled: LabelledShare | None = None,
+    labelled: LabelFraction | None = None,
     write_split: bool = True,
 ) -> MaskRequest:
     """Fills in what the user left open with the data set and fold that the generator was trained on.
@@ -157,7 +157,7 @@ def request_masks(
     """
     trained = description.stages[-1]
     if kind in WITHOUT_DATA:
-        for option, given in (("--data", data), ("--share", labelled)):
+        for option, given in (("--data", data), ("--label-fraction", labelled)):
             if given is not None:
                 what = f"masks of kind {kind!r} come from no data set"
                 raise ConfigError(what, where=option, fix="leave one of them out")
@@ -174,7 +174,7 @@ def request_masks(
     return MaskRequest(kind, dataset, split, left_out=left_out)
 
 
-def _labelled(split: Split, dataset: RawDataset, trained: StageProvenance, share: LabelledShare | None) -> Split:
+def _labelled(split: Split, dataset: RawDataset, trained: StageProvenance, share: LabelFraction | None) -> Split:
     """What masks may be drawn from: those of the share that is asked for, of which a generator that was trained on a
     share of the same labels allows its own alone."""
     usable = split.train if share is None else share.labelled(split.train, patients_of(dataset))
@@ -182,7 +182,9 @@ def _labelled(split: Split, dataset: RawDataset, trained: StageProvenance, share
         seen = tuple(case for case in usable if case in trained.labelled)
         if share is not None and not seen:
             what = "none of the share's cases is among those whose labels the generator was trained on"
-            raise DatasetError(what, where=dataset.folder, fix="give the --share and --share-seed of its training")
+            raise DatasetError(
+                what, where=dataset.folder, fix="give the --label-fraction and --label-fraction-seed of its training"
+            )
         usable = seen or usable
     return split if usable == split.train else Split(split.fold, usable, split.val)
 
@@ -230,17 +232,19 @@ def check_left_out(schema: LabelSchema, names: Collection[str], anatomy: Anatomy
     return tuple(name for name in schema.names if name in names)
 
 
-def make_gate(description: Description, masks: MaskRequest, referee: Path, device: torch.device | str = "cpu") -> Gate:
-    """The gate of a generator and masks with the referee in a folder (see `load_referee`).
+def make_filter(
+    description: Description, masks: MaskRequest, segmenter: Path, device: torch.device | str = "cpu"
+) -> QualityFilter:
+    """The quality filter of a generator and masks with the evaluation segmenter in a folder (see `load_segmenter`).
 
     Raises:
-        CheckpointError: when there is no referee, or the generator says nothing of real cases.
+        CheckpointError: when there is no evaluation segmenter, or the generator says nothing of real cases.
         LabelError: when they do not fit each other.
     """
-    from lldm_aug.synthesis.gate import Gate
-    from lldm_aug.synthesis.referee import load_referee
+    from lldm_aug.synthesis.evaluation_segmenter import load_segmenter
+    from lldm_aug.synthesis.quality_filter import QualityFilter
 
-    return Gate.of(description, load_referee(referee, device), masks.schema(description))
+    return QualityFilter.of(description, load_segmenter(segmenter, device), masks.schema(description))
 
 
 def mask_settings(masks: MaskRequest) -> dict[str, Any]:
@@ -262,10 +266,11 @@ def describe_pool(
     masks: MaskRequest,
     seed: int,
     sampling: SamplingSettings,
-    gate: Gate | None = None,
+    quality_filter: QualityFilter | None = None,
     inpainting: InpaintingSettings | None = None,
 ) -> PoolInfo:
-    """The pool's ``pool.json``; what a mask model or the gate's referee saw counts as seen by the generator."""
+    """The pool's ``pool.json``; what a mask model or the quality filter's evaluation segmenter saw counts as seen by
+    the generator."""
     dataset, split, stages = masks.dataset, masks.split, description.stages
     dataset_json = {**description.dataset_json, "file_ending": ".nii.gz"}
     settings: dict[str, Any] = {
@@ -284,9 +289,9 @@ def describe_pool(
     if masks.model is not None:
         settings["mask_model"] = check_sums(masks.model)
         stages += MaskDescription.read(masks.model).stages
-    if gate is not None:
-        settings["gate"] = gate.settings
-        stages += gate.referee.stages
+    if quality_filter is not None:
+        settings["quality_filter"] = quality_filter.settings
+        stages += quality_filter.segmenter.stages
     return PoolInfo(
         lldm_aug_version=__version__,
         seed=seed,

@@ -125,7 +125,7 @@ class AutoencoderStage:
         texture = measure_texture(self.cases.labelled(), self._reconstruct)
         facts = {
             "autoencoder": self.sizes.model_dump(mode="json"),
-            "texture": [grain.model_dump(mode="json") for grain in texture],
+            "texture": [residual_noise.model_dump(mode="json") for residual_noise in texture],
             "initial": initial_hash(self.initial),
         }
         before = () if self.initial is None else self.initial.stages

@@ -23,9 +23,9 @@ from lldm_aug.data.intensity import (
     measure_scale,
     scales_by_dataset,
 )
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import Case, RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
 from lldm_aug.geometry import Box, Grid
@@ -259,11 +259,11 @@ def spread(case_ids: Sequence[str], most: int) -> Sequence[str]:
 
 
 def prepare_cases(
-    dataset: RawDataset, fold: Fold, config: Config, folder: Path, labelled: LabelledShare | None = None
+    dataset: RawDataset, fold: Fold, config: Config, folder: Path, labelled: LabelFraction | None = None
 ) -> CaseSet:
     """Brings the training cases of a fold to the generator's grid, or finds them there from an earlier call.
 
-    Of a labelled share, only its cases are read, or the masks of its cases only.
+    Of a label fraction, only its cases are read, or the masks of its cases only.
 
     Raises:
         IncompatibleResume: when the folder holds cases of another data set, fold or grid, or the data have changed.
@@ -307,7 +307,7 @@ def lesion_names(dataset: RawDataset) -> tuple[str, ...]:
     return tuple(name for name in dataset.schema.names if name in lesions)
 
 
-def _chosen(dataset: RawDataset, split: Split, labelled: LabelledShare | None) -> tuple[Split, tuple[str, ...]]:
+def _chosen(dataset: RawDataset, split: Split, labelled: LabelFraction | None) -> tuple[Split, tuple[str, ...]]:
     """The split of the cases to prepare, and those of them whose masks are not used."""
     if labelled is None:
         return split, ()

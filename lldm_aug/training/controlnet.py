@@ -32,12 +32,12 @@ from lldm_aug.training.checkpoint import trained_steps
 from lldm_aug.training.choice import BestWeights, Score
 from lldm_aug.training.diffusion import counted_cells, draw_latents, network_facts
 from lldm_aug.training.export import Export, write_export
-from lldm_aug.training.faithfulness import MaskFaithfulness
 from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.inpainting import Surroundings
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import counted_mean, latent_occupancy, structure_weights
+from lldm_aug.training.mask_consistency import MaskConsistency
 from lldm_aug.training.order import Row, kept_structures
 from lldm_aug.training.preview import load_autoencoder, write_samples
 from lldm_aug.training.texture import MOST_CASES, measure_cases, measure_texture, samples_of
@@ -83,7 +83,7 @@ class ControlNetStage:
         first: Export,
         second: Export,
         latents: LatentCache,
-        judge: MaskFaithfulness | None = None,
+        judge: MaskConsistency | None = None,
         initial: Initial | None = None,
         parts: Mapping[str, Path] | None = None,
     ) -> None:
@@ -171,7 +171,7 @@ class ControlNetStage:
         return self.settings.score_every if self.judge is not None else 0
 
     def score(self) -> Score | None:
-        """Mask faithfulness."""
+        """mask consistency."""
         return self.judge.score(self._with_texture(SCORE_TEXTURES)) if self.judge is not None else None
 
     @cached_property
@@ -182,7 +182,7 @@ class ControlNetStage:
 
     def _with_texture(self, most: int = MOST_CASES) -> Generator:
         """The generator with the texture that its samples for so many training masks lack now: they are smoother."""
-        known = [grain.correlation for grain in self.generator.description.texture]
+        known = [residual_noise.correlation for residual_noise in self.generator.description.texture]
         show = samples_of(self.generator, self.labelled, self.config.seed, self.name)
         texture = measure_texture(self.labelled, show, known, most)
         return replace(self.generator, description=self.generator.description.model_copy(update={"texture": texture}))
@@ -211,7 +211,7 @@ class ControlNetStage:
             generator.description,
             {name: trained_steps(run / name) for name in ("autoencoder", "diffusion", self.name)},
             self.config.seed,
-            LAST if chosen is None else f"after step {chosen.step}, mask faithfulness {chosen.score.value:.3f}",
+            LAST if chosen is None else f"after step {chosen.step}, mask consistency {chosen.score.value:.3f}",
             segmenter=SegmenterDescription.read(parts["segmenter"]) if "segmenter" in parts else None,
             masks=MaskDescription.read(parts["masks"]) if "masks" in parts else None,
         )
@@ -220,7 +220,7 @@ class ControlNetStage:
         write_export(folder, {}, facts, generator.description.stages)
 
 
-def _judge(inputs: StageInputs, config: ControlNetConfig) -> MaskFaithfulness | None:
+def _judge(inputs: StageInputs, config: ControlNetConfig) -> MaskConsistency | None:
     """What chooses the weights: the run's own segmenter, if it has one."""
     cases, run, folder = inputs.cases, inputs.run, inputs.models["segmenter"]
     if not folder.is_dir():
@@ -234,4 +234,4 @@ def _judge(inputs: StageInputs, config: ControlNetConfig) -> MaskFaithfulness | 
             fix="train one here with 'lldm-aug train segmenter'",
         )
     real_dice = {name: found.mean for name, found in segmenter.description.heldout_dice.items()}
-    return MaskFaithfulness(inputs.dataset, cases, config.seed, config.train.score_cases, segmenter, real_dice)
+    return MaskConsistency(inputs.dataset, cases, config.seed, config.train.score_cases, segmenter, real_dice)

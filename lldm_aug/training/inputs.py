@@ -15,7 +15,7 @@ from lldm_aug.training.export import Export, read_export
 from lldm_aug.training.initial import Initial
 from lldm_aug.training.latents import LatentCache, cache_latents
 from lldm_aug.training.preview import load_autoencoder
-from lldm_aug.training.stage import GameStage, Stage
+from lldm_aug.training.stage import AdversarialStage, Stage
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -83,5 +83,5 @@ class Trainer(Protocol):
     """A class of stages."""
 
     @classmethod
-    def build(cls, inputs: StageInputs) -> Stage | GameStage:
+    def build(cls, inputs: StageInputs) -> Stage | AdversarialStage:
         """The stage of a run, ready to be trained."""

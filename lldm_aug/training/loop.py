@@ -21,13 +21,15 @@ from lldm_aug.training.checkpoint import load_checkpoint, save_checkpoint
 from lldm_aug.training.choice import BestWeights, forget_lines_after
 from lldm_aug.training.ema import Ema
 from lldm_aug.training.order import Row, batch_rows
-from lldm_aug.training.stage import GameStage, HalfLabelledStage, ScoredStage, Stage, Turn
+from lldm_aug.training.stage import AdversarialStage, AdversarialUpdate, HalfLabelledStage, ScoredStage, Stage
 
 MAX_BAD_STEPS = 10
 OnStep = Callable[[int, dict[str, float]], None]
 
 
-def train_stage(stage: Stage | GameStage, accelerator: Accelerator, folder: Path, seed: int, on_step: OnStep) -> None:
+def train_stage(
+    stage: Stage | AdversarialStage, accelerator: Accelerator, folder: Path, seed: int, on_step: OnStep
+) -> None:
     """Trains a stage to its last step, from its newest checkpoint if there is one, and exports it.
 
     What is exported are averaged weights: those that scored best of a `ScoredStage`, else the last.
@@ -48,7 +50,7 @@ def train_stage(stage: Stage | GameStage, accelerator: Accelerator, folder: Path
         _Run(stage, accelerator, folder, seed, on_step, request).go()
 
 
-def time_steps(stage: Stage | GameStage, accelerator: Accelerator, seed: int, count: int) -> list[float]:
+def time_steps(stage: Stage | AdversarialStage, accelerator: Accelerator, seed: int, count: int) -> list[float]:
     """Seconds of each of the first steps of a stage, which is of no use afterwards; nothing is written."""
     run = _Run(stage, accelerator, Path(), seed, lambda step, figures: None, StopRequest())
     run.begin()
@@ -62,7 +64,7 @@ def time_steps(stage: Stage | GameStage, accelerator: Accelerator, seed: int, co
 
 @dataclass
 class _Run:
-    stage: Stage | GameStage
+    stage: Stage | AdversarialStage
     accelerator: Accelerator
     folder: Path
     seed: int
@@ -75,13 +77,19 @@ class _Run:
         _check_batch(settings, self.accelerator)
         stage.module.to(self.accelerator.device)
         groups = [
-            {"params": [p for p in turn.part.parameters() if p.requires_grad], "rate": turn.rate, "betas": turn.betas}
-            for turn in self._turns()
+            {
+                "params": [p for p in update.part.parameters() if p.requires_grad],
+                "rate": update.rate,
+                "betas": update.betas,
+            }
+            for update in self._updates()
         ]
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.ema = Ema(stage.module, settings.ema_decay)
         self.best = BestWeights(self.folder)
-        if isinstance(stage, GameStage):  # its parts take turns, for which there is no wrapper: see _average_gradients
+        if isinstance(
+            stage, AdversarialStage
+        ):  # its parts take turns, for which there is no wrapper: see _average_gradients
             self.model, self.optimizer = stage.module, self.accelerator.prepare(optimizer)
         else:
             self.model, self.optimizer = self.accelerator.prepare(stage.module, optimizer)
@@ -110,7 +118,7 @@ class _Run:
             group["lr"] = rate * group["rate"]
         parts = self._parts(step)
         totals: dict[str, float] = {}
-        norms = [self._update(turn, parts, totals) for turn in self._turns()]
+        norms = [self._update(update, parts, totals) for update in self._updates()]
         if all(map(math.isfinite, norms)):  # a loss that is not finite makes the norm so on every process
             self.bad_steps = 0
             self.ema.update(self.stage.module, step)
@@ -118,29 +126,29 @@ class _Run:
             self._count_bad_step(step)
         return {**totals, "gradient_norm": norms[-1], "learning_rate": rate}
 
-    def _turns(self) -> tuple[Turn, ...]:
+    def _updates(self) -> tuple[AdversarialUpdate, ...]:
         stage = self.stage
-        if isinstance(stage, GameStage):
-            return stage.turns
-        return (Turn(stage.module, lambda rows, device: stage.loss(self.model, rows, device)),)
+        if isinstance(stage, AdversarialStage):
+            return stage.updates
+        return (AdversarialUpdate(stage.module, lambda rows, device: stage.loss(self.model, rows, device)),)
 
-    def _update(self, turn: Turn, parts: list[list[Row]], totals: dict[str, float]) -> float:
+    def _update(self, update: AdversarialUpdate, parts: list[list[Row]], totals: dict[str, float]) -> float:
         """One update, unless its gradient is not finite; adds figures to the totals, returns the gradient's norm."""
-        accelerator, game = self.accelerator, isinstance(self.stage, GameStage)
+        accelerator, game = self.accelerator, isinstance(self.stage, AdversarialStage)
         if game:
             self.stage.module.requires_grad_(False)
-            turn.part.requires_grad_(True)
+            update.part.requires_grad_(True)
         for i, rows in enumerate(parts):
             last = i == len(parts) - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
                 with accelerator.autocast() if game else contextlib.nullcontext():  # a prepared model does so itself
-                    loss, figures = turn.loss(rows, accelerator.device)
+                    loss, figures = update.loss(rows, accelerator.device)
                 accelerator.backward(loss / len(parts))
             for name, value in {"loss": loss.item(), **figures}.items():
                 totals[name] = totals.get(name, 0.0) + value / len(parts)
         if game:
-            self._average_gradients(turn.part)
-        part = turn.part if game else self.model
+            self._average_gradients(update.part)
+        part = update.part if game else self.model
         norm = float(accelerator.clip_grad_norm_(part.parameters(), self.stage.settings.clip_norm))
         if math.isfinite(norm):
             self.optimizer.step()  # of what has a gradient: this turn's part

@@ -92,7 +92,7 @@ class SegmenterStage:
         write_mosaic(path, rows, title="Held-out cases: true and found", schema=self.cases.schema)
 
     def export(self, folder: Path) -> None:
-        """The segmenter with its Dice on the held-out cases, which count as seen: the gate is set by them."""
+        """The segmenter with its Dice on the held-out cases, which count as seen: the quality filter is set by them."""
         scores = []
         for case_id in self.heldout:
             case, found = self._found(case_id)

@@ -52,8 +52,8 @@ class Stage(Trainee, Protocol):
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One update within a step of a `GameStage`: one part of the module learns, all others stand still.
+class AdversarialUpdate:
+    """One update within a step of a `AdversarialStage`: one part of the module learns, all others stand still.
 
     Args:
         part: what learns.
@@ -69,11 +69,11 @@ class Turn:
 
 
 @runtime_checkable
-class GameStage(Trainee, Protocol):
+class AdversarialStage(Trainee, Protocol):
     """Networks that are trained against each other."""
 
     @property
-    def turns(self) -> tuple[Turn, ...]:
+    def updates(self) -> tuple[AdversarialUpdate, ...]:
         """The updates of a step, in order; their parts share no parameters."""
 
 

@@ -9,7 +9,7 @@ import torch
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.signal import RealSignal, case_signal, real_signal
 from lldm_aug.models.image_model import ImageModel
-from lldm_aug.models.texture import Correlation, Grain, measure_grain
+from lldm_aug.models.texture import Correlation, ResidualNoise, measure_residual_noise
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase, spread
 
@@ -43,30 +43,32 @@ def _quick(sampling: SamplingSettings) -> SamplingSettings:
 @torch.no_grad()
 def measure_texture(
     cases: CaseSet, show: Show, correlations: Sequence[Correlation] = (), most: int = MOST_CASES
-) -> tuple[Grain, ...]:
-    """The grain of training cases, spread evenly over the set, that what a network shows for them lacks.
+) -> tuple[ResidualNoise, ...]:
+    """The residual noise of training cases, spread evenly over the set, that what a network shows for them lacks.
 
     Args:
         cases: the training cases.
         show: the network.
-        correlations: of the grain of each case in turn, and again; none to measure them.
+        correlations: of the residual noise of each case in turn, and again; none to measure them.
         most: cases to measure.
     """
-    grains = []
+    residual_noise = []
     for number, case_id in enumerate(spread(cases.case_ids, most)):
         case = cases.load(case_id)
         shown = show(case_id, case).float().cpu().numpy()
         foreground = case.foreground.numpy() > 0.5
         correlation = correlations[number % len(correlations)] if correlations else None
         structures = len(cases.schema.names)
-        grains.append(measure_grain(case.image.numpy(), shown, case.label.numpy(), foreground, structures, correlation))
-    return tuple(grains)
+        residual_noise.append(
+            measure_residual_noise(case.image.numpy(), shown, case.label.numpy(), foreground, structures, correlation)
+        )
+    return tuple(residual_noise)
 
 
 def measure_cases(cases: CaseSet) -> RealSignal:
     """The range of signal over the cases of a run that have all structures; over all if none has.
 
-    A vessel that was not annotated would count as liver, and make the gate let more pass.
+    A vessel that was not annotated would count as liver, and make the quality filter let more pass.
     """
     whole = any(case_id not in cases.record.unknown for case_id in cases.case_ids)
     chosen = cases.fully_annotated() if whole else cases

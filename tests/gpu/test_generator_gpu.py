@@ -145,8 +145,8 @@ def test_hosts_are_painted_alike_and_kept_outside(
     host = Case("case_00", image[None], label, GRID)
     region = np.zeros(label.shape, bool)
     region[6:26, 8:20, 6:18] = True  # of several windows
-    painters = [DiffusionInpainter(g, SCHEMA, g.description.sampling, tissues=("liver",)) for g in both]
-    expected, found = (painter.inpaint(host, label, region, 3).image for painter in painters)
+    inpainters = [DiffusionInpainter(g, SCHEMA, g.description.sampling, tissues=("liver",)) for g in both]
+    expected, found = (inpainter.inpaint(host, label, region, 3).image for inpainter in inpainters)
     assert np.array_equal(found[:, ~region], host.image[:, ~region])
     assert (found[:, region] != host.image[:, region]).mean() > 0.5
     record_property("alike", share_alike(found[:, region], expected[:, region]))
@@ -184,7 +184,7 @@ def test_pools(trained: Trained, both: tuple[Generator, Generator], tmp_path_fac
         assert share_alike(found, expected.image[0]) > SAME_SHARE
 
 
-def test_the_gate_judges_on_the_device(trained: Trained, device: torch.device, full_precision: None) -> None:
+def test_the_filter_judges_on_the_device(trained: Trained, device: torch.device, full_precision: None) -> None:
     folder = trained.until("controlnet") / "segmenter"
     image = torch.from_numpy(blob_case(0, 2)[0])[None, None] / 100 - 1
     found, expected = (Segmenter.load(folder).to(place).segment(image) for place in (device, CPU))

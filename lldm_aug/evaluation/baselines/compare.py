@@ -11,7 +11,7 @@ from typing import Any
 from lldm_aug.evaluation.baselines.budget import missed
 from lldm_aug.evaluation.baselines.plan import BaselinesPlan, Method
 from lldm_aug.evaluation.cases import Reader, View
-from lldm_aug.evaluation.comparison import FLOOR, Comparison, compare
+from lldm_aug.evaluation.comparison import REAL_VS_REAL, Comparison, compare
 from lldm_aug.evaluation.generation import Steps, make_pool
 from lldm_aug.evaluation.heldout import lent_by, refuse_seen
 from lldm_aug.evaluation.measure.features import FeatureCache
@@ -35,7 +35,7 @@ PAIRS = "pairs"
 MOSAIC_MASKS = 2
 PAPERS_RATIOS = "The paper reports 0.291 of a GAN's FID and 0.733 of diffusion baselines' (arXiv 2603.23845)."
 COLUMNS = (
-    *("method", "FID", "KID", "FID over floor", "KID over floor", "ours / this FID", "ours / this KID"),
+    *("method", "FID", "KID", "FID over real-vs-real", "KID over real-vs-real", "ours / this FID", "ours / this KID"),
     *("Dice over real", "training (s)", "steps", "per case (s)", "weights (million)"),
 )
 
@@ -153,7 +153,7 @@ def report_baselines(
 
 
 def _methods(plan: BaselinesPlan, comparison: Comparison, made: dict[str, Made], run: Path) -> Table:
-    """Table ``methods``: ours first, the floor last."""
+    """Table ``methods``: ours first, the real-vs-real distance last."""
     lines: list[tuple[Cell, ...]] = [
         (
             method.name,
@@ -166,14 +166,17 @@ def _methods(plan: BaselinesPlan, comparison: Comparison, made: dict[str, Made],
         )
         for method in plan.methods
     ]
-    lines.append((FLOOR, *_distances(comparison, FLOOR), None if plan.segmenter is None else 1.0, *[None] * 4))
+    lines.append(
+        (REAL_VS_REAL, *_distances(comparison, REAL_VS_REAL), None if plan.segmenter is None else 1.0, *[None] * 4)
+    )
     masks, others = len(comparison.real.cases), len(comparison.others)
     return Table(
         name="methods",
         title=f"Images for the masks of {masks} held-out cases, compared with {others} others",
         columns=COLUMNS,
         rows=tuple(lines),
-        note=f"'{FLOOR}' are the very cases that lent the masks: the floor. FID and KID are means of three planes; "
+        note=f"'{REAL_VS_REAL}' are the very cases that lent the masks: the real-vs-real distance. FID and KID are "
+        "means of three planes; "
         "'ours / this' below 1 means that ours are nearer to real images. Dice over real: the evaluation segmenter's "
         "Dice against the masks, over its Dice on the real cases. Training: seconds of all optimiser steps, the "
         "autoencoder's with it; steps are those of the last stage. Per case: median, files written. Intervals: next "
@@ -185,7 +188,7 @@ def _distances(comparison: Comparison, name: str) -> tuple[Cell, ...]:
     distances, measures = next(iter(comparison.distances.values())), ("FID", "KID")
     told = [
         *(distances.of(measure, name) for measure in measures),
-        *(distances.over_floor(measure, name) for measure in measures),
+        *(distances.over_real_vs_real(measure, name) for measure in measures),
         *(distances.ratio(measure, distances.names[0], name) for measure in measures),
     ]
     return tuple(one.cells[0] for one in told)

@@ -19,7 +19,7 @@ from lldm_aug.evaluation.measure.segmentation import open_segmenter
 from lldm_aug.models.description import Description
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.stages.table import GENERATOR_STAGES
-from lldm_aug.synthesis.referee import Referee
+from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter
 from lldm_aug.training.checkpoint import trained_seconds
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Method:
             generator = Generator.load(run / "generator")
             return generator, sum(p.numel() for m in (generator.autoencoder, generator.network) for p in m.parameters())
         baseline = Baseline.load(run / self.stages[-1] / "export")
-        return baseline, sum(p.numel() for p in baseline.painter.parameters())
+        return baseline, sum(p.numel() for p in baseline.image_network.parameters())
 
 
 OURS = Method("ours", "latent diffusion with ControlNet", GENERATOR_STAGES)
@@ -92,7 +92,7 @@ class BaselinesPlan:
     seconds: float | None
     autoencoder_share: float
     model: Path | None
-    segmenter: Referee | None
+    segmenter: EvaluationSegmenter | None
     seed: int
     notes: tuple[str, ...]
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 
 from lldm_aug.anatomy.limits import LIVER, VESSELS
-from lldm_aug.anatomy.measures import SPECK_VOXELS, piece_sizes
+from lldm_aug.anatomy.measures import SPECK_VOXELS, component_sizes
 from lldm_aug.data.signal import CaseSignal
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.texture import high_pass_within
@@ -100,11 +100,11 @@ class Tree(Record):
     """One vessel of one case.
 
     Args:
-        pieces: connected pieces (neighbours by face, edge or corner), specks of fewer than 4 voxels left out.
-        largest: share of its voxels in the largest piece.
+        components: connected components (neighbours by face, edge or corner), specks of fewer than 4 voxels left out.
+        largest: share of its voxels in the largest connected component.
     """
 
-    pieces: int
+    components: int
     largest: float
 
 
@@ -115,9 +115,9 @@ def vessels_of(schema: LabelSchema) -> tuple[str, ...]:
 
 def trees(label: np.ndarray, schema: LabelSchema) -> dict[str, Tree]:
     """The vessels that a mask (X, Y, Z) shows."""
-    sizes = {name: piece_sizes(label == schema.value(name)) for name in vessels_of(schema)}
+    sizes = {name: component_sizes(label == schema.value(name)) for name in vessels_of(schema)}
     return {
-        name: Tree(pieces=int((found >= SPECK_VOXELS).sum()), largest=float(found[0] / found.sum()))
+        name: Tree(components=int((found >= SPECK_VOXELS).sum()), largest=float(found[0] / found.sum()))
         for name, found in sizes.items()
         if len(found)
     }

@@ -1,7 +1,7 @@
 """Kernel inception distance: squared maximum mean discrepancy under a cubic kernel, unbiased (arXiv 1801.01401).
 
 Slices of one case resemble each other, so even two sets of real cases lie apart by an amount that falls with the number
-of cases: the floor that every KID has to be read with. Its spread is that of resamples of whole cases.
+of cases: the real-vs-real distance that every KID has to be read with. Its spread is that of resamples of whole cases.
 """
 
 from __future__ import annotations

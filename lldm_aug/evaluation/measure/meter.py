@@ -19,7 +19,7 @@ from lldm_aug.evaluation.measure.segmentation import Segmentation, segment
 from lldm_aug.labels import LabelSchema
 from lldm_aug.record import Record
 from lldm_aug.report.criterion import finite
-from lldm_aug.synthesis.referee import Referee
+from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter
 
 FOLDER = "measured"
 VERSION = "1"
@@ -90,7 +90,7 @@ class Meter:
     """
 
     def __init__(
-        self, schema: LabelSchema, features: Sequence[FeatureCache], segmenter: Referee | None, folder: Path
+        self, schema: LabelSchema, features: Sequence[FeatureCache], segmenter: EvaluationSegmenter | None, folder: Path
     ) -> None:
         self.schema = schema
         self.features = features

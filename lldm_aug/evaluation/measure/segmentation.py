@@ -17,7 +17,7 @@ from lldm_aug.metrics.centre_line import cl_dice
 from lldm_aug.metrics.dice import dice
 from lldm_aug.record import Record
 from lldm_aug.report.criterion import finite
-from lldm_aug.synthesis.referee import Referee, check_referee, load_referee
+from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter, check_segmenter, load_segmenter
 
 SEGMENTER = "segmenter"
 
@@ -72,7 +72,7 @@ def open_segmenter(
     num_channels: int,
     device: str,
     heldout: HeldOut | None = None,
-) -> Referee | None:
+) -> EvaluationSegmenter | None:
     """The evaluation segmenter, loaded and checked.
 
     Args:
@@ -95,14 +95,14 @@ def open_segmenter(
         given = own
     if given is None:
         return None
-    segmenter = load_referee(given, device)
-    check_referee(segmenter, schema, num_channels)
+    segmenter = load_segmenter(given, device)
+    check_segmenter(segmenter, schema, num_channels)
     if heldout is not None:
         refuse_seen(heldout, segmenter.stages, "the evaluation segmenter", given)
     return segmenter
 
 
-def segment(segmenter: Referee, case: ConformedCase, schema: LabelSchema) -> Segmentation:
+def segment(segmenter: EvaluationSegmenter, case: ConformedCase, schema: LabelSchema) -> Segmentation:
     """Segments a case and compares with its mask; what the mask's schema lacks is read as what lies around it."""
     found = Relabelling(segmenter.schema, schema).apply(segmenter.segment(case.raw, case.grid))
     of_vessels = {name: schema.value(name) for name in vessels_of(schema)}

@@ -117,14 +117,14 @@ def mask_consistency(sides: Sides) -> Table:
 def vessels(sides: Sides) -> Table:
     """Table ``vessels``: clDice of the segmenter, and connected components in masks and in what the segmenter finds."""
     figures: dict[str, Callable[[MeasuredCase, str], float | None]] = {
-        "components in masks": lambda case, name: _pieces(case, name, "pieces", found=False),
-        "largest component in masks": lambda case, name: _pieces(case, name, "largest", found=False),
+        "components in masks": lambda case, name: _components(case, name, "components", found=False),
+        "largest component in masks": lambda case, name: _components(case, name, "largest", found=False),
     }
     if any(case.segmentation for case in sides.real):
         figures |= {
             "clDice": lambda case, name: case.segmentation.centre_line(name) if case.segmentation else None,
-            "components found": lambda case, name: _pieces(case, name, "pieces", found=True),
-            "largest component found": lambda case, name: _pieces(case, name, "largest", found=True),
+            "components found": lambda case, name: _components(case, name, "components", found=True),
+            "largest component found": lambda case, name: _components(case, name, "largest", found=True),
         }
     rows: list[tuple[Cell, ...]] = []
     for name, (figure, value) in product(vessels_of(sides.schema), figures.items()):
@@ -141,7 +141,7 @@ def vessels(sides: Sides) -> Table:
     )
 
 
-def _pieces(case: MeasuredCase, vessel: str, figure: str, *, found: bool) -> float | None:
+def _components(case: MeasuredCase, vessel: str, figure: str, *, found: bool) -> float | None:
     """A figure of a vessel in the mask, or in what was found in the image; None where it has no such vessel."""
     trees = case.figures.trees if not found else case.segmentation.trees if case.segmentation else {}
     return getattr(trees[vessel], figure) if vessel in trees else None

@@ -1,4 +1,4 @@
-"""FID and KID of sets of images to real cases, by plane and as their mean (2.5D), each with its real-vs-real floor."""
+"""FID and KID of sets of images to real cases, by plane and as their mean (2.5D), each with its real-vs-real."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ ALL_PLANES = (TWO_AND_A_HALF_D, "mean")
 UNEVEN = 1.1
 """From this ratio of their slices on, two sets are said to differ."""
 COLUMNS = (
-    *("network", "plane", "measure", "value", "low", "high", "floor", "floor_low", "floor_high"),
-    *("over_floor", "over_floor_low", "over_floor_high", "cases", "slices", "dimensions", "features"),
+    *("network", "plane", "measure", "value", "low", "high", "real_vs_real", "real_vs_real_low", "real_vs_real_high"),
+    *(
+        "over_real_vs_real",
+        "over_real_vs_real_low",
+        "over_real_vs_real_high",
+        "cases",
+        "slices",
+        "dimensions",
+        "features",
+    ),
 )
 Features = list[np.ndarray]
 """Features (slices, D) of cases in one plane."""
@@ -44,7 +52,7 @@ class Line:
         measure: one of `MEASURES`.
         slices: of the smallest set in the plane with the fewest.
         features: their number.
-        found: (1 + R, K) distances of the K sets, the floor last, and those of resamples around them.
+        found: (1 + R, K) distances of the K sets, the real-vs-real distance last, and those of resamples around them.
     """
 
     network: str
@@ -60,7 +68,7 @@ class Distances:
     """Of several sets to the same reference.
 
     Args:
-        names: of the sets; the last one, of real cases, is the floor.
+        names: of the sets; the last one, of real cases, is the real-vs-real distance.
         cases: in each set.
         lines: everything that was found.
         slices: by plane, the slices of each set and of the reference.
@@ -84,7 +92,7 @@ class Distances:
         """Of sets to a reference, in the features of every network.
 
         Args:
-            sets: features of the cases of each set, equally many, the floor last.
+            sets: features of the cases of each set, equally many, the real-vs-real distance last.
             reference: of the real cases to compare with.
             networks: names of the networks.
             seed: of the resamples.
@@ -110,8 +118,8 @@ class Distances:
         """A set's distance, the mean over planes in the features of the first network."""
         return spread(self._column(measure, name))
 
-    def over_floor(self, measure: str, name: str) -> Interval:
-        """The same as a multiple of the floor."""
+    def over_real_vs_real(self, measure: str, name: str) -> Interval:
+        """The same as a multiple of the real-vs-real distance."""
         return self.ratio(measure, name, self.names[-1])
 
     def ratio(self, measure: str, name: str, other: str) -> Interval:
@@ -133,7 +141,9 @@ class Distances:
             sizes = (self.cases, line.slices, used, line.features)
             rows.append((line.network, line.plane, line.measure, *figures(line.found[:, [i, -1]]), *sizes))
         n = self.cases
-        title = f"Distance of {n} pairs to {n} held-out real cases, and of {n} other real cases to the same (the floor)"
+        title = (
+            f"Distance of {n} pairs to {n} held-out real cases, and of {n} other real cases to the same (real-vs-real)"
+        )
         return Table(name="distances", title=title, columns=COLUMNS, rows=tuple(rows), note=self._note(i))
 
     def _note(self, i: int) -> str:
@@ -141,7 +151,7 @@ class Distances:
         told = (
             "FID is taken in 8 random subspaces of so many dimensions that each has at least 4 slices, times features "
             "/ dimensions. Intervals: 95 %, bootstrap over cases, spread around the figure; no upper end where the "
-            "floor may be 0 or less."
+            "real-vs-real distance may be 0 or less."
         )
         counts = {plane: (found[i], *found[-2:]) for plane, found in self.slices.items()}
         uneven = {plane: found for plane, found in counts.items() if max(found) > UNEVEN * min(found)}
@@ -155,7 +165,8 @@ class Distances:
             return told
         return (
             f"Fewer slices ({short[0].slices}) than features ({short[0].features}): covariances lack full rank, and "
-            f"'FID plain' says mostly how few slices there are. Read KID and FID, over their floor. {told}"
+            f"'FID plain' says mostly how few slices there are. Read KID and FID, over their real-vs-real "
+            f"distance. {told}"
         )
 
 
@@ -175,9 +186,10 @@ def _lines(network: str, planes: Mapping[str, Sequence[Features]], draws: Sequen
 
 
 def figures(found: np.ndarray) -> list[Cell]:
-    """Distance, floor and their ratio, each with its interval, from (1 + R, 2) distances and floors."""
-    distance, floor = centred(found).T
-    return [cell for values in (distance, floor, over(distance, floor)) for cell in spread(values).cells]
+    """Distance, real-vs-real distance and their ratio, each with its interval, from (1 + R, 2) distances and
+    real-vs-real distances."""
+    distance, real_vs_real = centred(found).T
+    return [cell for values in (distance, real_vs_real, over(distance, real_vs_real)) for cell in spread(values).cells]
 
 
 def resampled(measure: str, sets: Sequence[Features], draws: Sequence[Draw]) -> np.ndarray:

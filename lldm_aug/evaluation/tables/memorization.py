@@ -33,7 +33,7 @@ COPY_SHARE = 0.5
 COPIES, TOO_CLOSE, NONE = "copies", "too close", "no sign of copies"
 SEVERITY = (NONE, TOO_CLOSE, COPIES)
 MASK = "mask"
-SUSPECTS = "suspects"
+NEAREST_PAIRS = "nearest_pairs"
 SHOWN = 3
 """Pairs that are shown for each distance."""
 RULE = (
@@ -167,7 +167,7 @@ def verdicts_table(verdicts: Sequence[CopyVerdict]) -> Table:
 
 
 @dataclass(frozen=True)
-class Suspect:
+class NearestPair:
     """A pair and the training case that it is near.
 
     Args:
@@ -185,7 +185,7 @@ class Suspect:
     held_out: float
 
 
-def find_suspects(spaces: Sequence[Space], names: Sequence[str], by_design: Collection[str]) -> list[Suspect]:
+def find_nearest_pairs(spaces: Sequence[Space], names: Sequence[str], by_design: Collection[str]) -> list[NearestPair]:
     """The nearest pairs by each distance, those nearest in proportion to held-out cases first; each once.
 
     Args:
@@ -193,25 +193,25 @@ def find_suspects(spaces: Sequence[Space], names: Sequence[str], by_design: Coll
         names: of the pairs.
         by_design: pairs with a training case's mask, or one made from it, which is no reason for suspicion.
     """
-    found: list[tuple[float, Suspect]] = []
+    found: list[tuple[float, NearestPair]] = []
     for space in spaces:
         order = np.argsort(space.pairs.distances, kind="stable")
         for i in [int(i) for i in order if space.name != MASK or names[i] not in by_design][:SHOWN]:
             nearest_case, distance = int(space.pairs.nearest[i]), float(space.pairs.distances[i])
-            found.append((float(space.shares[i]), Suspect(i, nearest_case, space.name, distance, space.smallest)))
-    shown: dict[tuple[int, int], Suspect] = {}
-    for _, suspect in sorted(found, key=lambda item: item[0]):
-        shown.setdefault((suspect.pair, suspect.training), suspect)
+            found.append((float(space.shares[i]), NearestPair(i, nearest_case, space.name, distance, space.smallest)))
+    shown: dict[tuple[int, int], NearestPair] = {}
+    for _, nearest_pair in sorted(found, key=lambda item: item[0]):
+        shown.setdefault((nearest_pair.pair, nearest_pair.training), nearest_pair)
     return list(shown.values())
 
 
-def draw_suspects(
-    suspects: Sequence[tuple[Suspect, ConformedCase, ConformedCase]], schema: LabelSchema, out: Path
+def draw_nearest_pairs(
+    nearest_pairs: Sequence[tuple[NearestPair, ConformedCase, ConformedCase]], schema: LabelSchema, out: Path
 ) -> list[Path]:
-    """Pictures of suspects in the report's ``suspects`` folder, in place of older ones.
+    """Pictures of suspects in the report's ``nearest_pairs`` folder, in place of older ones.
 
     Args:
-        suspects: each with its pair and its training case.
+        nearest_pairs: each with its pair and its training case.
         schema: structures of the masks.
         out: the report's folder.
 
@@ -219,17 +219,17 @@ def draw_suspects(
         Their paths in the report's folder.
     """
     names = []
-    with atomic_folder(out / SUSPECTS) as folder:
-        for number, (suspect, pair, training) in enumerate(suspects, 1):
-            names.append(f"{number:02d}_{suspect.space}_{pair.case_id}.png")
-            told = f"{suspect.space} distance {suspect.distance:.3g}; nearest held-out case to any training case "
+    with atomic_folder(out / NEAREST_PAIRS) as folder:
+        for number, (near, pair, training) in enumerate(nearest_pairs, 1):
+            names.append(f"{number:02d}_{near.space}_{pair.case_id}.png")
+            title = f"{near.space} distance {near.distance:.3g}; nearest held-out case to a training case "
             spacing = pair.grid.spacing_mm
             rows = [
                 MosaicRow(pair.scaled[0], pair.label, spacing, f"synthetic: {pair.case_id}"),
                 MosaicRow(training.scaled[0], training.label, spacing, f"training: {training.case_id}", pair.label),
             ]
-            write_mosaic(folder / names[-1], rows, title=f"{told}{suspect.held_out:.3g}", schema=schema)
-    return [Path(SUSPECTS) / name for name in names]
+            write_mosaic(folder / names[-1], rows, title=f"{title}{near.held_out:.3g}", schema=schema)
+    return [Path(NEAREST_PAIRS) / name for name in names]
 
 
 def _features(cases: Sequence[Likeness], training: Sequence[Likeness]) -> np.ndarray:

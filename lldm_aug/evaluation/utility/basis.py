@@ -28,12 +28,12 @@ def arms_table(data: StudyData) -> Table:
         PoolError: when a pool is missing or damaged.
     """
     rows = [
-        (str(arm), share, fold, len(source.labelled), source.seen_by(arm), *_made_of(data, cell))
-        for (fold, share), source in data.plan.sources.items()
+        (str(arm), label_fraction, fold, len(source.labelled), source.seen_by(arm), *_made_of(data, cell))
+        for (fold, label_fraction), source in data.plan.sources.items()
         for arm in data.plan.arms
-        for cell in (Cell(data.plan.networks[0], arm, share, fold, data.plan.seeds[0]),)
+        for cell in (Cell(data.plan.networks[0], arm, label_fraction, fold, data.plan.seeds[0]),)
     ]
-    columns = ("arm", "share", "fold", "labelled cases", "its generator saw", "masks", "pool", "generator")
+    columns = ("arm", "label_fraction", "fold", "labelled cases", "its generator saw", "masks", "pool", "generator")
     return Table(name="arms", title="What each arm rests on", columns=columns, rows=tuple(rows), note=NOTE)
 
 
@@ -53,7 +53,7 @@ def describe_masks(origins: Iterable[MaskOrigin]) -> str:
 
 def _made_of(data: StudyData, cell: Cell) -> tuple[Entry, Entry, Entry]:
     """Masks, pool and generator of an arm; None for what it lacks."""
-    source = data.plan.sources[cell.fold, cell.share]
+    source = data.plan.sources[cell.fold, cell.label_fraction]
     if cell.arm.synthetic and source.pool is not None:
         pool = PoolDataset(source.pool)
         masks = describe_masks(case.mask for case in pool.cases)

@@ -19,13 +19,13 @@ def dice_gains(gains: Table) -> Iterator[Table]:
         gains: see `gains_table`.
     """
     rows = [row for row in _named(gains, gains.rows) if row["metric"] == "dice"]
-    for share, arm in dict.fromkeys((row["share"], row["arm"]) for row in rows):
-        mine = [row for row in rows if (row["share"], row["arm"]) == (share, arm)]
+    for label_fraction, arm in dict.fromkeys((row["label_fraction"], row["arm"]) for row in rows):
+        mine = [row for row in rows if (row["label_fraction"], row["arm"]) == (label_fraction, arm)]
         found = {(row["network"], row["structure"]): _in_points(row) for row in mine}
         networks, structures = (dict.fromkeys(row[name] for row in mine) for name in ("network", "structure"))
         yield Table(
             name="gains",
-            title=f"Gains of {arm} in Dice points, share {share}",
+            title=f"Gains of {arm} in Dice points, share {label_fraction}",
             columns=("network", *map(str, structures)),
             rows=tuple((network, *(found.get((network, name)) for name in structures)) for network in networks),
             note=(

@@ -24,23 +24,29 @@ class Cell:
     Args:
         network: name of the network.
         arm: what it is trained on.
-        share: of the fold's training cases that are labelled.
+        label_fraction: of the fold's training cases that are labelled.
         fold: the fold.
         seed: of first weights, order and augmentation; the same in every arm.
     """
 
     network: str
     arm: Arm
-    share: float
+    label_fraction: float
     fold: Fold
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.network} {self.arm}, share {self.share:g}, fold {self.fold}, seed {self.seed}"
+        return f"{self.network} {self.arm}, share {self.label_fraction:g}, fold {self.fold}, seed {self.seed}"
 
     def folder(self, out: Path) -> Path:
         """Its run folder in a study's folder."""
-        return out / "cells" / self.network / str(self.arm) / f"share_{self.share:g}_fold_{self.fold}_seed_{self.seed}"
+        return (
+            out
+            / "cells"
+            / self.network
+            / str(self.arm)
+            / f"share_{self.label_fraction:g}_fold_{self.fold}_seed_{self.seed}"
+        )
 
 
 class CellScores(Record):

@@ -49,7 +49,7 @@ class StudyData:
             "settings": self.plan.settings.model_dump(mode="json"),
             "network": cell.network,
             "arm": str(cell.arm),
-            "share": cell.share,
+            "label_fraction": cell.label_fraction,
             "fold": cell.fold,
             "seed": cell.seed,
             "saw": self._source(cell).seen_by(cell.arm),
@@ -121,7 +121,7 @@ class StudyData:
         return self.grid.conform(autoencoded(generator, self.plan.dataset.load(case_id)))
 
     def _source(self, cell: Cell) -> Source:
-        return self.plan.sources[cell.fold, cell.share]
+        return self.plan.sources[cell.fold, cell.label_fraction]
 
     def _generator(self, source: Source) -> Generator:
         assert source.generator is not None

@@ -36,9 +36,9 @@ def goals_table(
     """
     lines: list[tuple[Entry, ...]] = []
     dice = [row for row in rows if row.metric == "dice" and row.arm.startswith(SYN)]
-    for share, arm in dict.fromkeys((row.share, row.arm) for row in dice):
-        mine = [row for row in dice if (row.share, row.arm) == (share, arm)]
-        compared = [cell for cell in cells if cell.share == share and str(cell.arm) in (REAL, arm)]
+    for label_fraction, arm in dict.fromkeys((row.label_fraction, row.arm) for row in dice):
+        mine = [row for row in dice if (row.label_fraction, row.arm) == (label_fraction, arm)]
+        compared = [cell for cell in cells if cell.label_fraction == label_fraction and str(cell.arm) in (REAL, arm)]
         there = [cell for cell in compared if cell in finished]
         counts = len({cell.network for cell in there}), len({cell.seed for cell in there})
         whole = counts[0] >= FEWEST_NETWORKS and len(there) == len(compared)
@@ -47,8 +47,8 @@ def goals_table(
             for structure in dict.fromkeys(row.structure for row in mine if row.structure in lesions)
             for line in _gain_lines([row for row in mine if row.structure == structure], whole)
         ]
-        lines += [(arm, share, *line, *counts) for line in (*found, _harm_line(mine, whole))]
-    columns = ("arm", "share", "figure", "value", "goal", "met", "which", "networks", "seeds")
+        lines += [(arm, label_fraction, *line, *counts) for line in (*found, _harm_line(mine, whole))]
+    columns = ("arm", "label_fraction", "figure", "value", "goal", "met", "which", "networks", "seeds")
     return Table(name="goals", title="Goals", columns=columns, rows=tuple(lines), note=NOTE)
 
 

@@ -28,7 +28,7 @@ class GainRow(Record):
     Args:
         network: name of the network.
         structure: name of the structure.
-        share: of labelled cases.
+        label_fraction: of labelled cases.
         arm: what is compared with the real arm.
         metric: in its own unit; positive is better, also of distances.
         gain: mean, interval and p-value.
@@ -40,7 +40,7 @@ class GainRow(Record):
 
     network: str
     structure: str
-    share: float
+    label_fraction: float
     arm: str
     metric: str
     gain: Gain
@@ -79,7 +79,7 @@ def compare(scores: Mapping[Cell, CellScores]) -> tuple[GainRow, ...]:
     """
     paired: dict[tuple[str, str, float, Arm, str], dict[tuple[Fold, str], _Case]] = defaultdict(dict)
     for cell, result in scores.items():
-        base = scores.get(Cell(cell.network, Arm(REAL), cell.share, cell.fold, cell.seed))
+        base = scores.get(Cell(cell.network, Arm(REAL), cell.label_fraction, cell.fold, cell.seed))
         if base is None or cell.arm.kind == REAL:
             continue
         for case_id, structures in result.cases.items():
@@ -87,7 +87,7 @@ def compare(scores: Mapping[Cell, CellScores]) -> tuple[GainRow, ...]:
                 for metric in COMPARED:
                     found = _difference(mine, theirs, metric)
                     if found is not None:
-                        key = (cell.network, mine.structure, cell.share, cell.arm, metric)
+                        key = (cell.network, mine.structure, cell.label_fraction, cell.arm, metric)
                         case = paired[key].setdefault((cell.fold, case_id), _Case(mine.empty in HAVING))
                         case.differences.append(found)
                         case.flipped |= mine.empty != theirs.empty
@@ -105,15 +105,15 @@ def _difference(mine: StructureScore, theirs: StructureScore, metric: str) -> fl
 
 
 def _row(key: tuple[str, str, float, Arm, str], cases: Sequence[_Case]) -> GainRow:
-    network, structure, share, arm, metric = key
+    network, structure, label_fraction, arm, metric = key
     present = [case.mean for case in cases if case.present]
     return GainRow(
         network=network,
         structure=structure,
-        share=share,
+        label_fraction=label_fraction,
         arm=str(arm),
         metric=metric,
-        gain=paired_gain([case.mean for case in cases], network, structure, share, str(arm), metric),
+        gain=paired_gain([case.mean for case in cases], network, structure, label_fraction, str(arm), metric),
         present=sum(present) / len(present) if present else None,
         n_present=len(present),
         flipped=sum(case.flipped for case in cases),
@@ -124,7 +124,7 @@ def _corrected(rows: list[GainRow]) -> tuple[GainRow, ...]:
     """The rows with Holm's correction over all rows of a share and metric."""
     families: dict[tuple[float, str], list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
-        families[row.share, row.metric].append(number)
+        families[row.label_fraction, row.metric].append(number)
     for members in families.values():
         for number, p in zip(members, holm([rows[n].gain.p for n in members]), strict=True):
             rows[number] = rows[number].model_copy(update={"p_holm": p})

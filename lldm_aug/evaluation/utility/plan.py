@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.share import LabelledShare
 from lldm_aug.data.splits import Fold, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, LabelError
 from lldm_aug.evaluation.heldout import check_kind
 from lldm_aug.evaluation.utility.arms import AUTOENCODED, SYN, Arm
 from lldm_aug.evaluation.utility.cell import Cell
-from lldm_aug.evaluation.utility.knowledge import Situation
+from lldm_aug.evaluation.utility.leakage_check import LeakageCheck
 from lldm_aug.evaluation.utility.settings import StudySettings
 from lldm_aug.io.weights import check_sums
 from lldm_aug.models.config_file import generator_folder
@@ -62,7 +62,7 @@ class StudyPlan:
         settings: what all cells share.
         networks: names of networks.
         arms: the real one first.
-        shares: of labelled cases.
+        label_fractions: of labelled cases.
         folds: numbers, or ``all``.
         seeds: repetitions.
         sources: by fold and share.
@@ -75,7 +75,7 @@ class StudyPlan:
     settings: StudySettings
     networks: tuple[str, ...]
     arms: tuple[Arm, ...]
-    shares: tuple[float, ...]
+    label_fractions: tuple[float, ...]
     folds: tuple[Fold, ...]
     seeds: tuple[int, ...]
     sources: Mapping[tuple[Fold, float], Source]
@@ -83,8 +83,10 @@ class StudyPlan:
 
     def cells(self) -> Iterator[Cell]:
         """All cells; a study that is stopped early has compared all arms for the first seeds."""
-        for seed, fold, share, network, arm in product(self.seeds, self.folds, self.shares, self.networks, self.arms):
-            yield Cell(network, arm, share, fold, seed)
+        for seed, fold, label_fraction, network, arm in product(
+            self.seeds, self.folds, self.label_fractions, self.networks, self.arms
+        ):
+            yield Cell(network, arm, label_fraction, fold, seed)
 
     def part(self, num_parts: int, part_id: int) -> tuple[Cell, ...]:
         """The cells of one of several parts, in the order of `cells`.
@@ -97,15 +99,15 @@ class StudyPlan:
         """
         if not 0 <= part_id < num_parts:
             raise ConfigError(f"part {part_id} is not in 0..{num_parts - 1}", where="--part-id")
-        groups = list(product(self.networks, self.seeds, self.folds, self.shares))
+        groups = list(product(self.networks, self.seeds, self.folds, self.label_fractions))
         mine = {*groups[part_id::num_parts]}
-        return tuple(cell for cell in self.cells() if (cell.network, cell.seed, cell.fold, cell.share) in mine)
+        return tuple(cell for cell in self.cells() if (cell.network, cell.seed, cell.fold, cell.label_fraction) in mine)
 
     def judged(self, fold: Fold) -> tuple[RawDataset, tuple[str, ...]]:
         """The data set and cases that the networks of a fold are scored on."""
         if self.held_out is not None:
             return self.held_out, self.held_out.case_ids
-        return self.dataset, self.sources[fold, self.shares[0]].split.val
+        return self.dataset, self.sources[fold, self.label_fractions[0]].split.val
 
 
 def plan_study(
@@ -116,7 +118,7 @@ def plan_study(
     settings: StudySettings,
     networks: Sequence[str],
     arms: tuple[Arm, ...],
-    shares: Sequence[float],
+    label_fractions: Sequence[float],
     folds: Sequence[Fold],
     seeds: Sequence[int],
     pool: str | None,
@@ -131,49 +133,57 @@ def plan_study(
         settings: what all cells share.
         networks: names of networks, see `check_engine`.
         arms: see `parse_arms`.
-        shares: of labelled cases.
+        label_fractions: of labelled cases.
         folds: numbers, or ``all``.
         seeds: repetitions.
-        pool: folder of a pool; ``{fold}`` and ``{share}`` in it stand for those of a cell.
+        pool: folder of a pool; ``{fold}`` and ``{label_fraction}`` in it stand for those of a cell.
         generator: likewise, of a generator or run. It makes the pool where none is given.
 
     Raises:
         ConfigError: for an arm without the generator or pool that it needs.
         DatasetError, LabelError: when data are missing or do not fit each other.
-        LeakageError: see `Situation.check_training` and `Situation.check`.
+        LeakageError: see `LeakageCheck.check_training` and `LeakageCheck.check`.
     """
     if held_out is not None and held_out.schema != dataset.schema:
         raise LabelError(f"has other structures than {dataset.name}", where=held_out.folder)
     partial = read_partial_labels(dataset)
     hashes = {case_id: dataset.label_hash(case_id) for case_id in dataset.case_ids}
     sources = {}
-    for fold, share in product(folds, shares):
+    for fold, label_fraction in product(folds, label_fractions):
         split = load_split(dataset, fold)
         if held_out is None and not split.val:
             raise DatasetError(f"fold {fold} has no validation cases", fix="give --held-out, or another --folds")
-        labelled = LabelledShare(share=share, seed=settings.share_seed).labelled(split.train, patients_of(dataset))
+        labelled = LabelFraction(fraction=label_fraction, seed=settings.label_fraction_seed).labelled(
+            split.train, patients_of(dataset)
+        )
         whole = tuple(case for case in labelled if case not in partial)
         if not whole:
-            raise DatasetError(f"no case of share {share:g} of fold {fold} is annotated whole", where=dataset.folder)
-        situation = Situation(dataset, split, share, labelled, held_out, hashes)
-        situation.check_training()
-        folders = _place(pool, situation), _place(generator, situation)
-        sources[fold, share] = _source(situation, whole, arms, *folders, out)
+            raise DatasetError(
+                f"no case of share {label_fraction:g} of fold {fold} is annotated whole", where=dataset.folder
+            )
+        leakage_check = LeakageCheck(dataset, split, label_fraction, labelled, held_out, hashes)
+        leakage_check.check_training()
+        folders = _place(pool, leakage_check), _place(generator, leakage_check)
+        sources[fold, label_fraction] = _source(leakage_check, whole, arms, *folders, out)
     notes = (f"not trained on, for want of some structures: {', '.join(sorted(partial))}",) if partial else ()
     return StudyPlan(
-        *(out, dataset, held_out, settings, tuple(networks), arms, tuple(shares), tuple(folds), tuple(seeds)),
+        *(out, dataset, held_out, settings, tuple(networks), arms, tuple(label_fractions), tuple(folds), tuple(seeds)),
         sources,
         notes,
     )
 
 
-def _place(template: str | None, situation: Situation) -> Path | None:
+def _place(template: str | None, leakage_check: LeakageCheck) -> Path | None:
     """A folder whose name may depend on the fold and the share."""
-    return None if template is None else Path(template.format(fold=situation.split.fold, share=f"{situation.share:g}"))
+    return (
+        None
+        if template is None
+        else Path(template.format(fold=leakage_check.split.fold, label_fraction=f"{leakage_check.label_fraction:g}"))
+    )
 
 
 def _source(
-    situation: Situation,
+    leakage_check: LeakageCheck,
     labelled: tuple[str, ...],
     arms: tuple[Arm, ...],
     pool: Path | None,
@@ -184,26 +194,26 @@ def _source(
     folder = None if generator is None else generator_folder(generator)
     if folder is not None:
         description = Description.read(folder)
-        check_kind(situation.dataset, description)
+        check_kind(leakage_check.dataset, description)
         provenance = GeneratorProvenance(hash=check_sums(folder), stages=description.stages)
         first = tuple(stage for stage in description.stages if stage.stage == "autoencoder")
-        saw[AUTOENCODED] = situation.check(provenance.model_copy(update={"stages": first}), ())
+        saw[AUTOENCODED] = leakage_check.check(provenance.model_copy(update={"stages": first}), ())
     if any(arm.synthetic for arm in arms):
         if pool is None and folder is None:
             raise ConfigError("arms with synthetic cases need a pool", fix="give --pool or --generator")
         if pool is None:
-            saw[SYN] = situation.check(provenance, ())
-            pool = out / "pools" / f"fold_{situation.split.fold}_share_{situation.share:g}"
+            saw[SYN] = leakage_check.check(provenance, ())
+            pool = out / "pools" / f"fold_{leakage_check.split.fold}_share_{leakage_check.label_fraction:g}"
         else:
-            saw[SYN] = _check_pool(situation, pool)
+            saw[SYN] = _check_pool(leakage_check, pool)
     if folder is None and any(arm.kind == AUTOENCODED for arm in arms):
         raise ConfigError(f"arm {AUTOENCODED!r} needs a generator", fix="give --generator")
-    return Source(situation.split, labelled, pool, folder, saw)
+    return Source(leakage_check.split, labelled, pool, folder, saw)
 
 
-def _check_pool(situation: Situation, folder: Path) -> str:
+def _check_pool(leakage_check: LeakageCheck, folder: Path) -> str:
     pool = PoolDataset(folder)
-    if pool.schema != situation.dataset.schema:
-        names = ", ".join(situation.dataset.schema.names)
+    if pool.schema != leakage_check.dataset.schema:
+        names = ", ".join(leakage_check.dataset.schema.names)
         raise LabelError(f"the pool has other structures than {names}", where=folder)
-    return situation.check(pool.info.generator, (case.mask for case in pool.cases))
+    return leakage_check.check(pool.info.generator, (case.mask for case in pool.cases))

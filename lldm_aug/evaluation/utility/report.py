@@ -94,7 +94,7 @@ def markdown(results: UtilityResults) -> str:
         "# Do synthetic cases help?",
         "",
         f"{results.cells[0]} of {results.cells[1]} cells: {', '.join(study['networks'])}; {study['dataset']}, folds "
-        f"{', '.join(map(str, study['folds']))}, shares {', '.join(map(str, study['shares']))}, seeds "
+        f"{', '.join(map(str, study['folds']))}, shares {', '.join(map(str, study['label_fractions']))}, seeds "
         f"{', '.join(map(str, study['seeds']))}; scored on {judged}. Every arm had {settings['steps']} steps "
         f"of {trained}. NSD at "
         f"{settings['tolerance_mm']:.3g} mm. Made by lldm_aug {results.lldm_aug_version} on {results.machine}.",
@@ -126,7 +126,7 @@ def _describe(plan: StudyPlan) -> dict[str, Any]:
         "held_out": None if plan.held_out is None else plan.held_out.name,
         "networks": list(plan.networks),
         "arms": [str(arm) for arm in plan.arms],
-        "shares": list(plan.shares),
+        "label_fractions": list(plan.label_fractions),
         "folds": list(plan.folds),
         "seeds": list(plan.seeds),
         "settings": plan.settings.model_dump(mode="json"),

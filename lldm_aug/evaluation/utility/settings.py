@@ -27,7 +27,7 @@ class StudySettings(Record):
         learning_rate: peak, of AdamW with warm-up and cosine decay.
         tolerance_mm: of the normalised surface Dice.
         precision: of the training.
-        share_seed: decides which cases are labelled.
+        label_fraction_seed: decides which cases are labelled.
         pairs: cases of a pool that the study makes itself.
         engine: what trains: ``monai``, or ``nnunet`` with its own plans, which then decide spacing, patch, batch,
             widths and optimisation.
@@ -43,7 +43,7 @@ class StudySettings(Record):
     learning_rate: PositiveFloat = 1e-3
     tolerance_mm: PositiveFloat
     precision: Literal["no", "bf16"] = "no"
-    share_seed: Annotated[int, Field(ge=0)] = 0
+    label_fraction_seed: Annotated[int, Field(ge=0)] = 0
     pairs: PositiveInt = 200
     engine: Literal["monai", "nnunet"] = "monai"
     configuration: str = "3d_fullres"

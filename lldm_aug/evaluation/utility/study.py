@@ -124,7 +124,7 @@ def run_cell(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelera
     stage = NetworkStage(
         module=build_network(cell.network, sizes, cell.seed),
         settings=settings.stage,
-        case_ids=plan.sources[cell.fold, cell.share].labelled,
+        case_ids=plan.sources[cell.fold, cell.label_fraction].labelled,
         data=data.training(cell),
         schema=dataset.schema,
         augment=strong if cell.arm.kind == REAL_AUG else augmented,
@@ -149,7 +149,7 @@ def predict(network: nn.Module, image: np.ndarray, patch: tuple[int, int, int]) 
 
 
 def make_pool(plan: StudyPlan, source: Source, device: str) -> None:
-    """Fills a pool that the study makes itself, with deformed masks of the labelled share.
+    """Fills a pool that the study makes itself, with deformed masks of the label fraction.
 
     Raises:
         PoolError, IncompatibleResume: when the folder holds another pool.

@@ -1,4 +1,4 @@
-"""The gate for inpainted pairs: only the region is judged, since the rest is the host's."""
+"""The quality filter for inpainted pairs: only the region is judged, since the rest is the host's."""
 
 from __future__ import annotations
 

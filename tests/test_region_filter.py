@@ -1,4 +1,5 @@
-"""The gate for inpainted pairs finds seams, false noise and lesions that are not shown; a good region passes."""
+"""The quality filter for inpainted pairs finds seams, false noise and lesions that are not shown; a good region
+passes."""
 
 import numpy as np
 
@@ -7,7 +8,7 @@ from lldm_aug.geometry import Grid
 from lldm_aug.inpainting.blend import blended
 from lldm_aug.labels import LabelSchema
 from lldm_aug.seeds import numpy_rng
-from lldm_aug.synthesis.region_gate import border_reasons, noise_reasons, segmentation_reasons
+from lldm_aug.synthesis.region_filter import border_reasons, noise_reasons, segmentation_reasons
 
 SCHEMA = LabelSchema(("liver", "hcc"))
 GRID = Grid.regular((40, 36, 24), (2.0, 2.0, 3.0))

@@ -1,4 +1,4 @@
-"""Mask faithfulness during training: do images show the structures that the mask asked for?"""
+"""mask consistency during training: do images show the structures that the mask asked for?"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEAST_DICE = 0.1
 log = logging.getLogger(__name__)
 
 
-class MaskFaithfulness:
+class MaskConsistency:
     """Scores a generator by the Dice of a segmenter on its images, relative to that on held-out real ones.
 
     The decoder's head sees the mask and could paint it over any latent: with it, latents of pure noise score almost as
@@ -103,23 +103,23 @@ class MaskFaithfulness:
         """What the segmenter sees in an image decoded without the mask, and with it."""
         description = generator.description
         rng = torch_rng(self.seed, "score noise", index)
-        grain = self._grain(description, index, mask).to(generator.device)
+        residual_noise = self._residual_noise(description, index, mask).to(generator.device)
         noise = torch.randn(1, *description.latent_shape, generator=rng).to(generator.device)
         condition = encode_mask(mask[None].to(generator.device), self.cases.schema)
         latent = generator.denormalise(generator.latent(condition, noise, description.sampling, rng))
         found = []
         for shown in (torch.zeros_like(condition), condition):
             image, _ = generator.autoencoder.decode(latent, shown)
-            found.append(self.segmenter.segment(image + grain)[0].cpu().numpy())
+            found.append(self.segmenter.segment(image + residual_noise)[0].cpu().numpy())
         return found[0], found[1]
 
-    def _grain(self, description: Description, index: int, mask: torch.Tensor) -> torch.Tensor:
+    def _residual_noise(self, description: Description, index: int, mask: torch.Tensor) -> torch.Tensor:
         """The texture that images lack, as it will be put back; the segmenter knows images with it alone."""
         if not description.texture:
             return torch.zeros(1)
         rng = numpy_rng(self.seed, "score texture", index)
-        grain = description.texture[int(rng.integers(len(description.texture)))]
-        return torch.from_numpy(grain.draw(rng, mask.numpy()))
+        residual_noise = description.texture[int(rng.integers(len(description.texture)))]
+        return torch.from_numpy(residual_noise.draw(rng, mask.numpy()))
 
 
 def _mean(scores: list[dict[str, float]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The gate: a synthetic pair is kept only if it looks like the real cases and shows what its mask says."""
+"""The quality filter: a synthetic pair is kept only if it looks like the real cases and shows what its mask says."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from lldm_aug.models.description import Description
 from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.rejected import Reason
 from lldm_aug.synthesis.case import SyntheticCase
-from lldm_aug.synthesis.referee import Referee, check_referee
-from lldm_aug.synthesis.region_gate import INVENTED_SHARE as REGION_INVENTED_SHARE
-from lldm_aug.synthesis.region_gate import (
+from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter, check_segmenter
+from lldm_aug.synthesis.region_filter import INVENTED_SHARE as REGION_INVENTED_SHARE
+from lldm_aug.synthesis.region_filter import (
     NOISE_FACTOR,
     RIM_FACTOR,
     border_reasons,
@@ -32,11 +32,14 @@ from lldm_aug.synthesis.region_gate import (
 from lldm_aug.volume import Volume
 
 DICE_SHARE = 0.8
-"""A structure has to reach this share of the 5th percentile of the referee's Dice on held-out real cases."""
+"""A structure has to reach this share of the 5th percentile of the evaluation segmenter's Dice on held-out real
+cases."""
 LARGE_SHARE = 0.005
-"""A structure that takes more than this share of all labelled voxels is too large to be overlooked by a referee."""
+"""A structure that takes more than this share of all labelled voxels is too large to be overlooked by an evaluation
+segmenter."""
 SEEN_SHARE = 0.25
-"""A large structure has to reach this share of the referee's mean Dice, even if the 5th percentile asks for less."""
+"""A large structure has to reach this share of the evaluation segmenter's mean Dice, even if the 5th percentile asks
+for less."""
 INVENTED_SHARE = 0.02
 """A structure that the mask lacks may be seen in a volume of at most this share of all labelled voxels."""
 RANGE_MARGIN = 0.5
@@ -50,51 +53,53 @@ ZERO_MARGIN = 0.05
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Judges pairs by a referee and by what the generator's training cases look like.
+class QualityFilter:
+    """Judges pairs by an evaluation segmenter and by what the generator's training cases look like.
 
     A decoder that sees the mask can paint it, so that even images of pure noise score a fair Dice: that is why signal
     and background are asked about too.
 
     Args:
-        referee: re-segments the images.
+        segmenter: re-segments the images.
         description: of the generator, with its real cases' signal.
         real: that signal.
         schema: the structures of the masks; others that the generator knows are not judged.
     """
 
-    referee: Referee
+    segmenter: EvaluationSegmenter
     description: Description
     real: RealSignal
     schema: LabelSchema
 
     @classmethod
-    def of(cls, description: Description, referee: Referee, schema: LabelSchema | None = None) -> Gate:
-        """The gate of a generator.
+    def of(
+        cls, description: Description, segmenter: EvaluationSegmenter, schema: LabelSchema | None = None
+    ) -> QualityFilter:
+        """The quality filter of a generator.
 
         Args:
             description: of the generator.
-            referee: re-segments its images.
+            segmenter: re-segments its images.
             schema: the structures of the masks; None for all of the generator's.
 
         Raises:
-            LabelError: when the referee does not find the structures of the masks.
+            LabelError: when the evaluation segmenter does not find the structures of the masks.
             CheckpointError: when the generator does not say what its training cases look like.
         """
         schema = schema or description.labels
-        check_referee(referee, schema, description.num_channels)
+        check_segmenter(segmenter, schema, description.num_channels)
         if description.real_signal is None:
             raise CheckpointError(
                 "the generator does not say what its training cases look like",
-                fix="run 'lldm-aug train controlnet' anew with this version, or generate without --gate",
+                fix="run 'lldm-aug train controlnet' anew with this version, or generate without --filter",
             )
-        return cls(referee, description, description.real_signal, schema)
+        return cls(segmenter, description, description.real_signal, schema)
 
     @property
     def settings(self) -> dict[str, Any]:
         """All that decides what passes, besides the generator."""
         return {
-            "referee": self.referee.hash,
+            "segmenter": self.segmenter.hash,
             "dice_share": DICE_SHARE,
             "large_share": LARGE_SHARE,
             "seen_share": SEEN_SHARE,
@@ -110,7 +115,7 @@ class Gate:
 
     def judge(self, case: SyntheticCase) -> tuple[Reason, ...]:
         """Why a pair is rejected; nothing for one that is kept. Of an inpainted one only the region is judged."""
-        found = self.referee.segment(case.image, case.grid)
+        found = self.segmenter.segment(case.image, case.grid)
         if case.inpainted is not None:
             return self._judge_region(case, case.inpainted, found)
         signal = self._signal(replace(case, label=np.where(self._left_open(found), 0, case.label)))
@@ -122,7 +127,7 @@ class Gate:
         labelled = max(int((case.label > 0).sum()), 1)
         shares = {name: int((case.label == value).sum()) / labelled for name, value in self.schema.values.items()}
         least = {name: self._least_dice(name, share) for name, share in shares.items()}
-        seen = Relabelling(self.referee.schema, self.schema).apply(found)
+        seen = Relabelling(self.segmenter.schema, self.schema).apply(found)
         return (
             *self._means(signal),
             *segmentation_reasons(seen, case.label, region, self.schema, least),
@@ -131,12 +136,13 @@ class Gate:
         )
 
     def _left_open(self, found: np.ndarray) -> np.ndarray:
-        """(X, Y, Z) where the referee sees what the masks leave out, with a voxel around it that may hold a part of it.
+        """(X, Y, Z) where the evaluation segmenter sees what the masks leave out, with a voxel around it that may hold
+        a part of it.
 
         Their signal is not that of the structure that the masks show there.
         """
         unknown = Relabelling(self.schema, self.description.labels).unknown
-        values = [value for name, value in self.referee.schema.values.items() if name in unknown]
+        values = [value for name, value in self.segmenter.schema.values.items() if name in unknown]
         around: np.ndarray = binary_dilation(np.isin(found, values), ANY_NEIGHBOUR)
         return around
 
@@ -185,7 +191,7 @@ class Gate:
 
     def _segmentation(self, case: SyntheticCase, found: np.ndarray) -> list[Reason]:
         schema, reasons = self.schema, []
-        found = Relabelling(self.referee.schema, schema).apply(found)
+        found = Relabelling(self.segmenter.schema, schema).apply(found)
         scores = dice(found, case.label, schema)
         labelled = int(((case.label > 0) & (case.label != schema.ignore)).sum())
         for name, value in schema.values.items():
@@ -200,9 +206,10 @@ class Gate:
     def _least_dice(self, name: str, share: float) -> float:
         """What a structure that takes this share of all labelled voxels has to reach.
 
-        Where referees overlook small ones in some real cases, the 5th percentile is 0: it says nothing of large ones.
+        Where evaluation segmenters overlook small ones in some real cases, the 5th percentile is 0: it says nothing of
+        large ones.
         """
-        known = self.referee.heldout_dice.get(name)
+        known = self.segmenter.heldout_dice.get(name)
         if known is None:
             return 0.0
         return max(DICE_SHARE * known.low, SEEN_SHARE * known.mean if share > LARGE_SHARE else 0.0)

@@ -1,4 +1,4 @@
-"""A trained nnU-Net model as referee of synthetic images."""
+"""A trained nnU-Net model as evaluation segmenter of synthetic images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STAGE = "segmenter"
 
 
 @dataclass(frozen=True)
-class NnunetReferee:
+class NnunetSegmenter:
     """One fold of a trained nnU-Net model; tiles overlap by half, nothing is mirrored.
 
     Args:
@@ -50,7 +50,7 @@ class NnunetReferee:
     stages: tuple[StageProvenance, ...]
 
     def segment(self, image: np.ndarray, grid: Grid) -> np.ndarray:
-        """See `lldm_aug.synthesis.referee.Referee`."""
+        """See `lldm_aug.synthesis.evaluation_segmenter.EvaluationSegmenter`."""
         data, read = np.asarray(image, dtype=np.float32), grid
         if self.reorients:
             data, read = to_canonical(data, grid), canonical_grid(grid)
@@ -61,7 +61,7 @@ class NnunetReferee:
         return from_canonical(label, grid) if self.reorients else label
 
 
-def load_nnunet_referee(path: Path, device: torch.device) -> NnunetReferee | None:
+def load_nnunet_segmenter(path: Path, device: torch.device) -> NnunetSegmenter | None:
     """Loads a fold of a model that nnU-Net trained; None where a folder belongs to no such model.
 
     nnU-Net reads its checkpoints with pickle, which can run code: use your own models only.
@@ -81,7 +81,7 @@ def load_nnunet_referee(path: Path, device: torch.device) -> NnunetReferee | Non
     description, plans = read_json(model / "dataset.json"), read_json(model / "plans.json")
     schema = LabelSchema.from_dataset_json(description, model / "dataset.json")
     files = (model / "dataset.json", model / "plans.json", fold_folder / CHECKPOINT)
-    return NnunetReferee(
+    return NnunetSegmenter(
         predictor=load_predictor(model, fold, device),
         reorients="reorient" in str(plans.get("image_reader_writer", "")).lower(),
         hash=sha256_json([sha256_file(file) for file in files]),
@@ -130,7 +130,9 @@ def _heldout_dice(fold_folder: Path, schema: LabelSchema) -> dict[str, HeldoutDi
     path = fold_folder / "validation" / "summary.json"
     if not path.is_file():
         raise CheckpointError(
-            "no validation scores", where=path, fix="run nnUNetv2_train with --val: the gate needs them as its scale"
+            "no validation scores",
+            where=path,
+            fix="run nnUNetv2_train with --val: the quality filter needs them as its scale",
         )
     cases = [case["metrics"] for case in read_json(path)["metric_per_case"]]
     return summarise_dice([{name: _shown_dice(case, value) for name, value in schema.values.items()} for case in cases])

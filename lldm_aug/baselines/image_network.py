@@ -18,12 +18,12 @@ SUREST = 1e-4
 """No voxel is likelier than this to be the opposite of what the channel says."""
 
 
-class Painter(nn.Module, ABC):
+class ImageNetwork(nn.Module, ABC):
     """Noise and mask to image."""
 
     @classmethod
     @abstractmethod
-    def untrained(cls, d: BaselineDescription) -> Painter:
+    def untrained(cls, d: BaselineDescription) -> ImageNetwork:
         """Networks of the sizes of a description, weights as initialised."""
 
     @abstractmethod

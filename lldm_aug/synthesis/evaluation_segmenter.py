@@ -26,7 +26,7 @@ PLACES = (".", "export", "segmenter", "segmenter/export")
 """Where a segmenter may lie: in its own folder, its stage, a generator, or a run."""
 
 
-class Referee(Protocol):
+class EvaluationSegmenter(Protocol):
     """Segments images as real cases would be."""
 
     @property
@@ -54,7 +54,7 @@ class Referee(Protocol):
 
 
 @dataclass(frozen=True)
-class SegmenterReferee:
+class OwnSegmenter:
     """A `Segmenter` for images of any grid.
 
     Args:
@@ -65,31 +65,31 @@ class SegmenterReferee:
 
     @property
     def hash(self) -> str:
-        """See `Referee`."""
+        """See `EvaluationSegmenter`."""
         return self.segmenter.hash
 
     @property
     def schema(self) -> LabelSchema:
-        """See `Referee`."""
+        """See `EvaluationSegmenter`."""
         return self.segmenter.description.labels
 
     @property
     def num_channels(self) -> int:
-        """See `Referee`."""
+        """See `EvaluationSegmenter`."""
         return len(self.segmenter.description.dataset_json["channel_names"])
 
     @property
     def heldout_dice(self) -> Mapping[str, HeldoutDice]:
-        """See `Referee`."""
+        """See `EvaluationSegmenter`."""
         return self.segmenter.description.heldout_dice
 
     @property
     def stages(self) -> tuple[StageProvenance, ...]:
-        """See `Referee`."""
+        """See `EvaluationSegmenter`."""
         return self.segmenter.description.stages
 
     def segment(self, image: np.ndarray, grid: Grid) -> np.ndarray:
-        """See `Referee`."""
+        """See `EvaluationSegmenter`."""
         description = self.segmenter.description
         frame = self._frame(grid)
         names = list(description.dataset_json["channel_names"].values())
@@ -108,15 +108,16 @@ class SegmenterReferee:
         return Frame.around(Volume(np.zeros(grid.shape, np.int16), grid), (x, y, z), description.spacing_mm)
 
 
-class LoadReferee(Protocol):
-    """Loads a kind of referee from a folder; None where the folder holds something else."""
+class LoadSegmenter(Protocol):
+    """Loads a kind of evaluation segmenter from a folder; None where the folder holds something else."""
 
-    def __call__(self, path: Path, device: torch.device) -> Referee | None:
-        """Errors as `load_referee`."""
+    def __call__(self, path: Path, device: torch.device) -> EvaluationSegmenter | None:
+        """Errors as `load_segmenter`."""
 
 
-def load_referee(path: Path, device: torch.device | str = "cpu") -> Referee:
-    """A referee from a segmenter folder, a run or generator folder that holds one, or a trained nnU-Net model.
+def load_segmenter(path: Path, device: torch.device | str = "cpu") -> EvaluationSegmenter:
+    """An evaluation segmenter from a segmenter folder, a run or generator folder that holds one, or a trained nnU-Net
+    model.
 
     Args:
         path: such a folder; of nnU-Net, ``TRAINER__PLANS__CONFIGURATION`` or a ``fold_X`` in it.
@@ -128,28 +129,31 @@ def load_referee(path: Path, device: torch.device | str = "cpu") -> Referee:
     """
     for place in PLACES:
         if (path / place / WEIGHTS).is_file():
-            return SegmenterReferee(Segmenter.load(path / place).to(device))
-    loaders: list[LoadReferee] = [load for _, load in plugins(SEGMENTERS)]
+            return OwnSegmenter(Segmenter.load(path / place).to(device))
+    loaders: list[LoadSegmenter] = [load for _, load in plugins(SEGMENTERS)]
     for load in loaders:
-        if (referee := load(path, torch.device(device))) is not None:
-            return referee
+        if (segmenter := load(path, torch.device(device))) is not None:
+            return segmenter
     raise CheckpointError(
         "no segmenter",
         where=path,
-        fix="train one with 'lldm-aug train segmenter' and point --referee to its run, or to a model of nnU-Net",
+        fix="train one with 'lldm-aug train segmenter' and point --segmenter to its run, or to a model of nnU-Net",
     )
 
 
-def check_referee(referee: Referee, schema: LabelSchema, num_channels: int) -> None:
-    """Raises LabelError when a referee does not find the structures of masks, or take the channels, of a generator.
+def check_segmenter(segmenter: EvaluationSegmenter, schema: LabelSchema, num_channels: int) -> None:
+    """Raises LabelError when an evaluation segmenter does not find the structures of masks, or take the channels, of a
+    generator.
 
     It may find more: these are read as what lies around them (see `lldm_aug.masks.relabelling`).
     """
-    if not {*schema.names} <= {*referee.schema.names}:
-        found, asked = ", ".join(referee.schema.names), ", ".join(schema.names)
-        raise LabelError(f"the referee finds {found}; the masks have {asked}", fix="give another --referee")
-    if referee.num_channels != num_channels:
+    if not {*schema.names} <= {*segmenter.schema.names}:
+        found, asked = ", ".join(segmenter.schema.names), ", ".join(schema.names)
         raise LabelError(
-            f"the referee takes {referee.num_channels} channels; the generator makes {num_channels}",
-            fix="give another --referee",
+            f"the evaluation segmenter finds {found}; the masks have {asked}", fix="give another --segmenter"
+        )
+    if segmenter.num_channels != num_channels:
+        raise LabelError(
+            f"the evaluation segmenter takes {segmenter.num_channels} channels; the generator makes {num_channels}",
+            fix="give another --segmenter",
         )

@@ -20,7 +20,7 @@ from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
 from lldm_aug.metrics.dice import dice
 from lldm_aug.stages.run import train
-from lldm_aug.synthesis.referee import Referee, load_referee
+from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter, load_segmenter
 
 SCHEMA = LabelSchema.from_dataset_json(DATASET_JSON)
 LPS = Grid(GRID.shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ GRID.affine)
@@ -38,21 +38,21 @@ def test_a_segmenter_is_found_wherever_it_may_lie(run: Path, tmp_path: Path) -> 
     (tmp_path / "generator").mkdir()
     shutil.copytree(run / "segmenter" / "export", tmp_path / "generator" / "segmenter")
     folders = (run, run / "segmenter" / "export", run / "segmenter", tmp_path / "generator")
-    assert len({load_referee(folder).hash for folder in folders}) == 1
+    assert len({load_segmenter(folder).hash for folder in folders}) == 1
 
 
-def test_no_referee_says_how_to_make_one(tmp_path: Path) -> None:
+def test_no_segmenter_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="lldm-aug train segmenter"):
-        load_referee(tmp_path)
+        load_segmenter(tmp_path)
 
 
 def test_it_segments_images_of_another_orientation_alike(run: Path) -> None:
-    referee = load_referee(run)
+    segmenter = load_segmenter(run)
     image, label = blob_case(1, 3)
-    found = referee.segment(image[None], GRID)
+    found = segmenter.segment(image[None], GRID)
     assert found.dtype == np.int16
     assert dice(found, label, SCHEMA)["liver"] > 0.7
-    turned = referee.segment(from_canonical(image, LPS)[None], LPS)
+    turned = segmenter.segment(from_canonical(image, LPS)[None], LPS)
     assert np.array_equal(turned, from_canonical(found, LPS))
 
 
@@ -60,18 +60,18 @@ def test_it_segments_finer_and_larger_images(run: Path) -> None:
     image, label = blob_case(1, 3)
     finer = Grid.regular((64, 56, 48), (1.0, 1.0, 1.5))
     large, mask = (np.kron(volume, np.ones((2, 2, 2), volume.dtype)) for volume in (image, label))
-    found = load_referee(run).segment(large[None], finer)
+    found = load_segmenter(run).segment(large[None], finer)
     assert dice(found, mask, SCHEMA)["liver"] > 0.7
     padded, around = np.pad(image, 8), np.pad(label, 8)  # beyond the segmenter's field of view
-    found = load_referee(run).segment(padded[None], Grid.regular(padded.shape, GRID.spacing_mm))
+    found = load_segmenter(run).segment(padded[None], Grid.regular(padded.shape, GRID.spacing_mm))
     assert dice(found, around, SCHEMA)["liver"] > 0.5
 
 
 def test_other_intensity_units_change_nothing(run: Path) -> None:
     image, _ = blob_case(1, 3)
-    referee = load_referee(run)
-    found = referee.segment(image[None], GRID)
-    assert (referee.segment(7 * image[None], GRID) != found).mean() < 1e-3
+    segmenter = load_segmenter(run)
+    found = segmenter.segment(image[None], GRID)
+    assert (segmenter.segment(7 * image[None], GRID) != found).mean() < 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +91,12 @@ def model(planned: Project) -> Path:
 
 
 @pytest.fixture
-def judge(model: Path, project: Project) -> Referee:
-    return load_referee(model)
+def judge(model: Path, project: Project) -> EvaluationSegmenter:
+    return load_segmenter(model)
 
 
 @pytest.mark.slow
-def test_an_nnunet_model_is_a_referee(judge: Referee, model: Path, project: Project) -> None:
+def test_an_nnunet_model_is_a_segmenter(judge: EvaluationSegmenter, model: Path, project: Project) -> None:
     dataset = RawDataset(project.root / "nnUNet_raw" / NAME)
     held_out = load_split(dataset, 0).val[0]
     case = dataset.load(held_out)
@@ -111,7 +111,7 @@ def test_an_nnunet_model_is_a_referee(judge: Referee, model: Path, project: Proj
 
 
 @pytest.mark.slow
-def test_an_nnunet_model_names_the_cases_of_its_fold(judge: Referee, project: Project) -> None:
+def test_an_nnunet_model_names_the_cases_of_its_fold(judge: EvaluationSegmenter, project: Project) -> None:
     (stage,) = judge.stages
     assert {*stage.cases} == {*project.splits[0]["train"]}
     assert (stage.dataset, stage.fold) == (NAME, 0)
@@ -124,15 +124,15 @@ def test_an_unfinished_or_unknown_model_is_refused(
     shutil.copytree(model, tmp_path / "m")
     shutil.copytree(model / "fold_0", tmp_path / "m" / "fold_1")
     with pytest.raises(CheckpointError, match="holds fold_0, fold_1"):
-        load_referee(tmp_path / "m")
-    assert load_referee(tmp_path / "m" / "fold_0").hash == load_referee(model).hash
+        load_segmenter(tmp_path / "m")
+    assert load_segmenter(tmp_path / "m" / "fold_0").hash == load_segmenter(model).hash
     (tmp_path / "m" / "fold_0" / "validation" / "summary.json").unlink()
     with pytest.raises(CheckpointError, match="no validation scores"):
-        load_referee(tmp_path / "m" / "fold_0")
+        load_segmenter(tmp_path / "m" / "fold_0")
     for fold in ("fold_0", "fold_1"):
         (tmp_path / "m" / fold / "checkpoint_final.pth").unlink()
     with pytest.raises(CheckpointError, match=r"no fold with a checkpoint_final\.pth"):
-        load_referee(tmp_path / "m")
+        load_segmenter(tmp_path / "m")
     monkeypatch.setenv("nnUNet_raw", str(tmp_path))
     with pytest.raises(DatasetError, match="not known which cases"):
-        load_referee(model)
+        load_segmenter(model)

@@ -1,4 +1,5 @@
-"""The gate: what is wrong is kept out for the right reason, counted and kept apart; what is right goes through."""
+"""The quality filter: what is wrong is kept out for the right reason, counted and kept apart; what is right goes
+through."""
 
 import json
 import shutil
@@ -36,7 +37,7 @@ from lldm_aug.pool.verify import verify_pool
 from lldm_aug.pool.writer import write_case
 from lldm_aug.stages.run import train
 from lldm_aug.synthesis.case import SyntheticCase, make_case
-from lldm_aug.synthesis.gate import Gate
+from lldm_aug.synthesis.quality_filter import QualityFilter
 
 SCHEMA = LabelSchema.from_dataset_json(DATASET_JSON)
 LIVER = LabelSchema(("liver",))
@@ -44,7 +45,7 @@ LIVER = LabelSchema(("liver",))
 
 @dataclass(frozen=True)
 class Threshold:
-    """A referee in closed form for blobs: bright is liver; the dark ball inside it hcc."""
+    """An evaluation segmenter in closed form for blobs: bright is liver; the dark ball inside it hcc."""
 
     schema: LabelSchema = SCHEMA
     num_channels: int = 1
@@ -84,9 +85,9 @@ def description(run: Path) -> Description:
 
 
 @pytest.fixture(scope="module")
-def gate(description: Description) -> Gate:
-    """The generator's statistics of real blobs with the closed-form referee."""
-    return Gate.of(description, Threshold())
+def quality_filter(description: Description) -> QualityFilter:
+    """The generator's statistics of real blobs with the closed-form evaluation segmenter."""
+    return QualityFilter.of(description, Threshold())
 
 
 def pair(index: int = 2) -> SyntheticCase:
@@ -95,60 +96,64 @@ def pair(index: int = 2) -> SyntheticCase:
     return SyntheticCase(index, index, image[None], label, GRID, MaskOrigin(kind="procedural"))
 
 
-def reasons(gate: Gate, case: SyntheticCase) -> set[str]:
-    return {reason.name for reason in gate.judge(case)}
+def reasons(quality_filter: QualityFilter, case: SyntheticCase) -> set[str]:
+    return {reason.name for reason in quality_filter.judge(case)}
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_cases_like_the_real_ones_pass(gate: Gate, index: int) -> None:
-    assert gate.judge(pair(index)) == ()
+def test_cases_like_the_real_ones_pass(quality_filter: QualityFilter, index: int) -> None:
+    assert quality_filter.judge(pair(index)) == ()
 
 
-def test_a_mask_may_fill_a_grid_that_real_cases_do_not(gate: Gate) -> None:
+def test_a_mask_may_fill_a_grid_that_real_cases_do_not(quality_filter: QualityFilter) -> None:
     """Data without exact zeros, on a grid that reaches beyond every case: zeros are what lies outside."""
-    intensity = gate.description.intensity.model_copy(update={"zero_background": False})
-    real = gate.real.model_copy(update={"zero_share": Range(low=0.3, high=0.35)})
-    wide = replace(gate, real=real, description=gate.description.model_copy(update={"intensity": intensity}))
+    intensity = quality_filter.description.intensity.model_copy(update={"zero_background": False})
+    real = quality_filter.real.model_copy(update={"zero_share": Range(low=0.3, high=0.35)})
+    wide = replace(
+        quality_filter, real=real, description=quality_filter.description.model_copy(update={"intensity": intensity})
+    )
     case = pair()
     filled = replace(case, image=np.where(case.image == 0, np.float32(0.01), case.image))
     assert "background" not in reasons(wide, filled)
     assert "background" in reasons(wide, replace(case, image=np.zeros_like(case.image)))
 
 
-def test_pairs_are_scaled_by_the_percentiles_that_real_cases_were(gate: Gate, description: Description) -> None:
+def test_pairs_are_scaled_by_the_percentiles_that_real_cases_were(
+    quality_filter: QualityFilter, description: Description
+) -> None:
     assert description.scaling == IntensitySettings()
     settings = IntensitySettings(percentiles=(0.0, 60.0))
     case = pair()
-    measured = replace(gate, description=description.model_copy(update={"scaling": settings}))._signal(case)
+    measured = replace(quality_filter, description=description.model_copy(update={"scaling": settings}))._signal(case)
     scaled = measure_scale(case.image, settings).apply(case.image, description.intensity.limit)
     assert measured.mean["liver"][0] == pytest.approx(scaled[0][case.label == 1].mean(), abs=0.05)
-    assert measured.mean["liver"][0] != pytest.approx(gate._signal(case).mean["liver"][0], abs=0.05)
+    assert measured.mean["liver"][0] != pytest.approx(quality_filter._signal(case).mean["liver"][0], abs=0.05)
 
 
-def test_swapped_intensities_are_rejected_for_the_signal(gate: Gate) -> None:
+def test_swapped_intensities_are_rejected_for_the_signal(quality_filter: QualityFilter) -> None:
     case = pair()
     liver, tumour = case.label == 1, case.label == 2
     image = case.image.copy()
     image[0, liver] -= 110
     image[0, tumour] += 110
-    found = reasons(gate, replace(case, image=image))
+    found = reasons(quality_filter, replace(case, image=image))
     assert {"mean liver", "mean hcc"} <= found
     assert not found & {"background", "zeros inside structures"}
 
 
-def test_a_shifted_mask_is_rejected_by_the_referee(gate: Gate) -> None:
+def test_a_shifted_mask_is_rejected_by_the_segmenter(quality_filter: QualityFilter) -> None:
     case = pair()
     shifted = np.roll(case.label, 5, axis=0)
-    dice = [reason for reason in gate.judge(replace(case, label=shifted)) if reason.check == "dice"]
+    dice = [reason for reason in quality_filter.judge(replace(case, label=shifted)) if reason.check == "dice"]
     assert {reason.structure for reason in dice} == {"liver", "hcc"}
     assert all(reason.value < reason.low == pytest.approx(0.64) for reason in dice)
 
 
-def test_too_smooth_a_texture_is_rejected(gate: Gate) -> None:
+def test_too_smooth_a_texture_is_rejected(quality_filter: QualityFilter) -> None:
     case = pair()
     image = case.image.copy()
     image[0, case.label == 1] = image[0, case.label == 1].mean()
-    found = reasons(gate, replace(case, image=image))
+    found = reasons(quality_filter, replace(case, image=image))
     assert "deviation liver" in found
     assert not found & {"mean liver", "background"}
 
@@ -164,7 +169,7 @@ class Shortsighted(Threshold):
 
 def test_a_large_tumour_that_the_image_lacks_is_rejected(description: Description) -> None:
     """The 5th percentile asks for nothing; of a tumour of two voxels nothing else is asked either."""
-    shortsighted, case = Gate.of(description, Shortsighted()), pair()
+    shortsighted, case = QualityFilter.of(description, Shortsighted()), pair()
     assert shortsighted.judge(case) == ()
     image, small = case.image.copy(), np.minimum(case.label, 1)
     image[0, case.label == 2] += 110  # as bright as the liver
@@ -173,24 +178,24 @@ def test_a_large_tumour_that_the_image_lacks_is_rejected(description: Descriptio
     assert "dice hcc" not in reasons(shortsighted, replace(case, image=image, label=small))
 
 
-def test_an_invented_tumour_is_rejected(gate: Gate) -> None:
+def test_an_invented_tumour_is_rejected(quality_filter: QualityFilter) -> None:
     case = pair()
     without = np.where(case.label == 2, 1, case.label).astype(np.int16)
-    assert "invented hcc" in reasons(gate, replace(case, label=without))
+    assert "invented hcc" in reasons(quality_filter, replace(case, label=without))
 
 
-def test_noise_instead_of_zeros_is_rejected(gate: Gate) -> None:
+def test_noise_instead_of_zeros_is_rejected(quality_filter: QualityFilter) -> None:
     case = pair()
     image = np.where(case.image == 0, np.float32(0.01), case.image)
-    assert "background" in reasons(gate, replace(case, image=image))
+    assert "background" in reasons(quality_filter, replace(case, image=image))
 
 
-def test_zeros_inside_structures_are_rejected(gate: Gate) -> None:
+def test_zeros_inside_structures_are_rejected(quality_filter: QualityFilter) -> None:
     case = pair()
     image = case.image.copy()
     x, y, z = (int(np.median(axis)) for axis in np.nonzero(case.label == 1))
     image[0, x - 1 : x + 2, y - 1 : y + 2, z - 1 : z + 2] = 0
-    assert "zeros inside structures" in reasons(gate, replace(case, image=image))
+    assert "zeros inside structures" in reasons(quality_filter, replace(case, image=image))
 
 
 def inpainted(case: SyntheticCase, outside: float = 0.0) -> SyntheticCase:
@@ -202,35 +207,35 @@ def inpainted(case: SyntheticCase, outside: float = 0.0) -> SyntheticCase:
     return replace(case, image=image, inpainted=Inpainted(host, (), Path("label"), region, record))
 
 
-def test_of_an_inpainted_pair_the_region_is_judged_and_nothing_else(gate: Gate) -> None:
+def test_of_an_inpainted_pair_the_region_is_judged_and_nothing_else(quality_filter: QualityFilter) -> None:
     good = inpainted(pair())
-    assert gate.judge(good) == ()
+    assert quality_filter.judge(good) == ()
     noisy = np.where(good.image == 0, np.float32(0.01), good.image)
-    assert "background" in reasons(gate, replace(pair(), image=noisy))
-    assert "background" not in reasons(gate, replace(good, image=noisy))
-    assert "region border" in reasons(gate, inpainted(pair(), outside=40))
+    assert "background" in reasons(quality_filter, replace(pair(), image=noisy))
+    assert "background" not in reasons(quality_filter, replace(good, image=noisy))
+    assert "region border" in reasons(quality_filter, inpainted(pair(), outside=40))
 
 
-def test_a_referee_of_other_structures_is_refused(description: Description) -> None:
-    with pytest.raises(LabelError, match="the referee finds spleen; the masks have liver, hcc"):
-        Gate.of(description, Threshold(schema=LabelSchema(("spleen",))))
+def test_a_segmenter_of_other_structures_is_refused(description: Description) -> None:
+    with pytest.raises(LabelError, match="the evaluation segmenter finds spleen; the masks have liver, hcc"):
+        QualityFilter.of(description, Threshold(schema=LabelSchema(("spleen",))))
     with pytest.raises(LabelError, match="takes 2 channels"):
-        Gate.of(description, Threshold(num_channels=2))
+        QualityFilter.of(description, Threshold(num_channels=2))
 
 
 @pytest.mark.parametrize("index", range(4))
 def test_livers_pass_whatever_is_in_them_when_that_is_left_out(
-    gate: Gate, description: Description, index: int
+    quality_filter: QualityFilter, description: Description, index: int
 ) -> None:
-    livers = Gate.of(description, Threshold(), LIVER)
+    livers = QualityFilter.of(description, Threshold(), LIVER)
     case = pair(index)
     filled = replace(case, label=(case.label > 0).astype(np.int16))
     assert livers.judge(filled) == ()
-    assert "invented hcc" in reasons(gate, filled)
+    assert "invented hcc" in reasons(quality_filter, filled)
 
 
 def test_what_is_not_left_out_is_still_judged(description: Description) -> None:
-    livers = Gate.of(description, Threshold(), LIVER)
+    livers = QualityFilter.of(description, Threshold(), LIVER)
     case = pair()
     filled = replace(case, label=(case.label > 0).astype(np.int16))
     assert "dice liver" in reasons(livers, replace(filled, label=np.roll(filled.label, 8, axis=0)))
@@ -239,15 +244,15 @@ def test_what_is_not_left_out_is_still_judged(description: Description) -> None:
     assert "mean liver" in reasons(livers, replace(filled, image=dark))
 
 
-def test_a_referee_has_to_find_what_the_masks_have_and_no_more(description: Description) -> None:
-    assert Gate.of(description, Threshold(schema=LIVER), LIVER).schema == LIVER
-    with pytest.raises(LabelError, match="the referee finds hcc; the masks have liver"):
-        Gate.of(description, Threshold(schema=LabelSchema(("hcc",))), LIVER)
+def test_a_segmenter_has_to_find_what_the_masks_have_and_no_more(description: Description) -> None:
+    assert QualityFilter.of(description, Threshold(schema=LIVER), LIVER).schema == LIVER
+    with pytest.raises(LabelError, match="the evaluation segmenter finds hcc; the masks have liver"):
+        QualityFilter.of(description, Threshold(schema=LabelSchema(("hcc",))), LIVER)
 
 
 def test_a_generator_that_knows_no_real_cases_is_refused(description: Description) -> None:
     with pytest.raises(CheckpointError, match="what its training cases look like"):
-        Gate.of(description.model_copy(update={"real_signal": None}), Threshold())
+        QualityFilter.of(description.model_copy(update={"real_signal": None}), Threshold())
 
 
 def test_signal_of_a_case_in_closed_form() -> None:
@@ -274,7 +279,7 @@ def test_ranges_are_those_of_the_cases_that_show_a_structure() -> None:
 
 def arguments(run: Path, dataset: RawDataset, out: Path, n: int, *more: str) -> list[str]:
     base = ["generate", "--model", str(run), "--data", str(dataset.folder), "--fold", "0", "--masks", "real"]
-    return [*base, "--n", str(n), "--out", str(out), "--gate", *more]
+    return [*base, "--n", str(n), "--out", str(out), "--filter", *more]
 
 
 @pytest.fixture(scope="module")
@@ -283,9 +288,9 @@ def rejecting(run: Path, dataset: RawDataset, tmp_path_factory: pytest.TempPathF
     out = tmp_path_factory.mktemp("pools") / "p"
     result = CliRunner().invoke(main, arguments(run, dataset, out, 3))
     assert result.exit_code == 1
-    assert "the gate rejected all 3 pairs" in result.stderr
+    assert "the quality filter rejected all 3 pairs" in result.stderr
     assert "train the generator for longer" in result.stderr
-    assert "3 pairs that the gate rejected (" in result.stdout
+    assert "3 pairs that the quality filter rejected (" in result.stdout
     return out
 
 
@@ -305,9 +310,9 @@ def test_summary_says_who_judged_and_why(rejecting: Path, run: Path) -> None:
     assert max(summary.rejected_for.values()) <= 3
     from lldm_aug.models.segmenter import Segmenter
 
-    assert summary.referees == (Segmenter.load(run / "segmenter" / "export").hash,)
+    assert summary.segmenters == (Segmenter.load(run / "segmenter" / "export").hash,)
     shown = CliRunner().invoke(main, ["pool", "show", str(rejecting)]).output
-    assert summary.referees[0] in shown
+    assert summary.segmenters[0] in shown
 
 
 def test_masks_drawn_again_count_for_rejected_pairs_too(rejecting: Path, tmp_path: Path) -> None:
@@ -333,25 +338,25 @@ def test_parts_reject_the_same_pairs(rejecting: Path, run: Path, dataset: RawDat
     assert read_rejected(tmp_path / "p") == read_rejected(rejecting)
 
 
-def test_the_gate_belongs_to_the_settings_of_a_pool(rejecting: Path, run: Path, dataset: RawDataset) -> None:
-    line = [word for word in arguments(run, dataset, rejecting, 4) if word != "--gate"]
+def test_the_filter_belongs_to_the_settings_of_a_pool(rejecting: Path, run: Path, dataset: RawDataset) -> None:
+    line = [word for word in arguments(run, dataset, rejecting, 4) if word != "--filter"]
     result = CliRunner().invoke(main, line)
     assert result.exit_code == 1
-    assert "begun with other settings: gate" in result.stderr
+    assert "begun with other settings: quality filter" in result.stderr
 
 
-def test_a_dry_run_names_the_referee_and_refuses_one_that_is_missing(
+def test_a_dry_run_names_the_segmenter_and_refuses_one_that_is_missing(
     run: Path, dataset: RawDataset, tmp_path: Path
 ) -> None:
     line = arguments(run, dataset, tmp_path / "p", 2, "--dry-run")
     assert f"of {run / 'generator'}" in CliRunner().invoke(main, line).output
-    refused = CliRunner().invoke(main, [*line, "--referee", str(tmp_path)])
+    refused = CliRunner().invoke(main, [*line, "--segmenter", str(tmp_path)])
     assert refused.exit_code == 1
     assert "no segmenter" in refused.stderr
     assert not (tmp_path / "p").exists()
 
 
-def test_what_the_referee_saw_can_leak(rejecting: Path, dataset: RawDataset) -> None:
+def test_what_the_segmenter_saw_can_leak(rejecting: Path, dataset: RawDataset) -> None:
     provenance = read_info(rejecting).generator
     seen = load_split(dataset, 0).train[0]
     leaks = find_leaks(provenance, [], dataset=dataset.name, validation={seen: None})
@@ -367,14 +372,14 @@ def test_verify_looks_at_rejected_files_too(rejecting: Path, tmp_path: Path) -> 
 
 
 def test_merging_takes_rejected_pairs_along(rejecting: Path, run: Path, dataset: RawDataset, tmp_path: Path) -> None:
-    line = [word for word in arguments(run, dataset, tmp_path / "free", 2, "--seed", "5") if word != "--gate"]
+    line = [word for word in arguments(run, dataset, tmp_path / "free", 2, "--seed", "5") if word != "--filter"]
     assert CliRunner().invoke(main, line).exit_code == 0
     merged = CliRunner().invoke(main, ["pool", "merge", *map(str, (tmp_path / "all", tmp_path / "free", rejecting))])
     assert "2 cases and 3 rejected pairs, 5 copied now" in merged.output
     assert list(merge_pools(tmp_path / "all", [tmp_path / "free", rejecting])) == []
     summary = summarise(tmp_path / "all")
     assert (summary.cases, summary.rejected_pairs) == (2, 3)
-    assert summary.referees == summarise(rejecting).referees
+    assert summary.segmenters == summarise(rejecting).segmenters
     assert verify_pool(tmp_path / "all") == 2
     stages = [stage.stage for stage in read_info(tmp_path / "all").generator.stages]
     assert sorted(stages) == ["autoencoder", "controlnet", "diffusion", "segmenter"]
@@ -389,17 +394,19 @@ def test_a_pool_where_some_pass_has_them_and_only_them(run: Path, dataset: RawDa
 
     @dataclass(frozen=True)
     class Every:
-        """A gate that rejects every second pair."""
+        """A quality filter that rejects every second pair."""
 
-        gate: Gate
+        quality_filter: QualityFilter
 
         def judge(self, case: SyntheticCase) -> tuple:
-            return self.gate.judge(replace(case, label=np.zeros_like(case.label)))[:1] if case.index % 2 else ()
+            return (
+                self.quality_filter.judge(replace(case, label=np.zeros_like(case.label)))[:1] if case.index % 2 else ()
+            )
 
     generator = Generator.load(run / "generator")
     request = request_masks(generator.description, "real", str(dataset.folder), 0)
     sampling = choose_sampling(generator.description, None, None)
-    real = Gate.of(generator.description, Threshold())
+    real = QualityFilter.of(generator.description, Threshold())
     open_pool(tmp_path, describe_pool(generator.description, generator.hash, request, 0, sampling, real))
     source = make_mask_source("real", SCHEMA, dataset=dataset, cases=request.cases, grid=generator.description.grid)
     todo = missing_indices(tmp_path, 4, 0)
@@ -409,4 +416,4 @@ def test_a_pool_where_some_pass_has_them_and_only_them(run: Path, dataset: RawDa
     assert [case.index for case in read_rejected(tmp_path).values()] == [1, 3]
     assert missing_indices(tmp_path, 5, 0) == [4]
     assert kept_cases(tmp_path) == 2
-    assert json.loads((tmp_path / "pool.json").read_text())["settings"]["gate"]["referee"] == "t" * 64
+    assert json.loads((tmp_path / "pool.json").read_text())["settings"]["quality_filter"]["segmenter"] == "t" * 64

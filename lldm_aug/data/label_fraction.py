@@ -16,16 +16,16 @@ from lldm_aug.seeds import numpy_rng
 Images = Literal["share", "fold"]
 
 
-class LabelledShare(Record):
+class LabelFraction(Record):
     """Which of a fold's training cases may be used, and how.
 
     Args:
-        share: of the training cases (of the patients, where they are known) that are labelled.
+        fraction: of the training cases (of the patients, where they are known) that are labelled.
         seed: decides which; shares of one seed are nested, so that 10 % are part of 25 %.
         images: ``share`` leaves the other cases out; ``fold`` keeps their images, without their labels.
     """
 
-    share: Annotated[float, Field(gt=0, le=1)]
+    fraction: Annotated[float, Field(gt=0, le=1)]
     seed: Annotated[int, Field(ge=0)] = 0
     images: Images = "share"
 
@@ -33,5 +33,5 @@ class LabelledShare(Record):
         """Sorted ids of the labelled ones among the training cases of a fold; at least one."""
         groups = by_patient(train, patients)
         order = numpy_rng("labelled share", self.seed).permutation(len(groups))
-        count = max(1, math.ceil(round(self.share * len(groups), 6)))
+        count = max(1, math.ceil(round(self.fraction * len(groups), 6)))
         return tuple(sorted(case for number in order[:count] for case in groups[number]))

@@ -17,13 +17,13 @@ from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 
 
 @dataclass(frozen=True)
-class Situation:
+class LeakageCheck:
     """What may be known in the cells of one fold and share.
 
     Args:
         dataset: the real cases.
         split: the fold.
-        share: how large the labelled share is.
+        label_fraction: how large the label fraction is.
         labelled: ids of the labelled training cases.
         held_out: another data set that networks are scored on, if any.
         hashes: SHA-256 of the mask files of the data set's cases.
@@ -31,7 +31,7 @@ class Situation:
 
     dataset: RawDataset
     split: Split
-    share: float
+    label_fraction: float
     labelled: tuple[str, ...]
     held_out: RawDataset | None
     hashes: Mapping[str, str] = field(repr=False)
@@ -67,7 +67,7 @@ class Situation:
 
         Raises:
             LeakageError: when they have seen a case that networks are scored on, or another one of its patient, or
-                labels of this data set outside of the labelled share.
+                labels of this data set outside of the label fraction.
         """
         origins = tuple(origins)
         self._check_validation(generator, origins)
@@ -98,9 +98,9 @@ class Situation:
         leaks = [f"{stage} saw {', '.join(cases[:5])}" for stage, cases in seen if cases]
         if leaks:
             raise LeakageError(
-                f"labels outside of the labelled share of {self.share:g} were used: {'; '.join(leaks)}",
+                f"labels outside of the label fraction of {self.label_fraction:g} were used: {'; '.join(leaks)}",
                 where=f"{self.dataset.name}, fold {self.split.fold}",
-                fix="train the generator with the same --share and --share-seed, and draw its masks from there",
+                fix="train the generator with this --label-fraction and --label-fraction-seed, and draw its masks from there",
             )
 
     def _of(self, cases: Mapping[str, str] | Mapping[str, str | None], dataset: str, wanted: set[str]) -> list[str]:
