@@ -106,7 +106,7 @@ def command_pages() -> Iterator[tuple[str, str]]:
     for name, command, context in commands(main, click.Context(main, info_name="lldm-aug", **CONTEXT)):
         file = f"commands/{re.sub('[ -]', '_', name)}.md"
         rows.append((f"[`lldm-aug {name}`]({file})", command.get_short_help_str(200)))
-        usage = " ".join((context.command_path, *command.collect_usage_components(context)))
+        usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
         options = [param for param in command.params if isinstance(param, click.Option)]
         shown = [(f"`{record[0]}`", record[1]) for option in options if (record := option.get_help_record(context))]
         text = [f"# lldm-aug {name}", f"```text\n{usage}\n```", *map(paragraph, (command.help or "").split("\n\n"))]

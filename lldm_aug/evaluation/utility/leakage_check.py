@@ -100,7 +100,7 @@ class LeakageCheck:
             raise LeakageError(
                 f"labels outside of the label fraction of {self.label_fraction:g} were used: {'; '.join(leaks)}",
                 where=f"{self.dataset.name}, fold {self.split.fold}",
-                fix="train the generator with this --label-fraction and --label-fraction-seed, and draw its masks from there",
+                fix="give the generator, and its masks, this --label-fraction and --label-fraction-seed",
             )
 
     def _of(self, cases: Mapping[str, str] | Mapping[str, str | None], dataset: str, wanted: set[str]) -> list[str]:
