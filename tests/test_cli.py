@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
 import resource
@@ -209,3 +210,19 @@ def test_pool_merge(pool, tmp_path):
 def test_module_and_script_are_one():
     done = python("import runpy, sys; sys.argv[1:] = ['--version']; runpy.run_module('lldm_aug', run_name='__main__')")
     assert done.stdout.split()[-1] == __version__
+
+
+def commands(command: click.Command, name: str) -> list[tuple[str, click.Command]]:
+    """A command, or all of a group, by their whole names."""
+    if not isinstance(command, click.Group):
+        return [(name, command)]
+    context = click.Context(command)
+    found = [(each, command.get_command(context, each)) for each in command.list_commands(context)]
+    return [pair for each, sub in found if sub is not None for pair in commands(sub, f"{name} {each}")]
+
+
+def test_every_command_takes_the_options_that_it_has() -> None:
+    for name, command in commands(main, "lldm-aug"):
+        taken = inspect.signature(inspect.unwrap(command.callback)).parameters.values()
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in taken):
+            assert {p.name for p in command.params if p.expose_value} == {p.name for p in taken}, name

@@ -54,7 +54,10 @@ OF_A_GENERATOR = ("model", "steps", "guidance", "strength", "quality_filter", "s
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Steps of the solver.")
 @click.option("--guidance", type=click.FloatRange(0, 20), default=None, help="Classifier-free guidance on the mask.")
 @click.option(
-    "--filter", is_flag=True, help="Keep only pairs that the generator's own segmenter and statistics confirm."
+    "--filter",
+    "quality_filter",
+    is_flag=True,
+    help="Keep only pairs that the generator's own segmenter and statistics confirm.",
 )
 @click.option(
     "--segmenter",

@@ -90,11 +90,10 @@ class GeneratorPlan:
         if self.inpainting is not None:
             yield f"inpainting {self.inpainting.model_dump()}"
         quality_filter = self._quality_filter("cpu")
-        yield "quality filter       " + (
-            "none"
-            if quality_filter is None
-            else f"evaluation segmenter {quality_filter.segmenter.hash[:12]} of {self.segmenter}"
+        found = (
+            "none" if quality_filter is None else f"segmenter {quality_filter.segmenter.hash[:12]} of {self.segmenter}"
         )
+        yield f"filter     {found}"
 
     @property
     def hosts(self) -> RawDataset | None:
