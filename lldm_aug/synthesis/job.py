@@ -93,7 +93,7 @@ class GeneratorPlan:
         found = (
             "none" if quality_filter is None else f"segmenter {quality_filter.segmenter.hash[:12]} of {self.segmenter}"
         )
-        yield f"filter     {found}"
+        yield "filter     " + ("none" if by is None else f"segmenter {by} of {self.segmenter}")
 
     @property
     def hosts(self) -> RawDataset | None:
