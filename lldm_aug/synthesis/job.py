@@ -90,9 +90,7 @@ class GeneratorPlan:
         if self.inpainting is not None:
             yield f"inpainting {self.inpainting.model_dump()}"
         quality_filter = self._quality_filter("cpu")
-        found = (
-            "none" if quality_filter is None else f"segmenter {quality_filter.segmenter.hash[:12]} of {self.segmenter}"
-        )
+        by = None if quality_filter is None else quality_filter.segmenter.hash[:12]
         yield "filter     " + ("none" if by is None else f"segmenter {by} of {self.segmenter}")
 
     @property
