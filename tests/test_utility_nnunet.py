@@ -17,8 +17,7 @@ from lldm_aug.errors import IncompatibleResume, TrainingError
 from lldm_aug.evaluation.utility.arms import parse_arms
 from lldm_aug.evaluation.utility.cell import begin
 from lldm_aug.evaluation.utility.data import StudyData
-from lldm_aug.evaluation.utility.plan import StudyPlan, plan_study
-from lldm_aug.evaluation.utility.settings import StudySettings
+from lldm_aug.evaluation.utility.plan import StudyPlan, StudySettings, plan_study
 from nnunet_integration.utility import NnunetEngine
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from lldm_aug.config.schema import IntensitySettings
 from lldm_aug.data.files import CaseFiles, find_case_files
+from lldm_aug.data.intensity import Scale, common_scale, measure_scale, scales_by_dataset
 from lldm_aug.errors import DatasetError, InvalidVolume
 from lldm_aug.geometry import Grid
 from lldm_aug.io.hashing import sha256_file
@@ -138,6 +141,12 @@ class RawDataset:
             check_same_grid(channel.grid, path, label.grid, self.label_path(case_id))
             channels.append(channel.data)
         return Case(case_id, np.stack(channels), label.data, label.grid)
+
+    def common_scale(self, case_ids: Sequence[str], settings: IntensitySettings) -> Scale | None:
+        """The scale that serves all cases, measured on some of them as nnU-Net does; None where each has its own."""
+        if not scales_by_dataset(settings, self.channel_names):
+            return None
+        return common_scale([measure_scale(self.load(case_id).image, settings) for case_id in case_ids])
 
     def label_hash(self, case_id: str) -> str:
         """SHA-256 of the mask file: finds a case again under another name."""

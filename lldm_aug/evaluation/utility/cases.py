@@ -13,8 +13,8 @@ from lldm_aug.blending.convert import as_pair
 from lldm_aug.config.schema import IntensitySettings
 from lldm_aug.config.section import Triple
 from lldm_aug.data.conform import Frame
-from lldm_aug.data.intensity import Scale, common_scale, measure_scale, scales_by_dataset
-from lldm_aug.data.raw import Case, RawDataset
+from lldm_aug.data.intensity import Scale, measure_scale
+from lldm_aug.data.raw import Case
 from lldm_aug.data.resample import canonical_grid, from_canonical, resample_labels
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import atomic_file
@@ -60,21 +60,6 @@ class StudyGrid:
         """An integer (X, Y, Z) prediction on a case's own grid."""
         frame = self.frame(native)
         return from_canonical(resample_labels(label, frame.grid, frame.canonical), native)
-
-
-def study_grid(dataset: RawDataset, spacing_mm: Spacing) -> StudyGrid:
-    """The grid of a data set; where one scale serves all cases it is that of all images, as in nnU-Net."""
-    if not scales_by_dataset(INTENSITY, dataset.channel_names):
-        return StudyGrid(spacing_mm, None)
-    scales = [measure_scale(dataset.load(case_id).image, INTENSITY) for case_id in dataset.case_ids]
-    return StudyGrid(spacing_mm, common_scale(scales))
-
-
-def median_spacing(dataset: RawDataset) -> Spacing:
-    """Median voxel size of a data set's cases, axes in canonical order."""
-    grids = [canonical_grid(dataset.load_label(case_id).grid) for case_id in dataset.case_ids]
-    x, y, z = (float(s) for s in np.round(np.median([grid.spacing_mm for grid in grids], axis=0), 4))
-    return x, y, z
 
 
 class PreparedCases:

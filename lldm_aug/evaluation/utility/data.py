@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from lldm_aug.blending.blend import MapStyle
 from lldm_aug.blending.convert import as_pair
 from lldm_aug.blending.mixin import SyntheticMixin
+from lldm_aug.data.conform import Frame
+from lldm_aug.data.intensity import likely_foreground, measure_scale
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.evaluation.utility.arms import AUTOENCODED
-from lldm_aug.evaluation.utility.cases import Pair, PreparedCases, RealPairs, StudyGrid, study_grid
+from lldm_aug.evaluation.utility.cases import INTENSITY, Pair, PreparedCases, RealPairs, StudyGrid
 from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.engine import other_engine
 from lldm_aug.evaluation.utility.plan import Source, StudyPlan
 from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.io.weights import check_sums
+from lldm_aug.models.condition import encode_mask
+from lldm_aug.models.generator import Generator
 from lldm_aug.pool.dataset import PoolDataset
-
-if TYPE_CHECKING:
-    from lldm_aug.models.generator import Generator
+from lldm_aug.volume import Volume
 
 PREPARED = "prepared"
 
@@ -41,7 +45,8 @@ class StudyData:
     @cached_property
     def grid(self) -> StudyGrid:
         """Of all of them."""
-        return study_grid(self.plan.dataset, self.plan.settings.spacing_mm)
+        dataset = self.plan.dataset
+        return StudyGrid(self.plan.settings.spacing_mm, dataset.common_scale(dataset.case_ids, INTENSITY))
 
     def request(self, cell: Cell) -> dict[str, object]:
         """All that decides a cell's figures, as JSON would give it back."""
@@ -116,8 +121,6 @@ class StudyData:
         return PreparedCases(self.plan.out / PREPARED / f"{name}-{grid}", case_ids, make)
 
     def _autoencoded(self, generator: Generator, case_id: str) -> Case:
-        from lldm_aug.evaluation.utility.autoencoded import autoencoded
-
         return self.grid.conform(autoencoded(generator, self.plan.dataset.load(case_id)))
 
     def _source(self, cell: Cell) -> Source:
@@ -138,8 +141,6 @@ class StudyData:
 
 @cache
 def _load(folder: Path, device: str) -> Generator:
-    from lldm_aug.models.generator import Generator
-
     return Generator.load(folder).to(device)
 
 
@@ -152,3 +153,27 @@ def generator_hash(folder: Path) -> str:
 def _pool_identity(folder: Path) -> str:
     pool = PoolDataset(folder)
     return sha256_json({case.case_id: sorted(file.sha256 for file in case.files.values()) for case in pool.cases})
+
+
+@torch.inference_mode()
+def autoencoded(generator: Generator, case: Case) -> Case:
+    """A case, encoded and decoded on the generator's grid, and cropped to what that covers.
+
+    The mask goes the same way as that of a synthetic case.
+    """
+    description = generator.description
+    frame = Frame.around(Volume(case.label, case.grid), description.shape, description.spacing_mm)
+    intensity = description.intensity
+    scale = description.common_scale or measure_scale(case.image, description.scaling)
+    scaled = torch.from_numpy(scale.apply(frame.image_in(case.image), intensity.limit))[None].to(generator.device)
+    label = frame.label_in(case.label)
+    condition = encode_mask(torch.from_numpy(label)[None].to(generator.device), description.labels)
+    latent, _ = generator.autoencoder.encode(scaled)
+    image, logit = (out.float().cpu().numpy() for out in generator.autoencoder.decode(latent, condition))
+    channels = case.image.reshape(len(case.image), -1)  # bounds are the case's own, not those of the training cases
+    own = intensity.model_copy(
+        update={"minimum": tuple(channels.min(1).tolist()), "maximum": tuple(channels.max(1).tolist())}
+    )
+    foreground = likely_foreground(frame.image_out(logit)[0])
+    restored = own.restore(frame.image_out(image[0]), foreground, scale)
+    return replace(case, image=restored.astype("float32"), label=frame.label_out(label), grid=frame.native_view())

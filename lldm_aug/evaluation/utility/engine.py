@@ -10,8 +10,7 @@ from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.utility.arms import Arm
 from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.networks import check_networks
-from lldm_aug.evaluation.utility.plan import StudyPlan
-from lldm_aug.evaluation.utility.settings import MONAI, StudySettings
+from lldm_aug.evaluation.utility.plan import MONAI, StudyPlan, StudySettings
 from lldm_aug.plugins import ENGINES, plugins
 
 
