@@ -23,10 +23,9 @@ from lldm_aug.pool.manifest import PoolCase
 from lldm_aug.pool.verify import file_record
 from lldm_aug.version import __version__
 from nnunet_integration.cascade import PreviousStage
-from nnunet_integration.guard import guard
 from nnunet_integration.prepared import ENDINGS, PreparedCase, PreparedSet, SetInfo
 from nnunet_integration.report import compare_with_real
-from nnunet_integration.target import Target
+from nnunet_integration.target import Target, guard
 
 Progress = Callable[[int], None]
 

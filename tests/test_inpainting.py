@@ -18,9 +18,8 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import LabelError
 from lldm_aug.geometry import Grid
-from lldm_aug.inpainting.blend import blended
-from lldm_aug.inpainting.continuation import continued
-from lldm_aug.inpainting.host_noise import match_noise
+from lldm_aug.inpainting.diffusion import continued, match_noise
+from lldm_aug.inpainting.inpainter import blended
 from lldm_aug.inpainting.region import choose_region
 from lldm_aug.inpainting.windows import painting_grid, plan_windows
 from lldm_aug.io.atomic import write_json

@@ -8,9 +8,8 @@ from lldm_aug.anatomy.measures import component_sizes, touching_share
 from lldm_aug.evaluation.measure.neighbours import mask_neighbours
 from lldm_aug.evaluation.tables.memorization import COPIES, MASK, NONE, Space, judge_space
 from lldm_aug.labels import HBP, LabelSchema
-from lldm_aug.masks.assemble import assemble
 from lldm_aug.masks.diffeomorphism import Lattice
-from lldm_aug.masks.distance import depths, occupied
+from lldm_aug.masks.distance import assemble, depths, occupied
 from lldm_aug.metrics.dice import dice
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.mask_fields import Deformation, deform_fields, draw_deformation

@@ -31,7 +31,7 @@ def verify(pool: Path) -> None:
 def show(pool: Path, *, as_json: bool) -> None:
     """Say what POOL holds and where it came from."""
     from lldm_aug.pool.summary import summarise
-    from lldm_aug.report.words import heading, in_words
+    from lldm_aug.report.table import heading, in_words
 
     summary = summarise(pool).model_dump(mode="json")
     if as_json:

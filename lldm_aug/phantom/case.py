@@ -12,8 +12,7 @@ from lldm_aug.phantom.anatomy import Anatomy, draw_anatomy, tissue_density, tiss
 from lldm_aug.phantom.annotation import annotate
 from lldm_aug.phantom.frame import Frame
 from lldm_aug.phantom.paint import paint_liver, tissue_map
-from lldm_aug.phantom.scanner import receive, sample
-from lldm_aug.phantom.signal import spoiled_gradient_echo
+from lldm_aug.phantom.scanner import receive, sample, spoiled_gradient_echo
 from lldm_aug.phantom.tissues import LABEL_OF_TISSUE, Tissue
 from lldm_aug.seeds import derive_seed, numpy_rng
 

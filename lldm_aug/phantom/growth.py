@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lldm_aug.phantom.depth import LiverDepth
+from lldm_aug.phantom.liver import LiverDepth
 from lldm_aug.phantom.tumours import Tumour
 
 STEP_MM = 6.0

@@ -1,4 +1,7 @@
-"""What the scanner makes of the signal: partial volume, thick slices, ghosts, finite k-space and Rician noise."""
+"""The signal of a spoiled gradient echo, and what the scanner makes of it.
+
+That is partial volume, thick slices, ghosts, finite k-space and Rician noise.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,24 @@ from scipy.ndimage import gaussian_filter1d
 
 from lldm_aug.phantom.acquisition import Protocol
 from lldm_aug.phantom.frame import Factors, Frame
+
+
+def spoiled_gradient_echo(
+    t1_ms: np.ndarray, proton_density: np.ndarray, repetition_ms: float, flip_degrees: float
+) -> np.ndarray:
+    """Steady-state signal M0 sin(a) (1 - E1) / (1 - E1 cos(a)) with E1 = exp(-TR / T1), without T2* decay.
+
+    Args:
+        t1_ms: longitudinal relaxation times.
+        proton_density: M0 of each tissue, relative.
+        repetition_ms: TR.
+        flip_degrees: flip angle a; the signal is largest at the Ernst angle, cos(a) = E1.
+    """
+    angle = np.deg2rad(flip_degrees)
+    e1 = np.exp(-repetition_ms / np.asarray(t1_ms, dtype=np.float64))
+    signal: np.ndarray = proton_density * np.sin(angle) * (1 - e1) / (1 - e1 * np.cos(angle))
+    return signal
+
 
 STILL_MM, MOVING_MM = -60.0, 50.0
 """Breathing moves nothing behind the first position along the back-to-front axis, and all before the second."""

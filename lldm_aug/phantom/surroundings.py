@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.phantom.body import Body, Organ
-from lldm_aug.phantom.bones import Ribs, Spine
+from lldm_aug.phantom.body import Body, Organ, Ribs, Spine
 from lldm_aug.phantom.bowel import SMALL_BOWEL, Gut, draw_guts, draw_mesentery, draw_pancreas
-from lldm_aug.phantom.kidney import Kidney
-from lldm_aug.phantom.organs import Gallbladder, Spleen, Stomach
+from lldm_aug.phantom.organs import Gallbladder, Kidney, Spleen, Stomach
 from lldm_aug.phantom.tube import Tube
 
 

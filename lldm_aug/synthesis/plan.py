@@ -19,7 +19,7 @@ from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.weights import check_sums
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks import make_mask_source, real_mask_source
-from lldm_aug.masks.reduced import ReducedMasks
+from lldm_aug.masks.relabelling import ReducedMasks
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.description import Description
 from lldm_aug.models.image_model import ImageDescription

@@ -14,7 +14,7 @@ from lldm_aug.config.schema import MaskSettings
 from lldm_aug.config.stages import MasksAutoencoderTrainSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.geometry import Box
-from lldm_aug.masks.assemble import SOFTNESS_MM, assemble
+from lldm_aug.masks.distance import SOFTNESS_MM, assemble
 from lldm_aug.metrics.dice import dice
 from lldm_aug.models.layers import Factors
 from lldm_aug.models.mask_autoencoder import MaskAutoencoder

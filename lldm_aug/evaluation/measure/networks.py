@@ -42,10 +42,10 @@ class NetworkChoice:
         if self.weights is None:
             return FeatureCache(folder, EfficientNetLite0(device))
         if self.name == "medicalnet":
-            from lldm_aug.evaluation.measure.medicalnet import MedicalNet
+            from lldm_aug.evaluation.measure.pretrained_networks import MedicalNet
 
             return FeatureCache(folder, MedicalNet(self.weights, device), volumes_of)
-        from lldm_aug.evaluation.measure.slice_networks import inception, radimagenet
+        from lldm_aug.evaluation.measure.pretrained_networks import inception, radimagenet
 
         network = {"inception": inception, "radimagenet": radimagenet}[self.name]
         return FeatureCache(folder, network(self.weights, device))
