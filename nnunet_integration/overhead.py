@@ -24,7 +24,7 @@ from lldm_aug.record import Record
 from lldm_aug.report.criterion import Criterion, judge
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.version import __version__
-from nnunet_integration.dataset import BlendedDataset
+from nnunet_integration.loader import BlendedDataset
 from nnunet_integration.target import Target
 from nnunet_integration.trainer import nnUNetTrainerLLDMAug
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lldm_aug.geometry import Grid
-from lldm_aug.phantom.acquisition import Protocol
 from lldm_aug.phantom.frame import Frame
 from lldm_aug.phantom.scanner import (
+    Protocol,
     block_mean,
     complex_noise,
     ghosts,

@@ -27,8 +27,8 @@ from lldm_aug.inpainting.lesions import lesion_parts
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import LabelSchema
+from lldm_aug.pool.dataset import file_record
 from lldm_aug.pool.manifest import POOL_FILE, InpaintedRegion, MaskOrigin, PoolCase, PoolInfo, append_case
-from lldm_aug.pool.verify import file_record
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.volume import Volume
 

@@ -15,9 +15,8 @@ from pools import blob_case, provenance, write_dataset, write_pool
 
 from lldm_aug.cli import main
 from lldm_aug.config.stages import SegmenterTrainSettings
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import load_split
+from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import ConfigError
 from lldm_aug.evaluation.utility.arms import parse_arms
 from lldm_aug.evaluation.utility.cases import AIR, StudyGrid, crop_to, pad_to

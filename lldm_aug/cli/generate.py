@@ -134,7 +134,7 @@ def generate(
       lldm-aug generate --n 200 --out pools/pasted --data 700 --fold 0 --inpaint --paint copy-paste
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
-    from lldm_aug.data.label_fraction import LabelFraction
+    from lldm_aug.data.splits import LabelFraction
     from lldm_aug.synthesis.inpainting_plan import InpaintingSettings
 
     settings = InpaintingSettings(**inpainting) if inpaint else None

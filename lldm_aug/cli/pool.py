@@ -19,7 +19,7 @@ def pool() -> None:
 @click.argument("pool", type=EXISTING_FOLDER)
 def verify(pool: Path) -> None:
     """Check every file of POOL against its manifest."""
-    from lldm_aug.pool.verify import verify_pool
+    from lldm_aug.pool.dataset import verify_pool
 
     count = verify_pool(pool)
     click.echo(f"{pool}: {count} cases, every file as its manifest says")

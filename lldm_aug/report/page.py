@@ -16,8 +16,8 @@ from lldm_aug.io.atomic import atomic_folder, write_text
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 from lldm_aug.report.content import Chapter
+from lldm_aug.report.embedded import BUDGET_MB, Pair
 from lldm_aug.report.leaks import LeakState
-from lldm_aug.report.pairs import BUDGET_MB, Pair
 from lldm_aug.report.table import Table, slug
 from lldm_aug.report.template import ASSETS, render
 from lldm_aug.version import __version__

@@ -12,9 +12,8 @@ from lldm_aug.pool.rejected import Reason, RejectedCase, count_reasons, read_rej
 from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.pool.summary import summarise
 from lldm_aug.report.content import Chapter, Part
+from lldm_aug.report.embedded import Pair, embed_mosaic, embed_pair
 from lldm_aug.report.leaks import Asked
-from lldm_aug.report.pairs import Pair, embed_pair
-from lldm_aug.report.pictures import embed_mosaic
 from lldm_aug.report.table import Table, heading, in_words
 
 ELSEWHERE = ("generator", "generator_saw", "rejected_for")

@@ -17,8 +17,8 @@ from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.report.charts import Curve, draw_curves, forest_charts
 from lldm_aug.report.content import Chapter, Chart, Part
 from lldm_aug.report.criterion import Criterion
+from lldm_aug.report.embedded import embed_picture
 from lldm_aug.report.leaks import Asked, LeakState
-from lldm_aug.report.pictures import embed_picture
 from lldm_aug.report.pool_chapter import pool_pairs
 from lldm_aug.report.table import Cell, Table, heading, in_words
 

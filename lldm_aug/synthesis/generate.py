@@ -7,10 +7,10 @@ from itertools import count, takewhile
 from pathlib import Path
 
 from lldm_aug.errors import ConfigError, PoolError
+from lldm_aug.pool.dataset import check_case
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_manifest
 from lldm_aug.pool.rejected import read_rejected
 from lldm_aug.pool.retired import RETIRED_FILE, read_retired
-from lldm_aug.pool.verify import check_case
 from lldm_aug.pool.writer import case_name, write_case
 from lldm_aug.synthesis.case import SyntheticCase
 from lldm_aug.synthesis.quality_filter import QualityFilter

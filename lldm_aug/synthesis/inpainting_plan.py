@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from lldm_aug.anatomy.declaration import find_anatomy, read_anatomy
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import Fold, Split, load_split, patients_of
+from lldm_aug.data.splits import Fold, LabelFraction, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError
 from lldm_aug.inpainting import DEFAULT_MARGIN_MM
 from lldm_aug.io.hashing import sha256_file, sha256_json

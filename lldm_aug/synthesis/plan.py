@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from lldm_aug.anatomy.declaration import Anatomy, read_anatomy
 from lldm_aug.config.schema import SamplingSettings, check_sampling
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import Fold, Split, load_split, patients_of
+from lldm_aug.data.splits import Fold, LabelFraction, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, LabelError
 from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.io.hashing import sha256_json

@@ -12,10 +12,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from lldm_aug.config.section import Triple
 from lldm_aug.config.stages import SegmenterTrainSettings
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import Fold, Split, load_split, patients_of
+from lldm_aug.data.splits import Fold, LabelFraction, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, LabelError
 from lldm_aug.evaluation.heldout import check_kind
 from lldm_aug.evaluation.utility.arms import AUTOENCODED, SYN, Arm
