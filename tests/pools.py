@@ -11,7 +11,7 @@ from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.pool.dataset import file_record
-from lldm_aug.pool.manifest import POOL_FILE, MaskOrigin, PoolCase, PoolInfo, append_case
+from lldm_aug.pool.manifest import POOL_FILE, MaskOrigin, PoolCase, PoolInfo, append_case, read_cases
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.volume import Volume
@@ -105,3 +105,8 @@ def write_pool_case(folder: Path, index: int, seed: int, origin: MaskOrigin, bac
         write_nifti(folder / name, Volume(data, GRID))
     files = {name: file_record(folder / name) for name in names}
     append_case(folder, PoolCase(case_id=case_id, index=index, seed=seed, mask=origin, files=files))
+
+
+def content(pool: Path) -> dict[str, str]:
+    """Hash of every file by name."""
+    return {name: r.sha256 for case in read_cases(pool).values() for name, r in case.files.items()}

@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from descriptions import description
 from pools import write_dataset
-from test_models import description
 
 from lldm_aug.cli import main
 from lldm_aug.models.generator import Generator

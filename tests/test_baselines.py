@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_training import TWO_PROCESSES, assert_equal_weights, command, weights
 from tiny import BASELINE_STAGES, copy_without, tiny_config
+from trainings import TWO_PROCESSES, assert_equal_weights, command, weights
 
 from lldm_aug.baselines.gan import GanBaseline, GanConfig, apart, gradient_penalty
 from lldm_aug.baselines.image_network import image_of, picture_of

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from pools import write_dataset
-from test_segmenter import segmenter_config
-from tiny import STAGE, copy_without, tiny_config
+from tiny import STAGE, copy_without, segmenter_config, tiny_config
 
 from lldm_aug.cli import main
 from lldm_aug.config.load import resolved_yaml

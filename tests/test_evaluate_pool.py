@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from feature_means import Means
 from pools import DATASET_JSON, GRID, blob_case, provenance, write_dataset, write_pool
-from test_evaluate_generator import Means
 
 from lldm_aug.cli import main
 from lldm_aug.data.raw import RawDataset

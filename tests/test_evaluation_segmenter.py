@@ -9,8 +9,7 @@ import pytest
 import torch
 from nnunet_project import CONFIGURATION, NAME, Project, at_work
 from pools import DATASET_JSON, GRID, blob_case
-from test_segmenter import segmenter_config
-from tiny import tiny_dataset
+from tiny import segmenter_config, tiny_dataset
 
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.resample import from_canonical

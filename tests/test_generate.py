@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from pools import content
 from tiny import tiny_config, tiny_generator
 from volumes import write_dataset
 
@@ -59,11 +60,6 @@ def refused(run: Path, dataset: RawDataset, out: Path, n: int, *more: str) -> st
     result = CliRunner().invoke(main, arguments(run, dataset, out, n, *more))
     assert result.exit_code == 1
     return result.stderr
-
-
-def content(pool: Path) -> dict[str, str]:
-    """Hash of every file by name."""
-    return {name: r.sha256 for case in read_cases(pool).values() for name, r in case.files.items()}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from nnunet_project import CONFIGURATION, Project
-from test_generate import content
+from pools import content
 from tiny import tiny_config, tiny_generator
 
 from lldm_aug.anatomy.declaration import ANATOMY_FILE

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from pools import DATASET_JSON, GRID, blob_case
 from scipy.ndimage import binary_dilation
-from test_segmenter import segmenter_config
+from tiny import segmenter_config
 
 from lldm_aug.blending.leakage import find_leaks
 from lldm_aug.cli import main

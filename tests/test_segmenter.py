@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from pools import write_dataset
-from tiny import STAGE, tiny_config
+from tiny import segmenter_config
 
-from lldm_aug.config.schema import Config, SegmenterSettings
+from lldm_aug.config.schema import SegmenterSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
 from lldm_aug.errors import CheckpointError, DatasetError
@@ -21,22 +21,6 @@ from lldm_aug.stages.run import train
 from lldm_aug.training.augment import augmented
 from lldm_aug.training.cases import CaseSet, PreparedCase, prepare_cases
 from lldm_aug.training.segmenter import segmentation_loss
-
-
-def segmenter_config(**stage: object) -> Config:
-    """The tiny generator's settings with a tiny segmenter."""
-    settings = tiny_config().model_dump()
-    settings["grid"]["shape"] = (32, 32, 24)
-    settings["segmenter"] = {"filters": 8, "blocks": (1, 1), "norm_groups": 4}
-    settings["train"]["segmenter"] = {
-        **STAGE,
-        "steps": 60,
-        "batch_size": 2,
-        "learning_rate": 1e-2,
-        "ema_decay": 0.9,
-        **stage,
-    }
-    return Config.model_validate(settings)
 
 
 @pytest.fixture(scope="module")

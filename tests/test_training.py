@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from pools import write_dataset
-from safetensors.torch import load_file
 from tiny import copy_without, tiny_config, tiny_generator
+from trainings import TWO_PROCESSES, assert_equal_weights, command, weights
 
 from lldm_aug.config.load import resolved_yaml
 from lldm_aug.config.schema import Config
@@ -35,18 +34,6 @@ from lldm_aug.volume import Volume
 def run(dataset: RawDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     return tiny_generator(dataset, tmp_path_factory.mktemp("runs") / "x")
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """All exported weights in a folder."""
-    return {f"{p.name}:{k}": v for p in sorted(folder.glob("*.safetensors")) for k, v in load_file(p).items()}
-
-
-def assert_equal_weights(a: Path, b: Path) -> None:
-    """Bit for bit."""
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[k], second[k]) for k in first)
 
 
 def test_generator_names_all_that_each_stage_saw(run: Path, dataset: RawDataset) -> None:
@@ -204,18 +191,6 @@ def test_cached_latents_are_normalised(run: Path) -> None:
 
 
 # Accelerate's --cpu starts one process; torchrun behind --multi_gpu starts two, on CPUs if the variable says so.
-TWO_PROCESSES = (
-    "accelerate.commands.launch",
-    *("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0"),
-    *("-m", "lldm_aug"),
-)
-
-
-def command(dataset: RawDataset, out: Path, config: Path, *launcher: str) -> list[str]:
-    """The command line that trains an autoencoder."""
-    start = [sys.executable, "-m", *(launcher or ("lldm_aug",))]
-    files = ["--data", str(dataset.folder), "--out", str(out), "--config", str(config)]
-    return [*start, "train", "autoencoder", "--fold", "0", *files]
 
 
 @pytest.mark.slow

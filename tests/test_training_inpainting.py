@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import label as components
-from test_windows import window_config
-from tiny import STAGE, copy_without, tiny_config, tiny_generator
+from tiny import STAGE, copy_without, tiny_config, tiny_generator, window_config
 from volumes import shared_data
 
 from lldm_aug.anatomy.declaration import ANATOMY_FILE

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from pools import DATASET_JSON, GRID, blob_case
-from tiny import BASELINE_STAGES, copy_without, tiny_config
+from tiny import BASELINE_STAGES, copy_without, tiny_config, window_config
 
 from lldm_aug.baselines.model import Baseline
-from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import IncompatibleResume
 from lldm_aug.geometry import Box, Grid
@@ -31,14 +30,6 @@ from lldm_aug.training.windows import box_at
 from lldm_aug.volume import Volume
 
 CELLS = (4, 4, 2)
-
-
-def window_config(shape: tuple[int, int, int] = (16, 16, 12), **stage: object) -> Config:
-    """The tiny settings with windows of the blobs' own voxels."""
-    tree = tiny_config(**stage).model_dump(mode="json", exclude_unset=True)
-    tree["grid"] = {"shape": shape, "windows": True}
-    tree["segmenter"] = {"filters": 8, "blocks": (1, 1), "norm_groups": 4}
-    return Config.model_validate(tree)
 
 
 @pytest.fixture(scope="module")

@@ -64,3 +64,27 @@ def copy_without(run: Path, out: Path, *missing: str) -> Path:
     for name in missing:
         shutil.rmtree(out / name)
     return out
+
+
+def segmenter_config(**stage: object) -> Config:
+    """The tiny generator's settings with a tiny segmenter."""
+    settings = tiny_config().model_dump()
+    settings["grid"]["shape"] = (32, 32, 24)
+    settings["segmenter"] = {"filters": 8, "blocks": (1, 1), "norm_groups": 4}
+    settings["train"]["segmenter"] = {
+        **STAGE,
+        "steps": 60,
+        "batch_size": 2,
+        "learning_rate": 1e-2,
+        "ema_decay": 0.9,
+        **stage,
+    }
+    return Config.model_validate(settings)
+
+
+def window_config(shape: tuple[int, int, int] = (16, 16, 12), **stage: object) -> Config:
+    """The tiny settings with windows of the blobs' own voxels."""
+    tree = tiny_config(**stage).model_dump(mode="json", exclude_unset=True)
+    tree["grid"] = {"shape": shape, "windows": True}
+    tree["segmenter"] = {"filters": 8, "blocks": (1, 1), "norm_groups": 4}
+    return Config.model_validate(tree)
