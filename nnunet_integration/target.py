@@ -12,7 +12,7 @@ from lldm_aug.blending.leakage import Leak, check_leakage
 from lldm_aug.data.patients import read_patients, relatives
 from lldm_aug.data.raw import RAW_VARIABLE, find_dataset_folder
 from lldm_aug.errors import DatasetError
-from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.io.hashing import sha256_file
 from lldm_aug.io.records import read_json
 from lldm_aug.labels import LabelSchema
 from lldm_aug.pool.manifest import MaskOrigin
@@ -105,11 +105,6 @@ class Target:
             "intensities": self.plans.foreground_intensity_properties_per_channel,
             "labels": self.dataset_json["labels"],
         }
-
-    @property
-    def preprocessing_hash(self) -> str:
-        """SHA-256 of `preprocessing`."""
-        return sha256_json(self.preprocessing())
 
     def real_cases(self) -> tuple[str, ...]:
         """Sorted ids of the real preprocessed cases."""

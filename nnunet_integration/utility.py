@@ -15,8 +15,7 @@ import numpy as np
 
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, TrainingError
-from lldm_aug.evaluation.utility.arms import AUTOENCODED, REAL_AUG, Arm
-from lldm_aug.evaluation.utility.cell import Cell, CellScores, write_scores
+from lldm_aug.evaluation.utility.cell import AUTOENCODED, REAL_AUG, Arm, Cell, CellScores, write_scores
 from lldm_aug.evaluation.utility.study import score_found
 from lldm_aug.io.atomic import append_json_line
 from lldm_aug.io.hashing import sha256_json

@@ -22,8 +22,7 @@ from lldm_aug.pool.manifest import MaskOrigin, PoolCase, read_cases, read_manife
 from lldm_aug.pool.rejected import Reason, read_rejected
 from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.pool.writer import case_name, write_case
-from lldm_aug.synthesis.generate import missing_indices, unmade_indices
-from lldm_aug.synthesis.renew import renewed
+from lldm_aug.synthesis.generate import missing_indices, renewed, unmade_indices
 
 SEED = 3
 BAD = Reason(check="mean", value=0, low=1, high=2)

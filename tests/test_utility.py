@@ -18,8 +18,8 @@ from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import ConfigError
-from lldm_aug.evaluation.utility.arms import parse_arms
-from lldm_aug.evaluation.utility.cases import AIR, StudyGrid, crop_to, pad_to
+from lldm_aug.evaluation.utility.cell import parse_arms
+from lldm_aug.evaluation.utility.data import AIR, StudyGrid, crop_to, pad_to
 from lldm_aug.evaluation.utility.networks import NETWORKS, Sizes, build_network
 from lldm_aug.evaluation.utility.plan import StudyPlan
 from lldm_aug.evaluation.utility.study import predict

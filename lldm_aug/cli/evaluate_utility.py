@@ -120,7 +120,7 @@ def utility(
       --out studies/few
     """
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.evaluation.utility.arms import parse_arms
+    from lldm_aug.evaluation.utility.cell import parse_arms
     from lldm_aug.evaluation.utility.engine import check_engine
     from lldm_aug.evaluation.utility.plan import plan_study
 

@@ -227,8 +227,7 @@ def _followed(
     make: Make, out: Path, n: int, seed: int, share_of_work: tuple[int, int], pause: float
 ) -> Iterable[PoolCase]:
     """Makes new cases without end, the oldest beyond n leaving."""
-    from lldm_aug.synthesis.generate import unmade_indices
-    from lldm_aug.synthesis.renew import renewed, until_stopped
+    from lldm_aug.synthesis.generate import renewed, unmade_indices, until_stopped
 
     made = make(unmade_indices(out, seed, *share_of_work))
     return until_stopped(renewed(made, out, n, seed, *share_of_work), pause)

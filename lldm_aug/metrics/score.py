@@ -12,8 +12,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt, find_objects
 
 from lldm_aug.anatomy.limits import VESSELS
 from lldm_aug.labels import LabelSchema
-from lldm_aug.metrics.centre_line import cl_dice
-from lldm_aug.metrics.dice import dice
+from lldm_aug.metrics.dice import cl_dice, dice
 from lldm_aug.metrics.lesions import ANY_SIZE, SIZES_MM, Detection, detect
 from lldm_aug.record import Record
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lldm_aug.phantom.brush import Tube
-from lldm_aug.phantom.growth import GrowingTree, Room
 from lldm_aug.phantom.liver import LiverDepth, LiverShape
-from lldm_aug.phantom.tree import VesselTree, murray_radii, segment_lengths, without_subtrees
+from lldm_aug.phantom.tree import GrowingTree, Room, VesselTree, murray_radii, segment_lengths, without_subtrees
 from lldm_aug.phantom.tumours import Tumour
 
 MAIN_CLEARANCE_MM = 7.0

@@ -12,12 +12,13 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lldm_aug.config.schema import Config
-from lldm_aug.errors import CheckpointError, IncompatibleResume
+from lldm_aug.errors import IncompatibleResume
 from lldm_aug.evaluation.baselines.plan import OURS, BaselinesPlan
 from lldm_aug.io.atomic import atomic_folder, write_json
+from lldm_aug.io.records import read_record
 from lldm_aug.record import Record
 from lldm_aug.stages.run import time_stage, train
 
@@ -59,10 +60,7 @@ def open_budget(out: Path, seconds: float | None, autoencoder_share: float) -> B
     if not path.exists():
         write_json(path, asked.model_dump(mode="json"))
         return asked
-    try:
-        found = Budget.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise CheckpointError("cannot be read", where=path, fix="delete the folder to begin anew") from error
+    found = read_record(Budget, path, fix="delete the folder to begin anew")
     if (found.seconds, found.autoencoder_share) != (asked.seconds, asked.autoencoder_share):
         raise IncompatibleResume(
             f"was begun with {_told(found)}, not {_told(asked)}", where=out, fix="use the same, or another --out"

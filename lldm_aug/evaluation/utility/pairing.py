@@ -11,8 +11,7 @@ from scipy.stats import bootstrap, wilcoxon
 
 from lldm_aug.anatomy.limits import VESSELS
 from lldm_aug.data.splits import Fold
-from lldm_aug.evaluation.utility.arms import REAL, Arm
-from lldm_aug.evaluation.utility.cell import Cell, CellScores
+from lldm_aug.evaluation.utility.cell import REAL, Arm, Cell, CellScores
 from lldm_aug.metrics.score import LESS_IS_BETTER, UNKNOWN, StructureScore
 from lldm_aug.record import Record
 from lldm_aug.seeds import numpy_rng

@@ -17,8 +17,7 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, LabelFraction, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, LabelError
 from lldm_aug.evaluation.heldout import check_kind
-from lldm_aug.evaluation.utility.arms import AUTOENCODED, SYN, Arm
-from lldm_aug.evaluation.utility.cell import Cell
+from lldm_aug.evaluation.utility.cell import AUTOENCODED, SYN, Arm, Cell
 from lldm_aug.evaluation.utility.leakage_check import LeakageCheck
 from lldm_aug.io.weights import check_sums
 from lldm_aug.models.config_file import generator_folder

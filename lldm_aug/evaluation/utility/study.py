@@ -21,10 +21,8 @@ from lldm_aug.blending.mixin import SyntheticMixin
 from lldm_aug.config.stages import SegmenterTrainSettings
 from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.errors import ConfigError, FolderInUse
-from lldm_aug.evaluation.utility.arms import REAL_AUG
-from lldm_aug.evaluation.utility.cases import AIR, Pair, crop_to, pad_to
-from lldm_aug.evaluation.utility.cell import Cell, CellScores, begin, is_finished, scores_of, write_scores
-from lldm_aug.evaluation.utility.data import StudyData
+from lldm_aug.evaluation.utility.cell import REAL_AUG, Cell, CellScores, begin, is_finished, scores_of, write_scores
+from lldm_aug.evaluation.utility.data import AIR, Pair, StudyData, crop_to, pad_to
 from lldm_aug.evaluation.utility.engine import other_engine
 from lldm_aug.evaluation.utility.networks import Sizes, build_network
 from lldm_aug.evaluation.utility.plan import MONAI, Source, StudyPlan

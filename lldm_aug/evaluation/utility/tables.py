@@ -9,8 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from lldm_aug.evaluation.utility.arms import AUTOENCODED, REAL, SYN
-from lldm_aug.evaluation.utility.cell import Cell, CellScores
+from lldm_aug.evaluation.utility.cell import AUTOENCODED, REAL, SYN, Cell, CellScores
 from lldm_aug.evaluation.utility.data import StudyData, generator_hash
 from lldm_aug.evaluation.utility.pairing import GainRow
 from lldm_aug.metrics.lesions import Detection
