@@ -117,8 +117,7 @@ def utility(
     Examples:
       lldm-aug evaluate utility --data 700 --pool 'pools/fold_{fold}' --out studies/first
       lldm-aug evaluate utility --data 700 --engine nnunet --pool 'pools/fold_{fold}' --out studies/nnunet
-      lldm-aug evaluate utility --data 700 --label-fractions 0.1,1 --generator 'runs/few_{label_fraction}/fold_{fold}'
-      --out studies/few
+      lldm-aug evaluate utility --data 700 --label-fractions 0.1,1 --generator 'runs/{label_fraction}' --out studies/few
     """
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.evaluation.utility.arms import parse_arms
