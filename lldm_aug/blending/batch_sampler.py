@@ -16,7 +16,7 @@ from lldm_aug.seeds import numpy_rng
 
 
 class BlendedBatchSampler(Sampler[list[Draw]]):
-    """Deals out a blended data set in shuffled batches of B items, B * ratio of which are synthetic (less than one off).
+    """Deals out a blended data set in shuffled batches of B items, B * ratio of them synthetic (less than one off).
 
     Where B * ratio is not a whole number, a batch has floor(B * ratio + U) synthetic items, with U uniform in [0, 1).
     They lie in random slots. Batches are pure functions of (seed, epoch, number of the batch); the data set's
