@@ -37,7 +37,7 @@ class Words(click.ParamType[Any]):
 class LabelFractions(click.ParamType[Any]):
     """Numbers between 0 and 1 with commas between them."""
 
-    name = "label_fractions"
+    name = "fractions"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """``"0.1,1"`` to ``(0.1, 1.0)``; anything else is a usage error."""
@@ -223,7 +223,8 @@ def _announce(plan: StudyPlan) -> None:
     click.echo(f"settings   {plan.settings.model_dump()}")
     for (fold, label_fraction), source in plan.sources.items():
         cases = len(plan.judged(fold)[1])
-        click.echo(f"fold {fold}, share {label_fraction:g}: {len(source.labelled)} labelled cases, scored on {cases}")
+        what = f"fold {fold}, label fraction {label_fraction:g}"
+        click.echo(f"{what}: {len(source.labelled)} labelled cases, scored on {cases}")
         for arm in plan.arms:
             click.echo(f"  {arm!s:12} {source.seen_by(arm)}")
     echo_notes(plan.notes)
