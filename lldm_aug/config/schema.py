@@ -114,7 +114,7 @@ class DenoiserSettings(Section):
     Args:
         channels: widths of the levels.
         attention: which levels have self-attention.
-        num_res_blocks: residual blocks a level.
+        num_res_blocks: residual blocks in each level.
         head_channels: channels of one attention head.
         norm_groups: groups of the group normalisation.
         mask_channels: width of the mask embedding's hidden layer.
@@ -171,8 +171,8 @@ class ObjectiveSettings(Section):
             deviations of the latent.
         ddpm_steps: length of the DDPM schedule. A shorter one would not end in pure noise, from which sampling starts.
         shift: factor on the odds t / (1 - t) of the noise level t of a flow, in training and in sampling (arXiv
-            2403.03206, eq. 23); above 1 more steps are spent on strong noise. Smooth latents stay visible under strong
-            noise and need a larger factor.
+            2403.03206, eq. 23). Above 1, more of the steps are at strong noise. Smooth latents stay visible under
+            strong noise and need a larger factor.
         spread: standard deviation of the logarithm of the odds t / (1 - t) at which flows are trained. Latents that mix
             strong and faint content need a wider spread of noise levels.
     """
