@@ -22,7 +22,7 @@ NOTE = (
 
 
 def arms_table(data: StudyData) -> Table:
-    """A line for each arm, share and fold.
+    """A line for each arm, label fraction and fold.
 
     Raises:
         PoolError: when a pool is missing or damaged.

@@ -159,7 +159,8 @@ def plan_study(
         whole = tuple(case for case in labelled if case not in partial)
         if not whole:
             raise DatasetError(
-                f"no case of share {label_fraction:g} of fold {fold} is annotated whole", where=dataset.folder
+                f"no case of label fraction {label_fraction:g} of fold {fold} is completely annotated",
+                where=dataset.folder,
             )
         leakage_check = LeakageCheck(dataset, split, label_fraction, labelled, held_out, hashes)
         leakage_check.check_training()
