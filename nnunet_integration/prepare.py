@@ -18,15 +18,13 @@ from lldm_aug.data.splits import Fold, Split, split_of
 from lldm_aug.errors import ConfigError, DatasetError, LabelError, PoolError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.hashing import sha256_json
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.dataset import PoolDataset, file_record
 from lldm_aug.pool.manifest import PoolCase
-from lldm_aug.pool.verify import file_record
 from lldm_aug.version import __version__
 from nnunet_integration.cascade import PreviousStage
-from nnunet_integration.guard import guard
 from nnunet_integration.prepared import ENDINGS, PreparedCase, PreparedSet, SetInfo
 from nnunet_integration.report import compare_with_real
-from nnunet_integration.target import Target
+from nnunet_integration.target import Target, guard
 
 Progress = Callable[[int], None]
 

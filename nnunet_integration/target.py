@@ -1,19 +1,22 @@
-"""What a pool is prepared for: a preprocessed data set with its plans and one configuration."""
+"""What a pool is prepared for: a preprocessed data set with its plans and one configuration; and its leakage guard."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lldm_aug.data.patients import read_patients
+from lldm_aug.blending.leakage import Leak, check_leakage
+from lldm_aug.data.patients import read_patients, relatives
 from lldm_aug.data.raw import RAW_VARIABLE, find_dataset_folder
 from lldm_aug.errors import DatasetError
-from lldm_aug.io.hashing import sha256_file, sha256_json
+from lldm_aug.io.hashing import sha256_file
 from lldm_aug.io.records import read_json
 from lldm_aug.labels import LabelSchema
+from lldm_aug.pool.manifest import MaskOrigin
+from lldm_aug.pool.provenance import GeneratorProvenance
 
 _FACTS = (
     "preprocessor_name",
@@ -103,11 +106,6 @@ class Target:
             "labels": self.dataset_json["labels"],
         }
 
-    @property
-    def preprocessing_hash(self) -> str:
-        """SHA-256 of `preprocessing`."""
-        return sha256_json(self.preprocessing())
-
     def real_cases(self) -> tuple[str, ...]:
         """Sorted ids of the real preprocessed cases."""
         return tuple(sorted(path.stem for path in self.data_folder.glob("*.pkl")))
@@ -138,3 +136,41 @@ def _find_preprocessed(dataset: str) -> Path:
     except DatasetError as error:
         fix = "give the data set's whole name, or run nnUNetv2_plan_and_preprocess first"
         raise DatasetError(error.what, where=error.where, fix=fix) from error
+
+
+def guard(
+    target: Target,
+    generator: GeneratorProvenance,
+    origins: Iterable[MaskOrigin],
+    *,
+    training: Sequence[str],
+    validation: Sequence[str],
+    allow: bool,
+) -> tuple[Leak, ...]:
+    """Refuses synthetic cases, and a split, that have seen a validation case or another case of its patient.
+
+    Args:
+        target: the data set.
+        generator: what each stage was trained on.
+        origins: where the masks came from.
+        training: ids of the real training cases.
+        validation: ids of the validation cases.
+        allow: warn instead.
+
+    Returns:
+        The leaks that were allowed.
+
+    Raises:
+        LeakageError: names each stage and its cases.
+        DatasetError: when ``patients.json`` is no such file.
+    """
+    others = relatives(validation, target.patients())
+    return check_leakage(
+        generator,
+        origins,
+        dataset=target.name,
+        validation=target.label_hashes([*validation, *others]),
+        relatives=others,
+        training=training,
+        allow=allow,
+    )

@@ -14,20 +14,17 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from lldm_aug.blending.epoch import SharedEpoch
 from lldm_aug.blending.schedule import Schedule
-from lldm_aug.data.label_fraction import LabelFraction
+from lldm_aug.data.splits import LabelFraction
 from lldm_aug.errors import DatasetError, IncompatibleResume
 from lldm_aug.models.segmentation_networks import has_one_output
 from lldm_aug.version import __version__
 from nnunet_integration.cascade import PreviousStage
-from nnunet_integration.dataset import Blend, BlendedDataset, is_synthetic
-from nnunet_integration.guard import guard
-from nnunet_integration.loader import blended_loader
-from nnunet_integration.offer import Offers
+from nnunet_integration.loader import Blend, BlendedDataset, blended_loader, is_synthetic
+from nnunet_integration.offer import Offers, SeenCases
 from nnunet_integration.prepared import PreparedSet, find_prepared
 from nnunet_integration.record import EpochCounts, TrainingRecord, read_training, stamp_scores, write_record
-from nnunet_integration.seen import SeenCases
 from nnunet_integration.settings import from_environment, from_plans
-from nnunet_integration.target import Target
+from nnunet_integration.target import Target, guard
 
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer as _Trainer

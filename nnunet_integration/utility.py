@@ -15,9 +15,8 @@ import numpy as np
 
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, TrainingError
-from lldm_aug.evaluation.utility.arms import AUTOENCODED, REAL_AUG, Arm
-from lldm_aug.evaluation.utility.cell import Cell, CellScores, write_scores
-from lldm_aug.evaluation.utility.scoring import score_found
+from lldm_aug.evaluation.utility.cell import AUTOENCODED, REAL_AUG, Arm, Cell, CellScores, write_scores
+from lldm_aug.evaluation.utility.study import score_found
 from lldm_aug.io.atomic import append_json_line
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.nifti import read_label
@@ -27,8 +26,7 @@ from nnunet_integration.settings import VARIABLES
 from nnunet_integration.target import Target
 
 if TYPE_CHECKING:
-    from lldm_aug.evaluation.utility.plan import StudyPlan
-    from lldm_aug.evaluation.utility.settings import StudySettings
+    from lldm_aug.evaluation.utility.plan import StudyPlan, StudySettings
     from lldm_aug.volume import Volume
 
 EPOCHS = 20

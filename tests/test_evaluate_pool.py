@@ -190,7 +190,7 @@ def test_a_copied_training_case_is_found_and_shown(pool, real, training, tmp_pat
 
 def replace_case(pool: Path, case_id: str, image: Path, label: Path) -> None:
     """Puts other files in a case's place, with their records."""
-    from lldm_aug.pool.verify import file_record
+    from lldm_aug.pool.dataset import file_record
 
     names = {f"images/{case_id}_0000.nii.gz": image, f"labels/{case_id}.nii.gz": label}
     lines = []

@@ -9,9 +9,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lldm_aug.errors import CheckpointError, ConfigError
-from lldm_aug.evaluation.measure.medicalnet import MedicalNet
 from lldm_aug.evaluation.measure.networks import choose_networks
-from lldm_aug.evaluation.measure.slice_networks import _empty_resnet, empty_inception, inception, radimagenet
+from lldm_aug.evaluation.measure.pretrained_networks import (
+    MedicalNet,
+    _empty_resnet,
+    empty_inception,
+    inception,
+    radimagenet,
+)
 
 pytest.importorskip("torchvision")
 SLICES = np.random.default_rng(0).uniform(size=(1, 40, 30)).astype(np.float32)

@@ -20,9 +20,8 @@ from volumes import write_dataset
 from lldm_aug.anatomy.measures import component_sizes
 from lldm_aug.cli import main
 from lldm_aug.data.conform import Frame
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import load_split
+from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import CheckpointError
 from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import read_image, read_label, write_nifti
@@ -31,8 +30,8 @@ from lldm_aug.masks.fitting import moved
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
+from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import read_cases, read_info
-from lldm_aug.pool.verify import verify_pool
 from lldm_aug.synthesis.case import make_case
 from lldm_aug.synthesis.plan import request_masks
 from lldm_aug.volume import Volume

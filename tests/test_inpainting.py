@@ -13,22 +13,20 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from tiny import tiny_config, tiny_generator
 
 from lldm_aug.cli import main
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import load_split
+from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import LabelError
 from lldm_aug.geometry import Grid
-from lldm_aug.inpainting.blend import blended
-from lldm_aug.inpainting.continuation import continued
-from lldm_aug.inpainting.host_noise import match_noise
+from lldm_aug.inpainting.diffusion import continued, match_noise
+from lldm_aug.inpainting.inpainter import blended
 from lldm_aug.inpainting.region import choose_region
 from lldm_aug.inpainting.windows import painting_grid, plan_windows
 from lldm_aug.io.atomic import write_json
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.description import Description
+from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_info
 from lldm_aug.pool.mosaic import pool_rows
-from lldm_aug.pool.verify import verify_pool
 from lldm_aug.volume import Volume
 
 SCHEMA = LabelSchema.from_dataset_json({"labels": {"background": 0, "liver": 1, "hcc": 2}})

@@ -7,9 +7,8 @@ import pytest
 from tiny import tiny_config, tiny_dataset
 
 from lldm_aug.baselines.gan import GanBaseline, GanConfig
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import load_split
+from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import IncompatibleResume
 from lldm_aug.training.cases import prepare_cases
 from lldm_aug.training.stage import HalfLabelledStage

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from lldm_aug.config.schema import AutoencoderSettings
-from lldm_aug.models.autoencoder import Autoencoder
+from lldm_aug.models.autoencoder import Autoencoder, LinearCode
 from lldm_aug.models.layers import space_to_depth
-from lldm_aug.models.linear_code import LinearCode
 
 FACTORS = (2, 2, 1)
 

@@ -3,7 +3,7 @@
 import torch
 
 from lldm_aug.config.schema import MaskAutoencoderSettings
-from lldm_aug.models.mask_autoencoder import MaskAutoencoder
+from lldm_aug.models.mask_model import MaskAutoencoder
 
 SETTINGS = MaskAutoencoderSettings(channels=(8, 8), norm_groups=4, head_channels=8, latent_channels=8)
 

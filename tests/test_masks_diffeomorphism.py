@@ -6,8 +6,8 @@ from scipy.ndimage import label, map_coordinates
 
 from lldm_aug.anatomy.reconnect import reconnect
 from lldm_aug.geometry import Grid
+from lldm_aug.masks.deformed import warp_labels
 from lldm_aug.masks.diffeomorphism import Lattice, displacement_in, draw_velocity, flow, jacobian
-from lldm_aug.masks.warp import warp_labels
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.volume import Volume
 

@@ -24,9 +24,8 @@ from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks import make_mask_source
-from lldm_aug.masks.edits import Planned, least_mm, make_edits, plan_edits
+from lldm_aug.masks.edits import Planned, least_mm, make_edits, plan_edits, severed
 from lldm_aug.masks.implant import implant
-from lldm_aug.masks.severed import severed
 from lldm_aug.masks.site import Site
 from lldm_aug.masks.source import MAX_DRAWS, DrawnMask, MaskSource
 from lldm_aug.masks.tumour_shapes import Blob, Copy, volume_mm3

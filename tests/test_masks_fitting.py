@@ -19,7 +19,7 @@ from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import HBP
 from lldm_aug.masks import make_mask_source
 from lldm_aug.masks.fitting import Fitted, _components, cropped, fit_to
-from lldm_aug.masks.reduced import ReducedMasks
+from lldm_aug.masks.relabelling import ReducedMasks
 from lldm_aug.masks.source import MAX_DRAWS
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.metrics.dice import dice

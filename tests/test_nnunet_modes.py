@@ -19,7 +19,7 @@ from lldm_aug.doctor import discover_folder
 from lldm_aug.errors import DatasetError
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.volume import Volume
-from nnunet_integration.dataset import is_synthetic
+from nnunet_integration.loader import is_synthetic
 from nnunet_integration.prepare import prepare
 
 LOWRES, CASCADE, FLAT = "3d_lowres", "3d_cascade_fullres", "2d"
@@ -159,7 +159,7 @@ sys.path[:0] = [{tests!r}]
 if __name__ == "__main__":
     multiprocessing.set_start_method({method!r})
     from nnunet_project import keys, make
-    from nnunet_integration.dataset import is_synthetic
+    from nnunet_integration.loader import is_synthetic
     trainer = make()
     trainer.dataloader_train, trainer.dataloader_val = trainer.get_dataloaders()
     before = keys(trainer.dataloader_train, 4)

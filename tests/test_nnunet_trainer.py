@@ -14,7 +14,7 @@ import pytest
 from nnunet_project import CONFIGURATION, NAME, Project, at_work, keys, make, record
 
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume, LeakageError, PoolError
-from nnunet_integration.dataset import is_synthetic
+from nnunet_integration.loader import is_synthetic
 from nnunet_integration.prepare import prepare
 from nnunet_integration.record import stamp_scores
 from nnunet_integration.target import Target

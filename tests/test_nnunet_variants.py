@@ -15,8 +15,7 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from lldm_aug.doctor import discover_folder
 from lldm_aug.errors import ConfigError
 from nnunet_integration import variants
-from nnunet_integration.dataset import is_synthetic
-from nnunet_integration.loader import LOADER_NAME
+from nnunet_integration.loader import LOADER_NAME, is_synthetic
 from nnunet_integration.prepare import prepare
 from nnunet_integration.trainer import nnUNetTrainerLLDMAug
 from nnunet_integration.variants import blended

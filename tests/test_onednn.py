@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lldm_aug.models.onednn import OneDnnConv3d, prefer_onednn
+from lldm_aug.models.trained_model import OneDnnConv3d, prefer_onednn
 
 
 @pytest.mark.parametrize(("stride", "padding", "groups"), [(1, 1, 1), (2, 1, 1), (1, 0, 2)])

@@ -7,12 +7,11 @@ from phantoms import SEEDS, anatomy
 from lldm_aug.geometry import Grid
 from lldm_aug.phantom.anatomy import tissue_density, tissue_t1
 from lldm_aug.phantom.cirrhosis import CIRRHOTIC_T1_RANGE_MS, Cirrhosis
-from lldm_aug.phantom.depth import LiverDepth
 from lldm_aug.phantom.frame import Frame
-from lldm_aug.phantom.interior import Interior
+from lldm_aug.phantom.liver import LiverDepth
 from lldm_aug.phantom.paint import tissue_map
 from lldm_aug.phantom.tissues import LABEL_OF_TISSUE, LESIONS, LEVELS, PROPERTIES, Tissue
-from lldm_aug.phantom.tumours import Placement
+from lldm_aug.phantom.tumours import Interior, Placement
 from lldm_aug.phantom.vessels import main_landmarks_mm, roots_mm
 from lldm_aug.seeds import numpy_rng
 

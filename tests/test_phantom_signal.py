@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from lldm_aug.geometry import Grid
-from lldm_aug.phantom.acquisition import Protocol
 from lldm_aug.phantom.frame import Frame
-from lldm_aug.phantom.scanner import block_mean, complex_noise, ghosts, k_space_window, receive, sample
-from lldm_aug.phantom.signal import spoiled_gradient_echo
+from lldm_aug.phantom.scanner import (
+    Protocol,
+    block_mean,
+    complex_noise,
+    ghosts,
+    k_space_window,
+    receive,
+    sample,
+    spoiled_gradient_echo,
+)
 from lldm_aug.seeds import numpy_rng
 
 FRAME = Frame.centred(Grid.regular((24, 40, 16), (4.0, 4.0, 4.0)))

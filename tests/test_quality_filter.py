@@ -27,14 +27,13 @@ from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.description import Description
 from lldm_aug.models.segmenter import HeldoutDice
-from lldm_aug.pool.inpainted import Inpainted
+from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import InpaintedRegion, MaskOrigin, read_cases, read_info
 from lldm_aug.pool.merge import merge_pools
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.pool.rejected import Reason, read_rejected
 from lldm_aug.pool.summary import summarise
-from lldm_aug.pool.verify import verify_pool
-from lldm_aug.pool.writer import write_case
+from lldm_aug.pool.writer import Inpainted, write_case
 from lldm_aug.stages.run import train
 from lldm_aug.synthesis.case import SyntheticCase, make_case
 from lldm_aug.synthesis.quality_filter import QualityFilter

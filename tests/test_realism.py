@@ -18,18 +18,17 @@ from lldm_aug.errors import DatasetError, PoolError
 from lldm_aug.evaluation.measure.features import FeatureCache
 from lldm_aug.evaluation.realism import trial
 from lldm_aug.evaluation.realism.classifier import PatchNetwork, _texture, scores, train_classifier
-from lldm_aug.evaluation.realism.copies import copies
-from lldm_aug.evaluation.realism.matching import matched
 from lldm_aug.evaluation.realism.patches import SHIFT, Patch, PatchFormat, painted_lesions
 from lldm_aug.evaluation.realism.plan import plan_realism
 from lldm_aug.evaluation.realism.run import RealismMeasured
-from lldm_aug.evaluation.realism.trial import Training, area, halves, run_trial
+from lldm_aug.evaluation.realism.tables import copies
+from lldm_aug.evaluation.realism.trial import Training, area, halves, matched, run_trial
 from lldm_aug.inpainting.lesions import lesion_parts
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import LabelSchema
+from lldm_aug.pool.dataset import file_record
 from lldm_aug.pool.manifest import POOL_FILE, InpaintedRegion, MaskOrigin, PoolCase, PoolInfo, append_case
-from lldm_aug.pool.verify import file_record
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.volume import Volume
 

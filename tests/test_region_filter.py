@@ -5,7 +5,7 @@ import numpy as np
 
 from lldm_aug.data.raw import Case
 from lldm_aug.geometry import Grid
-from lldm_aug.inpainting.blend import blended
+from lldm_aug.inpainting.inpainter import blended
 from lldm_aug.labels import LabelSchema
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.synthesis.region_filter import border_reasons, noise_reasons, segmentation_reasons

@@ -3,8 +3,7 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lldm_aug.report.axis import Axis
-from lldm_aug.report.curves import Curve, draw_curves
+from lldm_aug.report.charts import Axis, Curve, draw_curves
 
 FIGURES = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: round(v, 6))
 

@@ -30,10 +30,9 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LldmAugError
 from lldm_aug.io.hashing import sha256_file
 from lldm_aug.pool.manifest import MaskOrigin
-from lldm_aug.report.asked import Asked
 from lldm_aug.report.chapters import chapter_on
 from lldm_aug.report.content import Chapter
-from lldm_aug.report.leaks import against, on_record
+from lldm_aug.report.leaks import Asked, against, on_record
 from lldm_aug.report.page import NIIVUE, ROWS, html, write_report
 from lldm_aug.report.table import Table
 

@@ -11,7 +11,7 @@ from lldm_aug.config.stages import AutoencoderTrainSettings, StageSettings
 from lldm_aug.errors import TrainingError
 from lldm_aug.labels import HBP
 from lldm_aug.models.condition import encode_mask
-from lldm_aug.training.ema import Ema
+from lldm_aug.training.checkpoint import Ema
 from lldm_aug.training.loop import learning_rate, train_stage
 from lldm_aug.training.losses import latent_occupancy, structure_weights
 from lldm_aug.training.order import Row, batch_rows, kept_structures

@@ -15,16 +15,15 @@ from pools import blob_case, provenance, write_dataset, write_pool
 
 from lldm_aug.cli import main
 from lldm_aug.config.stages import SegmenterTrainSettings
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import load_split
+from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import ConfigError
-from lldm_aug.evaluation.utility.arms import parse_arms
-from lldm_aug.evaluation.utility.basis import describe_masks
-from lldm_aug.evaluation.utility.cases import AIR, StudyGrid, crop_to, pad_to
+from lldm_aug.evaluation.utility.cell import parse_arms
+from lldm_aug.evaluation.utility.data import AIR, StudyGrid, crop_to, pad_to
 from lldm_aug.evaluation.utility.networks import NETWORKS, Sizes, build_network
 from lldm_aug.evaluation.utility.plan import StudyPlan
 from lldm_aug.evaluation.utility.study import predict
+from lldm_aug.evaluation.utility.tables import describe_masks
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.lock import LOCK_FILE, locked
 from lldm_aug.metrics.dice import dice

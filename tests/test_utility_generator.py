@@ -10,11 +10,10 @@ from click.testing import CliRunner
 from tiny import tiny_config
 
 from lldm_aug.cli import main
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import load_split
+from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import DatasetError
-from lldm_aug.evaluation.utility.autoencoded import autoencoded
+from lldm_aug.evaluation.utility.data import autoencoded
 from lldm_aug.io.weights import check_sums
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator

@@ -11,14 +11,12 @@ from click.testing import CliRunner
 from nnunet_project import CONFIGURATION, NAME, Project, make
 
 from lldm_aug.cli import main
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
+from lldm_aug.data.splits import LabelFraction
 from lldm_aug.errors import IncompatibleResume, TrainingError
-from lldm_aug.evaluation.utility.arms import parse_arms
-from lldm_aug.evaluation.utility.cell import begin
+from lldm_aug.evaluation.utility.cell import begin, parse_arms
 from lldm_aug.evaluation.utility.data import StudyData
-from lldm_aug.evaluation.utility.plan import StudyPlan, plan_study
-from lldm_aug.evaluation.utility.settings import StudySettings
+from lldm_aug.evaluation.utility.plan import StudyPlan, StudySettings, plan_study
 from nnunet_integration.utility import NnunetEngine
 
 

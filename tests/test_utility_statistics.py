@@ -5,13 +5,10 @@ import pytest
 from scipy.stats import wilcoxon
 
 from lldm_aug.errors import ConfigError
-from lldm_aug.evaluation.utility.arms import Arm, parse_arms
-from lldm_aug.evaluation.utility.brief import dice_gains, where_empty
-from lldm_aug.evaluation.utility.cell import Cell, CellScores
-from lldm_aug.evaluation.utility.goals import goals_table
-from lldm_aug.evaluation.utility.pairing import GainRow, compare
-from lldm_aug.evaluation.utility.statistics import Gain, holm, paired_gain
-from lldm_aug.evaluation.utility.tables import empty_table, gains_table, lesions_table
+from lldm_aug.evaluation.utility.cell import Arm, Cell, CellScores, parse_arms
+from lldm_aug.evaluation.utility.pairing import Gain, GainRow, compare, holm, paired_gain
+from lldm_aug.evaluation.utility.report import dice_gains, where_empty
+from lldm_aug.evaluation.utility.tables import empty_table, gains_table, goals_table, lesions_table
 from lldm_aug.metrics.score import METRICS, StructureScore
 from lldm_aug.seeds import numpy_rng
 

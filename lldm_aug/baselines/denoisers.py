@@ -9,8 +9,7 @@ from lldm_aug.baselines.description import BaselineDescription, BaselineSizes
 from lldm_aug.baselines.image_network import ImageNetwork, image_of
 from lldm_aug.config.schema import ObjectiveSettings, PixelSettings, SamplingSettings
 from lldm_aug.data.conform import compression_for
-from lldm_aug.diffusion.guidance import guided
-from lldm_aug.diffusion.sampler import sample
+from lldm_aug.diffusion.sampler import guided, sample
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth

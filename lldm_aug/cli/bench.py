@@ -56,7 +56,7 @@ def blending(
         os.environ.update(nnUNet_results=results, nnUNet_n_proc_DA="0")
         from lldm_aug.io.atomic import write_text
         from lldm_aug.machine import describe_machine
-        from nnunet_integration.overhead_report import FILE, compile_results
+        from nnunet_integration.overhead import FILE, compile_results
         from nnunet_integration.target import Target
 
         device = default_device()

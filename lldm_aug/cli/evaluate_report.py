@@ -42,8 +42,8 @@ def report(
     """
     from lldm_aug.cli.progress import track
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.report.asked import Asked
     from lldm_aug.report.chapters import chapter_on
+    from lldm_aug.report.leaks import Asked
     from lldm_aug.report.page import write_report
 
     asked = Asked(pairs, None if data is None else RawDataset.find(data), fold)

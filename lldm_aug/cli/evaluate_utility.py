@@ -13,8 +13,7 @@ from lldm_aug.cli.options import FOLDS, NEW_FOLDER, dry_run_option, given_option
 if TYPE_CHECKING:
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.data.splits import Fold
-    from lldm_aug.evaluation.utility.plan import StudyPlan
-    from lldm_aug.evaluation.utility.settings import StudySettings
+    from lldm_aug.evaluation.utility.plan import StudyPlan, StudySettings
 
 FIVE = "unet,resunet,attunet,unetpp,segresnet"
 IDLE = {
@@ -152,7 +151,7 @@ def utility(
       lldm-aug evaluate utility --data 700 --label-fractions 0.1,1 --generator 'runs/{label_fraction}' --out studies/few
     """
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.evaluation.utility.arms import parse_arms
+    from lldm_aug.evaluation.utility.cell import parse_arms
     from lldm_aug.evaluation.utility.engine import check_engine
     from lldm_aug.evaluation.utility.plan import plan_study
 
@@ -199,10 +198,10 @@ def _settings(
     **others: Any,
 ) -> StudySettings:
     """Options as settings, with what they leave to the data and the machine."""
-    from lldm_aug.evaluation.utility.cases import median_spacing
-    from lldm_aug.evaluation.utility.settings import StudySettings
+    from lldm_aug.data.conform import median_spacing
+    from lldm_aug.evaluation.utility.plan import StudySettings
 
-    sides = spacing or median_spacing(dataset)
+    sides = spacing or median_spacing([dataset.load_label(case_id).grid for case_id in dataset.case_ids])
     return StudySettings(
         spacing_mm=sides,
         patch=patch,

@@ -153,7 +153,7 @@ def generate(
       lldm-aug generate --n 200 --out pools/pasted --data 700 --fold 0 --inpaint --paint copy-paste
       accelerate launch -m lldm_aug generate --n 500 --out pools/x
     """
-    from lldm_aug.data.label_fraction import LabelFraction
+    from lldm_aug.data.splits import LabelFraction
     from lldm_aug.synthesis.inpainting_plan import InpaintingSettings
 
     settings = InpaintingSettings(**inpainting) if inpaint else None
@@ -246,8 +246,7 @@ def _followed(
     make: Make, out: Path, n: int, seed: int, share_of_work: tuple[int, int], pause: float
 ) -> Iterable[PoolCase]:
     """Makes new cases without end, the oldest beyond n leaving."""
-    from lldm_aug.synthesis.generate import unmade_indices
-    from lldm_aug.synthesis.renew import renewed, until_stopped
+    from lldm_aug.synthesis.generate import renewed, unmade_indices, until_stopped
 
     made = make(unmade_indices(out, seed, *share_of_work))
     return until_stopped(renewed(made, out, n, seed, *share_of_work), pause)

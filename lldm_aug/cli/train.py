@@ -22,8 +22,8 @@ from lldm_aug.stages.table import GENERATOR_STAGES, commands, whole_generator
 
 if TYPE_CHECKING:
     from lldm_aug.config.schema import Config
-    from lldm_aug.data.label_fraction import Images, LabelFraction
     from lldm_aug.data.raw import RawDataset
+    from lldm_aug.data.splits import Images, LabelFraction
     from lldm_aug.training.initial import Initial
 
 ALL = "all"
@@ -84,9 +84,8 @@ def train(
       accelerate launch -m lldm_aug train diffusion --config small --data 801 --fold 0 --out runs/x
     """
     from lldm_aug.config.load import load_config, resolved_yaml
-    from lldm_aug.data.label_fraction import LabelFraction
     from lldm_aug.data.raw import RawDataset
-    from lldm_aug.data.splits import load_split, patients_of
+    from lldm_aug.data.splits import LabelFraction, load_split, patients_of
 
     if (fold is None) == (folds is None):
         raise click.UsageError("Give either --fold or --folds.")

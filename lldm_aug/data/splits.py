@@ -1,16 +1,22 @@
-"""nnU-Net's own cross-validation split, read from ``splits_final.json`` or made identically."""
+"""Which cases of a fold train, which validate, and which of them are labelled.
+
+nnU-Net's own cross-validation split is read from ``splits_final.json``, or made identically. In the few-label situation
+a share of the training cases is labelled; the rest are images alone, or left out.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs it below Python 3.12
 
 from lldm_aug.data.patients import by_patient, read_patients, relatives
@@ -18,6 +24,8 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import DatasetError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.hashing import sha256_json
+from lldm_aug.record import Record
+from lldm_aug.seeds import numpy_rng
 
 NUM_FOLDS = 5
 NNUNET_SEED = 12345
@@ -178,3 +186,27 @@ def parse_folds(text: str) -> tuple[int, ...]:
             raise DatasetError(f"folds {text!r} are no numbers such as '0-4' or '0,2'")
         folds += range(int(found[1]), int(found[2] or found[1]) + 1)
     return tuple(dict.fromkeys(folds))
+
+
+Images = Literal["share", "fold"]
+
+
+class LabelFraction(Record):
+    """Which of a fold's training cases may be used, and how.
+
+    Args:
+        fraction: of the training cases (of the patients, where they are known) that are labelled.
+        seed: decides which; shares of one seed are nested, so that 10 % are part of 25 %.
+        images: ``share`` leaves the other cases out; ``fold`` keeps their images, without their labels.
+    """
+
+    fraction: Annotated[float, Field(gt=0, le=1)]
+    seed: Annotated[int, Field(ge=0)] = 0
+    images: Images = "share"
+
+    def labelled(self, train: tuple[str, ...], patients: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
+        """Sorted ids of the labelled ones among the training cases of a fold; at least one."""
+        groups = by_patient(train, patients)
+        order = numpy_rng("labelled share", self.seed).permutation(len(groups))
+        count = max(1, math.ceil(round(self.fraction * len(groups), 6)))
+        return tuple(sorted(case for number in order[:count] for case in groups[number]))

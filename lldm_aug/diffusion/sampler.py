@@ -1,4 +1,4 @@
-"""From noise to latents with the solvers of diffusers."""
+"""From noise to latents with the solvers of diffusers, and classifier-free guidance (arXiv 2207.12598) on the mask."""
 
 from __future__ import annotations
 
@@ -107,3 +107,27 @@ def sample(
 def _first_step(steps: int, strength: float) -> int:
     """The step to begin with so that about ``strength`` of the steps are taken, and one at least."""
     return min(steps - 1, round(steps * (1 - strength)))
+
+
+Steered = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Maps noisy latents (B, ...), network times (B,) and a condition (B, ...) to a prediction."""
+
+
+def guided(predict: Steered, told: torch.Tensor, untold: torch.Tensor | None, strength: float) -> Prediction:
+    """The prediction of a conditioned network, with guidance, as a sampler calls it.
+
+    Args:
+        predict: the network.
+        told: the condition that it is given.
+        untold: the condition with masks withheld; None for no guidance.
+        strength: 1 is no guidance.
+    """
+    if untold is None:
+        return lambda noisy, time: predict(noisy, time, told)
+    both = torch.cat([untold, told])
+
+    def prediction(noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        without, with_mask = predict(torch.cat([noisy, noisy]), time.repeat(2), both).chunk(2)
+        return without + strength * (with_mask - without)
+
+    return prediction

@@ -10,7 +10,7 @@ import numpy as np
 
 from lldm_aug.config.schema import IntensitySettings
 from lldm_aug.data.conform import Frame
-from lldm_aug.data.intensity import Scale, common_scale, measure_scale, scales_by_dataset
+from lldm_aug.data.intensity import Scale, measure_scale
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.data.resample import canonical_grid
 from lldm_aug.geometry import Grid
@@ -81,10 +81,8 @@ class View:
         pairs = [read_label(pool.label_path(case)).grid for case in pool.cases]
         cases = [real.load_label(case_id).grid for case_id in case_ids]
         shape, spacing_mm = common_field(pairs, cases)
-        scaling, scale = IntensitySettings(), None
-        if scales_by_dataset(scaling, real.channel_names):
-            scale = common_scale([measure_scale(real.load(case_id).image, scaling) for case_id in case_ids])
-        return cls(shape, spacing_mm, scaling, scale, scaling.limit)
+        scaling = IntensitySettings()
+        return cls(shape, spacing_mm, scaling, real.common_scale(case_ids, scaling), scaling.limit)
 
     def conform(self, case: Case) -> ConformedCase:
         """A case in a field of view of its own, as training lays it over real cases."""

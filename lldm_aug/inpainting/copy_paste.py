@@ -13,10 +13,9 @@ from lldm_aug.anatomy.declaration import Anatomy, read_anatomy
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.data.resample import canonical_grid, from_canonical, to_canonical
 from lldm_aug.data.splits import patients_of
-from lldm_aug.inpainting.blend import blended
 from lldm_aug.inpainting.donors import Donors, Placement, best_donor
 from lldm_aug.inpainting.healed import healed
-from lldm_aug.inpainting.inpainter import Painted, laid_into
+from lldm_aug.inpainting.inpainter import Painted, blended, laid_into
 from lldm_aug.inpainting.lesions import LesionPart, host_values, lesion_parts, lesion_values
 from lldm_aug.inpainting.pasted import paste
 from lldm_aug.labels import LabelSchema

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from lldm_aug.anatomy.measures import box_around
 from lldm_aug.config.schema import SamplingSettings
@@ -16,17 +17,114 @@ from lldm_aug.data.raw import Case
 from lldm_aug.data.resample import canonical_grid, from_canonical, inside, resample, to_canonical
 from lldm_aug.errors import CheckpointError, InvalidVolume
 from lldm_aug.geometry import Box, Grid
-from lldm_aug.inpainting.blend import blended
-from lldm_aug.inpainting.continuation import continued
-from lldm_aug.inpainting.host_noise import RING_MM, match_noise
-from lldm_aug.inpainting.inpainter import Painted, laid_into
+from lldm_aug.inpainting.inpainter import Painted, blended, laid_into
 from lldm_aug.inpainting.windows import Window, in_batches, painting_grid, plan_windows
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.region import filled
-from lldm_aug.seeds import derive_seed, torch_rng
+from lldm_aug.models.texture import FEWEST_VOXELS, high_pass_within, measure_residual, noise_level
+from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
 from lldm_aug.volume import Volume
+
+SLOW_VOXELS = 3.0
+"""Standard deviation of the Gaussian whose result counts as slow variation, such as shading; the rest is texture."""
+FEWEST_AROUND = 200
+"""Of a tissue around the region that say how it goes on."""
+RIM_VOXELS = 1.5
+"""Of the finest axis: nearer to another structure a tissue has something of that one's look, and says nothing."""
+
+
+def continued(
+    shown: np.ndarray,
+    seen: np.ndarray,
+    tissue: np.ndarray,
+    hidden: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+) -> np.ndarray:
+    """An image whose slow variation within a tissue is that of the surroundings, continued into the region.
+
+    A generator that does not see far may paint a hole in a tissue brighter or darker than what is around it. Its
+    texture is kept, and so is its rim beside other structures, which is blurred into them.
+
+    Args:
+        shown: (C, X, Y, Z) what was painted.
+        seen: likewise, the host.
+        tissue: (X, Y, Z) booleans of one structure, after the edits.
+        hidden: (X, Y, Z) booleans of the region.
+        spacing_mm: voxel size.
+
+    Returns:
+        (C, X, Y, Z); the image itself where too little of the tissue is around the region.
+    """
+    depth = distance_transform_edt(tissue, sampling=np.divide(spacing_mm, min(spacing_mm)))
+    deep = depth > RIM_VOXELS
+    around, inner = deep & ~hidden, deep & hidden
+    if not inner.any() or around.sum() < FEWEST_AROUND:
+        return shown
+    expected = filled(torch.from_numpy(seen)[None].float(), torch.from_numpy(~around)[None])[0].numpy()
+    weight = np.maximum(gaussian_filter(inner.astype(np.float32), SLOW_VOXELS), 1e-6)
+    off = [gaussian_filter(np.where(inner, error, 0), SLOW_VOXELS) / weight for error in expected - shown]
+    continued: np.ndarray = shown + np.where(tissue & hidden, np.stack(off), 0)
+    return continued
+
+
+RING_MM = 12.0
+"""Width of the ring around a region in which the noise of its host is measured."""
+LEAST_TEXTURE = 0.4
+"""Share of a structure's texture that is kept, however much stronger than the host's noise it is."""
+
+
+def match_noise(
+    shown: np.ndarray, real: np.ndarray, mask: Volume, hidden: np.ndarray, cell_mm: float, seed: int
+) -> None:
+    """Gives a painted region noise as strong as the host's: what lacks is added, what is too much is taken off.
+
+    The host's is measured beyond the latent cells that the region touches, which were sampled as a whole, and in the
+    structure that both have most of. Anatomy is no noise: no more is added than the generator's image lacks there.
+
+    Args:
+        shown: (C, X, Y, Z) the generator's image; changed in place, in and around the region.
+        real: (C, X, Y, Z) the host, scaled.
+        mask: that was painted for.
+        hidden: (X, Y, Z) the region.
+        cell_mm: longest side of a latent cell.
+        seed: of the noise.
+    """
+    spacing_mm = mask.grid.spacing_mm
+    reach = np.ceil(np.divide(cell_mm + RING_MM, spacing_mm)).astype(int).tolist()
+    box = box_around(hidden, reach)
+    real, near, label, inner = real[:, *box], shown[:, *box], mask.data[box], hidden[box]
+    distance_mm = distance_transform_edt(~inner, sampling=spacing_mm)
+    ring = (distance_mm > cell_mm) & (distance_mm <= cell_mm + RING_MM) & (real != near).any(axis=0)
+    if not ring.any():
+        return
+    tissue = _common_tissue(label, ring, inner)
+    around, within = (part & tissue if (part & tissue).sum() >= FEWEST_VOXELS else part for part in (ring, inner))
+    for wanted, channel in zip(real, near, strict=True):
+        _calm(channel, noise_level(channel, within) ** 2 - noise_level(wanted, around) ** 2, label, inner)
+    residual_noise = measure_residual(real, near, around, within)
+    near += residual_noise.draw(numpy_rng(seed, "residual noise"), np.zeros_like(label))
+
+
+def _common_tissue(label: np.ndarray, ring: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """(X, Y, Z) booleans of the structure that a region has most of, of those of which the ring has enough."""
+    counts = {int(value): int((inner & (label == value)).sum()) for value in np.unique(label[inner]) if value > 0}
+    known = {value: n for value, n in counts.items() if (ring & (label == value)).sum() >= FEWEST_VOXELS}
+    tissue: np.ndarray = label == max(known, key=known.__getitem__, default=0)
+    return tissue
+
+
+def _calm(channel: np.ndarray, excess: float, label: np.ndarray, region: np.ndarray) -> None:
+    """Takes a variance off the fine texture of each structure in a region of a (X, Y, Z) image, in place.
+
+    Borders between structures stay as sharp as they are.
+    """
+    for value in np.unique(label[region]) if excess > 0 else ():
+        part = region & (label == value)
+        if part.sum() >= FEWEST_VOXELS:
+            kept = np.sqrt(max(LEAST_TEXTURE**2, 1 - excess / max(noise_level(channel, part) ** 2, 1e-12)))
+            channel[part] -= (1 - kept) * high_pass_within(channel, part)
 
 
 @dataclass(frozen=True)

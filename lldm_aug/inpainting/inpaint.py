@@ -6,9 +6,10 @@ import hashlib
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from torch.utils.data import Dataset
 
 from lldm_aug.anatomy.declaration import Anatomy, default_anatomy, read_anatomy
 from lldm_aug.blending.epoch import SharedEpoch
@@ -32,9 +33,6 @@ from lldm_aug.models.generator import Generator
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.resources import pretrained_dir
 from lldm_aug.seeds import Part, derive_seed, numpy_rng
-
-if TYPE_CHECKING:
-    from lldm_aug.inpainting.inpainted_dataset import InpaintedDataset
 
 Item = int | str
 
@@ -161,8 +159,6 @@ class Inpaint:
             names: id of each item's case. Without names, items are known by their numbers, and cases only by what the
                 samples themselves say.
         """
-        from lldm_aug.inpainting.inpainted_dataset import InpaintedDataset
-
         return InpaintedDataset(data, self, names)
 
     def __call__(self, sample: Any, *, item: Item | None = None, epoch: int | None = None) -> Any:
@@ -282,3 +278,39 @@ def _fingerprint(case: Case) -> str:
     digest = hashlib.sha256(case.label.tobytes())
     digest.update(case.image.tobytes())
     return digest.hexdigest()
+
+
+class InpaintedDataset(Dataset[Any]):
+    """Real items, some of which are edited; an item is the same in any worker and order of access.
+
+    Put random transforms around it.
+
+    Args:
+        data: map-style data set of what `Inpaint` takes.
+        inpaint: the transform.
+        names: id of each item's case; None where samples name their cases, or nobody asks.
+
+    Raises:
+        ConfigError: when there are not as many names as items.
+    """
+
+    def __init__(self, data: Any, inpaint: Inpaint, names: Sequence[str] | None = None) -> None:
+        if names is not None and len(names) != len(data):
+            raise ConfigError(f"{len(names)} names for {len(data)} items", where="names")
+        self.data = data
+        self.inpaint = inpaint
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Any:
+        place = index + len(self) if index < 0 else index
+        item = place if self.names is None else self.names[place]
+        return self.inpaint(self.data[index], item=item)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Moves on to an epoch, in all workers; tells the real data set too if it has a ``set_epoch``."""
+        self.inpaint.set_epoch(epoch)
+        if hasattr(self.data, "set_epoch"):
+            self.data.set_epoch(epoch)

@@ -1,4 +1,4 @@
-"""Which lesions of a mask to change, and the change."""
+"""Which lesions of a mask to change, and the change, without branches of vessels that it has cut off."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import label
 from scipy.spatial.transform import Rotation
 
 from lldm_aug.anatomy.declaration import Numbers
-from lldm_aug.anatomy.measures import SPECK_VOXELS
+from lldm_aug.anatomy.measures import ANY_NEIGHBOUR, SPECK_VOXELS
 from lldm_aug.anatomy.tumour_sizes import ball_diameter_mm
 from lldm_aug.masks.implant import implant, implant_at
 from lldm_aug.masks.lesion_library import LesionLibrary, Sizes, Specimen, nearest_in_size
-from lldm_aug.masks.severed import drop_severed
 from lldm_aug.masks.site import RealTumour, Site
 from lldm_aug.masks.tumour_shapes import Blob, Shape
 from lldm_aug.masks.wall import plane_axes
@@ -213,3 +213,48 @@ def _record(site: Site, edit: Planned, diameter_mm: float, was_mm: float | None)
     before = None if was_mm is None else round(was_mm, 2)
     structure = site.schema.names[edit.value - 1]
     return TumourEdit(kind=edit.kind, structure=structure, diameter_mm=round(diameter_mm, 2), was_mm=before)
+
+
+MAX_LOST = 0.06
+"""Largest share of a vessel that tumours may overgrow and cut off together."""
+
+
+def drop_severed(site: Site, labels: np.ndarray) -> list[str]:
+    """Turns the parts that were cut off a vessel into what lesions lie in, and says which vessel has lost too much.
+
+    Args:
+        site: the mask as it was.
+        labels: (X, Y, Z) as it is with its tumours; changed in place.
+    """
+    problems = []
+    for name, value in site.vessels.items():
+        before, after = site.labels == value, labels == value
+        total = np.count_nonzero(before)
+        if np.count_nonzero(after) == total:
+            continue
+        site.restore(labels, severed(before, after), site.hosts)
+        lost = 1 - np.count_nonzero(labels == value) / total
+        if lost > MAX_LOST:
+            problems.append(f"tumours cut off {100 * lost:.0f} % of {name}")
+    return problems
+
+
+def severed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(X, Y, Z) what remains of each connected component of a structure, without its largest part.
+
+    Args:
+        before: (X, Y, Z) booleans.
+        after: (X, Y, Z) booleans, a part of ``before``.
+    """
+    components, _ = label(before, ANY_NEIGHBOUR)
+    parts, count = label(after, ANY_NEIGHBOUR)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    component_of = np.zeros(count + 1, dtype=int)
+    component_of[parts[after]] = components[after]
+    largest: dict[int, int] = {}
+    for part in range(1, count + 1):
+        rival = largest.setdefault(int(component_of[part]), part)
+        if sizes[part] > sizes[rival]:
+            largest[int(component_of[part])] = part
+    lost: np.ndarray = after & ~np.isin(parts, list(largest.values()))
+    return lost

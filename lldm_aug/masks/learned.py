@@ -6,7 +6,7 @@ import torch
 
 from lldm_aug.errors import CheckpointError, LabelError
 from lldm_aug.labels import LabelSchema
-from lldm_aug.masks.assemble import assemble
+from lldm_aug.masks.distance import assemble
 from lldm_aug.masks.fitting import Fit, Fitted, as_drawn, fit_valid
 from lldm_aug.masks.source import DrawnMask, first_valid
 from lldm_aug.masks.validity import mask_problems

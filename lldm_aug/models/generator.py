@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from lldm_aug.config.schema import SamplingSettings
-from lldm_aug.diffusion.guidance import guided
-from lldm_aug.diffusion.sampler import Known, sample
+from lldm_aug.diffusion.sampler import Known, guided, sample
 from lldm_aug.io.atomic import atomic_folder
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import encode_mask

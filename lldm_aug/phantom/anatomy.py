@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.phantom.biliary import Ducts
 from lldm_aug.phantom.body import Body
 from lldm_aug.phantom.cirrhosis import Cirrhosis, Uptake
-from lldm_aug.phantom.depth import LiverDepth
-from lldm_aug.phantom.liver import LiverShape, draw_liver, draw_volume_ml
+from lldm_aug.phantom.liver import LiverDepth, LiverShape, draw_liver, draw_volume_ml
 from lldm_aug.phantom.surroundings import Surroundings
 from lldm_aug.phantom.tissues import LESION_DENSITY, LEVELS, PROPERTIES, Tissue
 from lldm_aug.phantom.tumours import Placement, Tumour, draw_tumours
-from lldm_aug.phantom.vessels import Vessels, draw_vessels, main_landmarks_mm, roots_mm
+from lldm_aug.phantom.vessels import Ducts, Vessels, draw_vessels, main_landmarks_mm, roots_mm
 from lldm_aug.seeds import numpy_rng
 
 

@@ -1,4 +1,7 @@
-"""Portal and hepatic veins of a liver: main branches by anatomy, the rest grown, radii by Murray's law."""
+"""Portal and hepatic veins of a liver: main branches by anatomy, the rest grown, radii by Murray's law.
+
+Bile ducts lie beside the first branches of the portal vein, and lead down to the duodenum.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lldm_aug.phantom.depth import LiverDepth
-from lldm_aug.phantom.growth import GrowingTree, Room
-from lldm_aug.phantom.liver import LiverShape
-from lldm_aug.phantom.tree import VesselTree, murray_radii, segment_lengths, without_subtrees
+from lldm_aug.phantom.brush import Tube
+from lldm_aug.phantom.liver import LiverDepth, LiverShape
+from lldm_aug.phantom.tree import GrowingTree, Room, VesselTree, murray_radii, segment_lengths, without_subtrees
 from lldm_aug.phantom.tumours import Tumour
 
 MAIN_CLEARANCE_MM = 7.0
@@ -160,3 +162,46 @@ def _clashes(a: VesselTree, b: VesselTree) -> tuple[np.ndarray, np.ndarray]:
     in_a, in_b = (close & a_thinner).any(axis=1), (close & ~a_thinner).any(axis=0)
     in_a[0] = in_b[0] = False
     return in_a, in_b
+
+
+DUCT_GAP_MM = 0.6
+LARGE_VEIN = 0.55
+"""Ducts accompany portal branches down to this share of the trunk's radius."""
+
+
+@dataclass(frozen=True)
+class Ducts:
+    """Bile ducts filled with agent.
+
+    Args:
+        common: from the hilum to the duodenum.
+        hepatic: ducts inside the liver.
+    """
+
+    common: Tube
+    hepatic: tuple[Tube, ...]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, portal: VesselTree) -> Ducts:
+        """Ducts in front of this portal vein's main branches."""
+        radius = float(rng.uniform(1.5, 2.3))
+        aside = np.array([rng.uniform(0.2, 0.6), rng.uniform(0.5, 1.0), rng.uniform(0.2, 0.7)])
+        aside /= np.linalg.norm(aside)
+        trunk = portal.radii_mm[0] if portal.radii_mm[0] > 0 else portal.radii_mm.max()
+        hepatic = tuple(_beside(portal, node, aside, radius) for node in _large(portal, LARGE_VEIN * float(trunk)))
+        start = portal.points_mm[0] + aside * (trunk + 1.3 * radius + DUCT_GAP_MM)
+        course = np.array([start, start + np.array([4, -2, -14]), [26, 18, -52], [27, 6, -70], [33, 2, -82]])
+        return cls(Tube.through(course, np.full(5, radius * float(rng.uniform(1.2, 1.7)))), hepatic)
+
+
+def _large(portal: VesselTree, least_mm: float) -> np.ndarray:
+    """Nodes whose segments are at least this wide."""
+    return 1 + np.flatnonzero(portal.radii_mm[1:] >= least_mm)
+
+
+def _beside(portal: VesselTree, node: int, aside: np.ndarray, radius_mm: float) -> Tube:
+    """A duct along one segment, outside its wall; thinner along thinner veins."""
+    ends = np.array([portal.points_mm[portal.parents[node]], portal.points_mm[node]])
+    vein = float(portal.radii_mm[node])
+    thickness = radius_mm * min(1.0, (vein / float(portal.radii_mm.max())) ** 0.5)
+    return Tube(ends + aside * (vein + thickness + DUCT_GAP_MM), np.full(2, thickness))

@@ -1,21 +1,42 @@
-"""Adding cases to a pool: files first, then the manifest line."""
+"""Adding cases to a pool, inpainted ones with their host: files first, then the manifest line."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from lldm_aug.data.raw import Case
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_changed, write_nifti
 from lldm_aug.io.records import refuse_changes
-from lldm_aug.pool.inpainted import Inpainted
-from lldm_aug.pool.manifest import POOL_FILE, MaskOrigin, PoolCase, PoolInfo, append_case, read_info
+from lldm_aug.pool.dataset import file_record
+from lldm_aug.pool.manifest import POOL_FILE, InpaintedRegion, MaskOrigin, PoolCase, PoolInfo, append_case, read_info
 from lldm_aug.pool.rejected import REJECTED_FOLDER, Reason, RejectedCase, append_rejected
-from lldm_aug.pool.verify import file_record
 from lldm_aug.volume import Volume
+
+
+@dataclass(frozen=True)
+class Inpainted:
+    """A host, and what was painted anew in it.
+
+    Args:
+        host: the real case.
+        images: its image files, one a channel.
+        label: its mask file.
+        region: (X, Y, Z) booleans, True where the image was painted; outside of it, image and mask are the host's.
+        record: for the manifest.
+    """
+
+    host: Case
+    images: tuple[Path, ...]
+    label: Path
+    region: np.ndarray
+    record: InpaintedRegion
+
 
 FILE_ENDING = ".nii.gz"
 

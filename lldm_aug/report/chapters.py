@@ -7,8 +7,8 @@ from pathlib import Path
 from lldm_aug.errors import LldmAugError
 from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.pool.manifest import POOL_FILE
-from lldm_aug.report.asked import Asked
 from lldm_aug.report.content import Chapter
+from lldm_aug.report.leaks import Asked
 from lldm_aug.report.pool_chapter import pool_chapter
 from lldm_aug.report.results_chapter import RESULTS_FILES, results_chapter
 from lldm_aug.report.run_chapter import run_chapter, stage_folders

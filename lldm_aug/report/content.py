@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.report.embedded import Pair, Picture
 from lldm_aug.report.leaks import LeakState
-from lldm_aug.report.pairs import Pair
-from lldm_aug.report.pictures import Picture
 from lldm_aug.report.table import Table
 
 

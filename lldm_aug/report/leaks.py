@@ -1,8 +1,12 @@
-"""Whether validation cases went into a generator or a pool: by its own record, and by a look at a fold."""
+"""What a report was asked for, and whether validation cases went into a generator or a pool.
+
+That is told by its own record, and by a look at a fold.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from lldm_aug.blending.seen_cases import leaks_of
 from lldm_aug.data.raw import RawDataset
@@ -59,3 +63,26 @@ def against(
     if leaks:
         return LeakState(clean=False, text=f"Of the {of}: {'; '.join(map(str, leaks))}.")
     return LeakState(clean=True, text=f"None of the {of} was seen (by id, by mask hash and by patient).")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Options of a report.
+
+    Args:
+        pairs: accepted pairs of each pool for the viewer; a third as many rejected ones are added.
+        dataset: data set whose fold is searched for in the history of pools and generators.
+        fold: that fold.
+    """
+
+    pairs: int = 6
+    dataset: RawDataset | None = None
+    fold: Fold = 0
+
+    def leak_state(
+        self, generator: GeneratorProvenance, origins: Iterable[MaskOrigin] = (), pool: PoolInfo | None = None
+    ) -> LeakState:
+        """What is known of validation cases in a generator, or in a pool of its cases."""
+        if self.dataset is not None:
+            return against(self.dataset, self.fold, generator, origins)
+        return on_record(generator.stages, pool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,10 @@ from lldm_aug.io.atomic import atomic_folder, write_text
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 from lldm_aug.report.content import Chapter
-from lldm_aug.report.history import history_table, seen_cases
+from lldm_aug.report.embedded import BUDGET_MB, Pair
 from lldm_aug.report.leaks import LeakState
-from lldm_aug.report.pairs import BUDGET_MB, Pair
-from lldm_aug.report.table import Table
+from lldm_aug.report.table import Table, slug
 from lldm_aug.report.template import ASSETS, render
-from lldm_aug.report.words import slug
 from lldm_aug.version import __version__
 
 NIIVUE = ASSETS / "third_party" / "niivue"
@@ -160,3 +159,40 @@ def _text(path: Path) -> Markup:
 
 def _compressed(path: Path) -> str:
     return base64.b64encode(gzip.compress(path.read_bytes(), compresslevel=9, mtime=0)).decode("ascii")
+
+
+@dataclass(frozen=True)
+class SeenCases:
+    """Cases that some stages have in common.
+
+    Args:
+        stages: their names.
+        dataset: name of the data set.
+        cases: SHA-256 of the mask file of each case id.
+    """
+
+    stages: tuple[str, ...]
+    dataset: str
+    cases: dict[str, str]
+
+
+def history_table(stages: Sequence[StageProvenance]) -> Table:
+    """A line for each stage."""
+    return Table(
+        name="training",
+        title="Training cases of each stage",
+        columns=("stage", "data set", "fold", "cases", "split"),
+        rows=tuple((s.stage, s.dataset, str(s.fold), len(s.cases), s.split_hash[:12]) for s in stages),
+        note="Split: the beginning of the hash over the fold's training and validation cases.",
+    )
+
+
+def seen_cases(stages: Sequence[StageProvenance]) -> tuple[SeenCases, ...]:
+    """The cases of each stage, those of stages that saw the same only once."""
+    groups: dict[tuple[str, frozenset[tuple[str, str]]], list[StageProvenance]] = {}
+    for stage in stages:
+        groups.setdefault((stage.dataset, frozenset(stage.cases.items())), []).append(stage)
+    return tuple(
+        SeenCases(tuple(stage.stage for stage in alike), alike[0].dataset, dict(sorted(alike[0].cases.items())))
+        for alike in groups.values()
+    )

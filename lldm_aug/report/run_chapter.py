@@ -15,12 +15,11 @@ from lldm_aug.io.records import read_json
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
-from lldm_aug.report.asked import Asked
+from lldm_aug.report.charts import Curve, draw_curves, smooth
 from lldm_aug.report.content import Chapter, Chart, Part
-from lldm_aug.report.curves import Curve, draw_curves, smooth
-from lldm_aug.report.pictures import Picture, embed_picture
-from lldm_aug.report.table import Cell, Table
-from lldm_aug.report.words import heading, in_words
+from lldm_aug.report.embedded import Picture, embed_picture
+from lldm_aug.report.leaks import Asked
+from lldm_aug.report.table import Cell, Table, heading, in_words
 
 RUN_FILE = "run.json"
 LAST_STAGE = "controlnet"

@@ -1,9 +1,11 @@
-"""A table of results: what ``results.json`` holds, CSV files repeat and reports show."""
+"""A table of results, which ``results.json`` holds, CSV files repeat and reports show; values as readers want them."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Mapping
 
 from lldm_aug.record import Record
 
@@ -46,3 +48,24 @@ def shown(cell: Cell) -> str:
     if cell is None:
         return "–"
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def in_words(value: object) -> str:
+    """Lists and mappings joined by commas, "none" for nothing, figures to four digits."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {in_words(v)}" for name, v in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(in_words, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "none" if value is None else str(value)
+
+
+def heading(name: str) -> str:
+    """The name of a field as a heading."""
+    return name.replace("_", " ")
+
+
+def slug(name: str) -> str:
+    """The name as a part of a file name that is safe on every system."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:40]

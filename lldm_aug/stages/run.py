@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lldm_aug.config.schema import Config
 from lldm_aug.data.conform import compression_for
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import Fold
+from lldm_aug.data.splits import Fold, LabelFraction
 from lldm_aug.errors import CheckpointError, ConfigError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.records import read_json, refuse_changes

@@ -109,8 +109,12 @@ _TABLE = (
         makes="masks/export",
     ),
     StageSpec("baseline_gan", "lldm_aug.baselines.gan:GanBaseline", ("baselines.gan", *_BASELINE)),
-    StageSpec("baseline_pixel", "lldm_aug.baselines.pixel:PixelBaseline", ("baselines.pixel", "objective", *_BASELINE)),
-    StageSpec("baseline_latent", "lldm_aug.baselines.latent:LatentBaseline", (*_LATENT, *_BASELINE), ("autoencoder",)),
+    StageSpec(
+        "baseline_pixel", "lldm_aug.baselines.concatenated:PixelBaseline", ("baselines.pixel", "objective", *_BASELINE)
+    ),
+    StageSpec(
+        "baseline_latent", "lldm_aug.baselines.concatenated:LatentBaseline", (*_LATENT, *_BASELINE), ("autoencoder",)
+    ),
 )
 STAGES = {spec.name: spec for spec in _TABLE}
 GENERATOR_STAGES = tuple(spec.name for spec in _TABLE if spec.of_generator)

@@ -17,8 +17,8 @@ from lldm_aug.masks.fitting import fit_to
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.image_model import ImageDescription, ImageModel
-from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.manifest import MaskOrigin
+from lldm_aug.pool.writer import Inpainted
 from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
 
 

@@ -15,8 +15,8 @@ from lldm_aug.inpainting.inpainter import Inpainter
 from lldm_aug.inpainting.region import choose_region
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.masks.source import MAX_DRAWS, DrawnMask, MaskSource
-from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.manifest import InpaintedRegion
+from lldm_aug.pool.writer import Inpainted
 from lldm_aug.seeds import derive_seed
 from lldm_aug.synthesis.case import SyntheticCase
 

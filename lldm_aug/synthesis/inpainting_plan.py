@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from lldm_aug.anatomy.declaration import find_anatomy, read_anatomy
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import Fold, Split, load_split, patients_of
+from lldm_aug.data.splits import Fold, LabelFraction, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError
 from lldm_aug.inpainting import DEFAULT_MARGIN_MM
 from lldm_aug.io.hashing import sha256_file, sha256_json
@@ -19,8 +18,7 @@ from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.record import Record
 from lldm_aug.synthesis.job import Job, mask_line
-from lldm_aug.synthesis.plan import MaskRequest, check_left_out, edited_anatomy, mask_settings
-from lldm_aug.version import __version__
+from lldm_aug.synthesis.plan import MaskRequest, check_left_out, edited_anatomy, mask_settings, pool_info
 
 if TYPE_CHECKING:
     import torch
@@ -111,27 +109,15 @@ def request_hosts(
 
 def describe_copy_paste(masks: MaskRequest, settings: InpaintingSettings, seed: int) -> PoolInfo:
     """The ``pool.json`` of a pool that no generator has a part in."""
-    dataset, split = masks.dataset, masks.split
+    dataset = masks.dataset
     assert dataset is not None
-    assert split is not None
     keep = ("channel_names", "labels", "regions_class_order")
     described = {key: dataset.description[key] for key in keep if key in dataset.description}
     if masks.left_out:
         described["labels"] = dataset.schema.without(masks.left_out).to_dataset_json()
         described.pop("regions_class_order", None)
     chosen = {"seed": seed, **mask_settings(masks), "inpainting": settings.recorded(masks)}
-    return PoolInfo(
-        lldm_aug_version=__version__,
-        seed=seed,
-        mask_source=masks.kind,
-        mask_dataset=dataset.name,
-        fold=split.fold,
-        split_hash=split.hash,
-        dataset_json={**described, "file_ending": ".nii.gz"},
-        generator=NO_GENERATOR,
-        settings_hash=sha256_json(chosen),
-        settings=chosen,
-    )
+    return pool_info(masks, described, NO_GENERATOR, chosen)
 
 
 @dataclass(frozen=True)

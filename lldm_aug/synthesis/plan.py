@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from lldm_aug.anatomy.declaration import Anatomy, read_anatomy
 from lldm_aug.config.schema import SamplingSettings, check_sampling
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.data.splits import Fold, Split, load_split, patients_of
+from lldm_aug.data.splits import Fold, LabelFraction, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, LabelError
 from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.weights import check_sums
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks import make_mask_source, real_mask_source
-from lldm_aug.masks.reduced import ReducedMasks
+from lldm_aug.masks.relabelling import ReducedMasks
 from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.description import Description
 from lldm_aug.models.image_model import ImageDescription
@@ -271,8 +270,7 @@ def describe_pool(
 ) -> PoolInfo:
     """The pool's ``pool.json``; what a mask model or the quality filter's evaluation segmenter saw counts as seen by
     the generator."""
-    dataset, split, stages = masks.dataset, masks.split, description.stages
-    dataset_json = {**description.dataset_json, "file_ending": ".nii.gz"}
+    dataset_json, stages = {**description.dataset_json}, description.stages
     settings: dict[str, Any] = {
         "generator": generator_hash,
         "seed": seed,
@@ -292,15 +290,23 @@ def describe_pool(
     if quality_filter is not None:
         settings["quality_filter"] = quality_filter.settings
         stages += quality_filter.segmenter.stages
+    return pool_info(masks, dataset_json, GeneratorProvenance(hash=generator_hash, stages=stages), settings)
+
+
+def pool_info(
+    masks: MaskRequest, dataset_json: dict[str, Any], generator: GeneratorProvenance, settings: dict[str, Any]
+) -> PoolInfo:
+    """The ``pool.json`` of pairs for some masks; settings are all that decides the pairs, the seed among them."""
+    dataset, split = masks.dataset, masks.split
     return PoolInfo(
         lldm_aug_version=__version__,
-        seed=seed,
+        seed=settings["seed"],
         mask_source=masks.kind,
         mask_dataset=None if dataset is None else dataset.name,
         fold=None if split is None else split.fold,
         split_hash=None if split is None else split.hash,
-        dataset_json=dataset_json,
-        generator=GeneratorProvenance(hash=generator_hash, stages=stages),
+        dataset_json={**dataset_json, "file_ending": ".nii.gz"},
+        generator=generator,
         settings_hash=sha256_json(settings),
         settings=settings,
     )

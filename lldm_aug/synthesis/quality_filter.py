@@ -17,8 +17,8 @@ from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.metrics.dice import dice
 from lldm_aug.models.description import Description
-from lldm_aug.pool.inpainted import Inpainted
 from lldm_aug.pool.rejected import Reason
+from lldm_aug.pool.writer import Inpainted
 from lldm_aug.synthesis.case import SyntheticCase
 from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter, check_segmenter
 from lldm_aug.synthesis.region_filter import INVENTED_SHARE as REGION_INVENTED_SHARE

@@ -169,14 +169,18 @@ def _turned_window(
 
 def _rotation(rng: np.random.Generator) -> np.ndarray:
     """Product of turns around the three axes."""
-    turn = np.eye(3)
-    for axis, angle in enumerate(np.deg2rad(rng.uniform(-DEGREES, DEGREES, size=3))):
-        one = np.eye(3)
-        a, b = (n for n in range(3) if n != axis)
-        one[a, a] = one[b, b] = np.cos(angle)
-        one[a, b], one[b, a] = -np.sin(angle), np.sin(angle)
-        turn = turn @ one
-    return turn
+    return turned(np.eye(3), rng.uniform(-DEGREES, DEGREES, size=3))
+
+
+def turned(matrix: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """A (3, 3) matrix times turns by three angles, one around each axis."""
+    for axis, angle in enumerate(np.deg2rad(degrees)):
+        turn = np.eye(3)
+        a, b = [i for i in range(3) if i != axis]
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ turn
+    return matrix
 
 
 def _coarse(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

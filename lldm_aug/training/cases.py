@@ -23,10 +23,9 @@ from lldm_aug.data.intensity import (
     measure_scale,
     scales_by_dataset,
 )
-from lldm_aug.data.label_fraction import LabelFraction
 from lldm_aug.data.partial import PARTIAL_FILE, read_partial_labels
 from lldm_aug.data.raw import Case, RawDataset
-from lldm_aug.data.splits import Fold, Split, load_split, patients_of
+from lldm_aug.data.splits import Fold, LabelFraction, Split, load_split, patients_of
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.io.atomic import atomic_file, write_json

@@ -17,9 +17,8 @@ from lldm_aug.config.stages import StageSettings
 from lldm_aug.errors import ConfigError, TrainingError
 from lldm_aug.interrupt import Interrupted, StopRequest, stop_requests
 from lldm_aug.io.atomic import append_json_line
-from lldm_aug.training.checkpoint import load_checkpoint, save_checkpoint
+from lldm_aug.training.checkpoint import Ema, load_checkpoint, save_checkpoint
 from lldm_aug.training.choice import BestWeights, forget_lines_after
-from lldm_aug.training.ema import Ema
 from lldm_aug.training.order import Row, batch_rows
 from lldm_aug.training.stage import AdversarialStage, AdversarialUpdate, HalfLabelledStage, ScoredStage, Stage
 

@@ -17,6 +17,7 @@ from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.masks.diffeomorphism import Lattice, Shape, Spacing, displacement_in, draw_velocity, flow
 from lldm_aug.masks.distance import depths, occupied
 from lldm_aug.seeds import numpy_rng
+from lldm_aug.training.augment import turned
 from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.inputs import StageInputs
 
@@ -58,13 +59,7 @@ def draw_deformation(rng: np.random.Generator, shape: Shape, spacing_mm: Spacing
 def _matrix(rng: np.random.Generator, strength: float) -> np.ndarray:
     """(3, 3) rotation times scaling."""
     matrix = np.diag(np.exp(strength * (rng.uniform(-SCALE, SCALE) + rng.uniform(-STRETCH, STRETCH, size=3))))
-    for axis, angle in enumerate(np.deg2rad(strength * rng.uniform(-DEGREES, DEGREES, size=3))):
-        turn = np.eye(3)
-        a, b = [i for i in range(3) if i != axis]
-        turn[a, a] = turn[b, b] = np.cos(angle)
-        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-        matrix = matrix @ turn
-    return matrix
+    return turned(matrix, strength * rng.uniform(-DEGREES, DEGREES, size=3))
 
 
 def deform_fields(

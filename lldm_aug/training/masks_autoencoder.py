@@ -14,10 +14,10 @@ from lldm_aug.config.schema import MaskSettings
 from lldm_aug.config.stages import MasksAutoencoderTrainSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.geometry import Box
-from lldm_aug.masks.assemble import SOFTNESS_MM, assemble
+from lldm_aug.masks.distance import SOFTNESS_MM, assemble
 from lldm_aug.metrics.dice import dice
 from lldm_aug.models.layers import Factors
-from lldm_aug.models.mask_autoencoder import MaskAutoencoder
+from lldm_aug.models.mask_model import MaskAutoencoder
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
 from lldm_aug.training.cases import CaseSet, check_sides, spread

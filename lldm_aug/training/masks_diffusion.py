@@ -13,11 +13,10 @@ from lldm_aug.anatomy.limits import DEFAULT_LIMITS, Limits
 from lldm_aug.config.schema import MaskSettings
 from lldm_aug.config.stages import MasksDiffusionTrainSettings
 from lldm_aug.diffusion.objective import make_objective
-from lldm_aug.masks.assemble import assemble
+from lldm_aug.masks.distance import assemble
 from lldm_aug.models.denoiser import build_denoiser
-from lldm_aug.models.mask_autoencoder import MaskAutoencoder
 from lldm_aug.models.mask_description import MaskDescription
-from lldm_aug.models.mask_model import MaskModel
+from lldm_aug.models.mask_model import MaskAutoencoder, MaskModel
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet

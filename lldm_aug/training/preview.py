@@ -9,10 +9,9 @@ import torch
 
 from lldm_aug.config.part import LatentConfig
 from lldm_aug.config.schema import AutoencoderSettings
-from lldm_aug.diffusion.guidance import Steered, guided
-from lldm_aug.diffusion.sampler import sample
+from lldm_aug.diffusion.sampler import Steered, guided, sample
 from lldm_aug.models.autoencoder import Autoencoder
-from lldm_aug.models.onednn import prefer_onednn
+from lldm_aug.models.trained_model import prefer_onednn
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
 from lldm_aug.training.cases import CaseSet, PreparedCase

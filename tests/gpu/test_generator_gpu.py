@@ -24,8 +24,8 @@ from lldm_aug.labels import LabelSchema
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.mask_model import MaskModel
 from lldm_aug.models.segmenter import Segmenter
+from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import read_cases
-from lldm_aug.pool.verify import verify_pool
 from lldm_aug.synthesis.case import make_case
 from lldm_aug.synthesis.plan import request_masks
 from lldm_aug.training.latents import encode_in_windows

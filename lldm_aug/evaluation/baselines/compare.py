@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from lldm_aug.evaluation.baselines.budget import missed
 from lldm_aug.evaluation.baselines.plan import BaselinesPlan, Method
+from lldm_aug.evaluation.baselines.train import missed
 from lldm_aug.evaluation.cases import Reader, View
 from lldm_aug.evaluation.comparison import REAL_VS_REAL, Comparison, compare
 from lldm_aug.evaluation.generation import Steps, make_pool

@@ -41,12 +41,10 @@ class NetworkChoice:
 
         if self.weights is None:
             return FeatureCache(folder, EfficientNetLite0(device))
+        from lldm_aug.evaluation.measure.pretrained_networks import MedicalNet, inception, radimagenet
+
         if self.name == "medicalnet":
-            from lldm_aug.evaluation.measure.medicalnet import MedicalNet
-
             return FeatureCache(folder, MedicalNet(self.weights, device), volumes_of)
-        from lldm_aug.evaluation.measure.slice_networks import inception, radimagenet
-
         network = {"inception": inception, "radimagenet": radimagenet}[self.name]
         return FeatureCache(folder, network(self.weights, device))
 

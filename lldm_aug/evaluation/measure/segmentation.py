@@ -13,8 +13,7 @@ from lldm_aug.evaluation.heldout import HeldOut, refuse_seen
 from lldm_aug.evaluation.measure.contents import Tree, trees, vessels_of
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
-from lldm_aug.metrics.centre_line import cl_dice
-from lldm_aug.metrics.dice import dice
+from lldm_aug.metrics.dice import cl_dice, dice
 from lldm_aug.record import Record
 from lldm_aug.report.criterion import finite
 from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter, check_segmenter, load_segmenter

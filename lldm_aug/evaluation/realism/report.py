@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lldm_aug.evaluation.measure.features import FeatureCache
-from lldm_aug.evaluation.realism.copies import copies
 from lldm_aug.evaluation.realism.plan import RealismPlan
 from lldm_aug.evaluation.realism.run import CONTROL, RealismMeasured
-from lldm_aug.evaluation.realism.tables import areas, patch_kid
+from lldm_aug.evaluation.realism.tables import areas, copies, patch_kid
 from lldm_aug.evaluation.report import Results, networks_facts, tables_in_words, write_results
 from lldm_aug.machine import Machine
 from lldm_aug.report.table import Table

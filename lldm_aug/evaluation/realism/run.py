@@ -10,14 +10,12 @@ from functools import lru_cache, partial
 import numpy as np
 
 from lldm_aug.config.schema import IntensitySettings
-from lldm_aug.data.intensity import Scale, common_scale, measure_scale, scales_by_dataset
 from lldm_aug.data.raw import Case
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.errors import DatasetError
-from lldm_aug.evaluation.realism.matching import Pair, matched
 from lldm_aug.evaluation.realism.patches import Patch, PatchFormat, canonical, painted_lesions
 from lldm_aug.evaluation.realism.plan import RealismPlan, host_of
-from lldm_aug.evaluation.realism.trial import REPEATS, Tested, Training, run_trial
+from lldm_aug.evaluation.realism.trial import REPEATS, Pair, Tested, Training, matched, run_trial
 from lldm_aug.inpainting.lesions import lesion_parts
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.pool.dataset import PoolDataset
@@ -110,14 +108,8 @@ def _format(plan: RealismPlan) -> PatchFormat:
         found = f"no real case has a lesion ({', '.join(plan.anatomy.lesions)})"
         raise DatasetError(found, where=plan.real.folder, fix="give real cases with lesions")
     x, y, z = map(float, np.median(spacings, axis=0))
-    return PatchFormat.fitting(extents, (x, y, z), _scale(plan))
-
-
-def _scale(plan: RealismPlan) -> Scale | None:
-    scaling = IntensitySettings()
-    if not scales_by_dataset(scaling, plan.real.channel_names):
-        return None
-    return common_scale([measure_scale(plan.real.load(case_id).image, scaling) for case_id in plan.real.case_ids])
+    scale = plan.real.common_scale(plan.real.case_ids, IntensitySettings())
+    return PatchFormat.fitting(extents, (x, y, z), scale)
 
 
 def _real_patches(plan: RealismPlan, form: PatchFormat, step: Callable[[], None]) -> Iterator[Patch]:

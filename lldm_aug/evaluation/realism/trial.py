@@ -1,4 +1,7 @@
-"""The test: trained on half of the patients, can a network tell painted from real lesions of the other half?"""
+"""The test: trained on half of the patients, can a network tell painted from real lesions of the other half?
+
+Real and painted lesions are matched in size, which alone must not tell them apart.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,33 @@ from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.bootstrap import Interval, bootstrap
 from lldm_aug.evaluation.realism import STEPS
 from lldm_aug.evaluation.realism.classifier import scores, train_classifier
-from lldm_aug.evaluation.realism.matching import Pair
 from lldm_aug.evaluation.realism.patches import Patch
-from lldm_aug.seeds import numpy_rng
+from lldm_aug.seeds import Part, numpy_rng
+
+SAME_SIZE = 1.25
+"""Diameters of a pair differ by at most this factor."""
+
+Pair = tuple[Patch, Patch]
+"""A real patch and a painted one."""
+
+
+def matched(real: Sequence[Patch], painted: Sequence[Patch], *seed: Part) -> list[Pair]:
+    """Each painted lesion, in random order, with the real one of the nearest diameter that is left.
+
+    What finds no partner is left out.
+    """
+    left = list(real)
+    pairs = []
+    for i in numpy_rng("matching", *seed).permutation(len(painted)):
+        if not left:
+            break
+        patch = painted[int(i)]
+        ratios = [abs(np.log(patch.diameter_mm / other.diameter_mm)) for other in left]
+        nearest = int(np.argmin(ratios))
+        if ratios[nearest] <= np.log(SAME_SIZE):
+            pairs.append((left.pop(nearest), patch))
+    return pairs
+
 
 REPEATS = 2
 """Times that the patients are halved at random; each half is once for training and once for testing."""

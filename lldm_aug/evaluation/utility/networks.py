@@ -11,8 +11,8 @@ from monai.networks.nets.unet import UNet
 from torch import nn
 
 from lldm_aug.errors import ConfigError
-from lldm_aug.models.onednn import prefer_onednn
 from lldm_aug.models.segmentation_networks import AttentionUNet, MedNeXt, SegResNet, SingleOutput, UNetPlusPlus, VNet
+from lldm_aug.models.trained_model import prefer_onednn
 from lldm_aug.seeds import derive_seed
 
 Triple = tuple[int, int, int]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,25 +15,107 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
+from lldm_aug.anatomy.declaration import find_anatomy
+from lldm_aug.blending.blend import MapStyle
+from lldm_aug.blending.mixin import SyntheticMixin
+from lldm_aug.config.stages import SegmenterTrainSettings
+from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.errors import ConfigError, FolderInUse
-from lldm_aug.evaluation.utility.arms import REAL_AUG
-from lldm_aug.evaluation.utility.cases import AIR, crop_to, pad_to
-from lldm_aug.evaluation.utility.cell import Cell, CellScores, begin, is_finished, scores_of, write_scores
-from lldm_aug.evaluation.utility.data import StudyData
+from lldm_aug.evaluation.utility.cell import REAL_AUG, Cell, CellScores, begin, is_finished, scores_of, write_scores
+from lldm_aug.evaluation.utility.data import AIR, Pair, StudyData, crop_to, pad_to
 from lldm_aug.evaluation.utility.engine import other_engine
 from lldm_aug.evaluation.utility.networks import Sizes, build_network
-from lldm_aug.evaluation.utility.plan import Source, StudyPlan
-from lldm_aug.evaluation.utility.scoring import score_found
-from lldm_aug.evaluation.utility.settings import MONAI
-from lldm_aug.evaluation.utility.stage import NetworkStage
+from lldm_aug.evaluation.utility.plan import MONAI, Source, StudyPlan
+from lldm_aug.labels import LabelSchema
+from lldm_aug.metrics.score import StructureScore, score_case
 from lldm_aug.models.segmenter import predict_labels
 from lldm_aug.processes import held_by_main
+from lldm_aug.seeds import derive_seed
 from lldm_aug.training.augment import augmented, strongly_augmented
 from lldm_aug.training.loop import train_stage
+from lldm_aug.training.order import Row
+from lldm_aug.training.segmenter import segmentation_loss
 from lldm_aug.volume import Volume
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+NAME = "utility"
+Augment = Callable[[torch.Tensor, torch.Tensor, SegmenterTrainSettings, int, int, int], Pair]
+
+
+@dataclass
+class NetworkStage:
+    """A stage whose cases may be blended with synthetic ones; see `lldm_aug.training.stage.Stage`.
+
+    Args:
+        module: the network.
+        settings: of its optimisation.
+        case_ids: names of the real cases, in the order of ``data``.
+        data: the real cases as pairs, or a blend around them.
+        schema: what the masks mean.
+        augment: changes a view of each case.
+        seed: of order, blend and augmentation.
+        finish: is given the trained network.
+    """
+
+    module: nn.Module
+    settings: SegmenterTrainSettings
+    case_ids: tuple[str, ...]
+    data: MapStyle[Pair]
+    schema: LabelSchema
+    augment: Augment
+    seed: int
+    finish: Callable[[nn.Module], None]
+    name: str = NAME
+
+    def loss(self, model: nn.Module, rows: list[Row], device: torch.device) -> tuple[torch.Tensor, dict[str, float]]:
+        """See `Stage.loss`."""
+        views = [self._view(row) for row in rows]
+        image = torch.stack([image for image, _ in views]).to(device)
+        label = torch.stack([label for _, label in views]).to(device)
+        with torch.random.fork_rng():  # drop-out draws from torch's global generator
+            torch.manual_seed(derive_seed(self.seed, "drop-out", rows[0].step, rows[0].number))
+            logits = model(image)
+        return segmentation_loss(logits, label, self.schema, self.settings.structure_weight)
+
+    def preview(self, path: Path) -> None:
+        """Draws nothing: there are too many networks in a study to look at each."""
+
+    def export(self, folder: Path) -> None:
+        """Scores the network, whose averaged weights are in."""
+        self.finish(self.module)
+
+    def _view(self, row: Row) -> Pair:
+        if isinstance(self.data, SyntheticMixin):
+            self.data.set_epoch((row.step * self.settings.batch_size + row.number) // len(self.case_ids))
+        image, label = self.data[self.case_ids.index(row.case_id)]
+        if self.settings.patch is not None:
+            image, label = pad_to(image, self.settings.patch, AIR), pad_to(label, self.settings.patch, 0)
+        return self.augment(image, label, self.settings, self.seed, row.step, row.number)
+
+
+Found = Callable[[str, Volume], np.ndarray]
+"""Gives the labels that were found in a case, on the grid of its true mask."""
+
+
+def score_found(plan: StudyPlan, cell: Cell, found: Found) -> dict[str, tuple[StructureScore, ...]]:
+    """Scores of all structures by case, on each case's own grid and in millimetres."""
+    dataset, case_ids = plan.judged(cell.fold)
+    unknown, lesions, scores = read_partial_labels(dataset), find_anatomy(plan.dataset).lesions, {}
+    for case_id in case_ids:
+        truth = dataset.load_label(case_id)
+        scores[case_id] = score_case(
+            found(case_id, truth),
+            truth.data,
+            dataset.schema,
+            truth.grid.spacing_mm,
+            plan.settings.tolerance_mm,
+            unknown.get(case_id, ()),
+            lesions=lesions,
+        )
+    return scores
+
 
 Progress = Callable[[int, str], None]
 LEFTOVERS = ("checkpoints", "samples", "best")
