@@ -39,8 +39,8 @@ ALL = "all"
 @label_fraction_seed_option
 @click.option(
     "--images",
-    type=click.Choice(("label_fraction", "fold")),
-    default="label_fraction",
+    type=click.Choice(("labelled", "fold")),
+    default="labelled",
     help="With --label-fraction, whose images are used: the labelled cases', or all training cases'.",
 )
 @config_option
