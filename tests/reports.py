@@ -69,7 +69,7 @@ def write_fidelity(folder: Path) -> Path:
 
 def gains_table() -> Table:
     """A gain above zero, one across it and one below for each network, and one that could not be measured."""
-    columns = ("network", "structure", "share", "arm", "metric", "gain", "low", "high", "p", "p_holm", "n")
+    columns = ("network", "structure", "label_fraction", "arm", "metric", "gain", "low", "high", "p", "p_holm", "n")
     rows = [
         (network, structure, share, arm, "dice", gain, gain - 2.0, gain + 2.0, 0.01, 0.04, 24)
         for share in (0.1, 1.0)
@@ -91,7 +91,7 @@ def write_study(folder: Path, cells: int = 90) -> Path:
         for seed in (0, 1)
         for step in range(0, 100, 10)
     )
-    names = ("network", "arm", "share", "fold", "seed", "step", "loss")
+    names = ("network", "arm", "label_fraction", "fold", "seed", "step", "loss")
     lines = tuple(("U-Net", "real", i, float(rng.random())) for i in range(cells))
     return write_results(
         folder,

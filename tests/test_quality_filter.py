@@ -341,7 +341,7 @@ def test_the_filter_belongs_to_the_settings_of_a_pool(rejecting: Path, run: Path
     line = [word for word in arguments(run, dataset, rejecting, 4) if word != "--filter"]
     result = CliRunner().invoke(main, line)
     assert result.exit_code == 1
-    assert "begun with other settings: quality filter" in result.stderr
+    assert "begun with other settings: quality_filter" in result.stderr
 
 
 def test_a_dry_run_names_the_segmenter_and_refuses_one_that_is_missing(

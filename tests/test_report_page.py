@@ -190,7 +190,7 @@ def test_every_measured_gain_is_drawn_by_what_its_interval_says(chapters):
     assert len(drawn) == len(rows)
     assert drawn.count("above") == sum(row[6] > 0 for row in rows)
     assert drawn.count("below") == sum(row[7] < 0 for row in rows)
-    assert "Gain in dice, share 0.1 of the labelled cases" in page
+    assert "Gain in dice, label fraction 0.1" in page
 
 
 def test_long_tables_are_cut_in_the_page_but_not_in_their_files(chapters, tmp_path):

@@ -104,14 +104,14 @@ def test_results_hold_the_tables_and_what_each_arm_rests_on(finished: Path, blob
     names = ("goals", "arms", "gains", "means", "empty", "lesions", "cells", "curves")
     assert tuple(t["name"] for t in results["tables"]) == names
     assert results["cells"] == [8, 8]
-    assert results["study"]["labelled"]["fold 0, share 0.5"] == list(
+    assert results["study"]["labelled"]["fold 0, label fraction 0.5"] == list(
         LabelFraction(fraction=0.5).labelled(load_split(blobs, 0).train)
     )
     seen = {row["arm"]: row["its generator saw"] for row in table(finished, "arms")}
     assert seen["real"] == seen["real-aug"] == "no generator"
     assert "cases of another data set, Dataset999_Other" in seen["syn@0.5"]
     assert {row["step"] for row in table(finished, "curves")} == {"2"}
-    assert "## Gains of syn@0.5 in Dice points, share 0.5" in (finished / "report.md").read_text()
+    assert "## Gains of syn@0.5 in Dice points, label fraction 0.5" in (finished / "report.md").read_text()
     assert not list(finished.rglob("checkpoints"))
 
 
@@ -119,7 +119,7 @@ def test_arms_say_what_their_masks_are_of_and_by_what_to_check_them(finished: Pa
     rows = {row["arm"]: row for row in table(finished, "arms") if row["label_fraction"] == "0.5"}
     assert list(rows["real"])[-3:] == ["masks", "pool", "generator"]
     assert not any(rows["real"][name] for name in ("masks", "pool", "generator"))
-    (request,) = (finished / "cells" / "unet" / "syn@0.5").glob("share_0.5_*/request.json")
+    (request,) = (finished / "cells" / "unet" / "syn@0.5").glob("labels_0.5_*/request.json")
     assert rows["syn@0.5"]["pool"] == json.loads(request.read_text())["trained_on"]["pool"][:12]
     assert rows["syn@0.5"]["masks"] == "procedural"
     assert rows["syn-only"]["generator"] == read_info(pool).generator.hash[:12]
@@ -143,7 +143,7 @@ def test_a_page_draws_the_gains_and_curves_of_a_study(blobs: RawDataset, pool: P
     result = CliRunner().invoke(main, ["evaluate", "report", str(tmp_path / "study"), "--out", str(page)])
     assert result.exit_code == 0, result.output
     text = page.read_text()
-    assert "Gain in dice, share 1 of the labelled cases" in text
+    assert "Gain in dice, label fraction 1" in text
     assert "Learning curves" in text
     assert "cases of another data set, Dataset999_Other" in text
     for name in ("gains", "cells", "curves", "arms"):
@@ -213,7 +213,7 @@ def test_tables_never_mix_cells_of_other_settings_or_data(blobs: RawDataset, poo
     result = CliRunner().invoke(main, begun)
     assert result.exit_code == 1
     said = " ".join(result.output.split())
-    assert "unet real, share 0.5, fold 0, seed 0: was begun with other settings: settings.steps 3 -> 2" in said
+    assert "unet real, label fraction 0.5, fold 0, seed 0: was begun with other settings: settings.steps 3 -> 2" in said
     assert len(list(tmp_path.rglob("request.json"))) == 1  # refused before anything was trained
     assert (tmp_path / "report.md").read_text() == report
     study(blobs, tmp_path, *more, 1, "--steps", "3")
@@ -223,18 +223,18 @@ def test_tables_never_mix_cells_of_other_settings_or_data(blobs: RawDataset, poo
     begun = ["evaluate", "utility", "--data", str(other.folder), "--out", str(tmp_path), *SMALL, *map(str, more)]
     result = CliRunner().invoke(main, [*begun, "--steps", "3"])
     said = " ".join(result.output.split())
-    assert "unet real, share 1, fold 0, seed 0: was begun with other settings: scored_on" in said
+    assert "unet real, label fraction 1, fold 0, seed 0: was begun with other settings: scored_on" in said
     assert ", trained_on.real" in said
 
 
 def test_a_cell_that_another_process_is_at_is_left_to_it(blobs: RawDataset, tmp_path: Path) -> None:
     more = ("--arms", "real", "--label-fractions", "0.5,1")
-    held = tmp_path / "cells" / "unet" / "real" / "share_0.5_fold_0_seed_0"
+    held = tmp_path / "cells" / "unet" / "real" / "labels_0.5_fold_0_seed_0"
     with locked(held):
         said = study(blobs, tmp_path, *more)
         assert not [path for path in held.iterdir() if path.name != LOCK_FILE]
     assert "1 of 2 cells" in said
-    assert "left to another process, which was at work on it: unet real, share 0.5, fold 0, seed 0" in said
+    assert "left to another process, which was at work on it: unet real, label fraction 0.5, fold 0, seed 0" in said
     said = study(blobs, tmp_path, *more)
     assert "2 of 2 cells" in said
     assert "left to another" not in said

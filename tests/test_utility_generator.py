@@ -63,7 +63,7 @@ def test_arms_of_a_generator(dataset: RawDataset, run: Path, tmp_path: Path) -> 
     arguments += ["--patch", "16", "16", "16", "--spacing", "4", "4", "6"]
     result = CliRunner().invoke(main, [*arguments, "--label-fractions", "0.5"])
     assert result.exit_code == 0, result.output
-    pool = PoolDataset(tmp_path / "pools" / "fold_0_share_0.5")
+    pool = PoolDataset(tmp_path / "pools" / "fold_0_labels_0.5")
     assert len(pool) == 2
     assert {case.mask.source_case for case in pool.cases} <= {*HALF.labelled(load_split(dataset, 0).train)}
     with (tmp_path / "arms.csv").open() as stream:

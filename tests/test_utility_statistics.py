@@ -168,7 +168,7 @@ def test_goals_of_too_few_cases_are_neither_met_nor_missed() -> None:
 
 def test_gains_table_has_the_agreed_columns() -> None:
     table = gains_table([row("unet", "hcc", 0.1, 0.0, 0.2)])
-    agreed = "network,structure,share,arm,metric,gain,low,high,p,p_holm,n,gain_present,n_present,flipped"
+    agreed = "network,structure,label_fraction,arm,metric,gain,low,high,p,p_holm,n,gain_present,n_present,flipped"
     assert ",".join(table.columns) == agreed
     assert len(table.rows[0]) == len(table.columns)
 

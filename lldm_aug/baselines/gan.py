@@ -1,4 +1,4 @@
-"""First baseline: a 3D alpha-GAN (arXiv 1908.02498), told the mask, with the logistic loss and R1 penalty."""
+"""First baseline: a 3D alpha-GAN (arXiv 1908.02498) conditioned on the mask, with the logistic loss and R1 penalty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks of a 3D alpha-GAN (arXiv 1908.02498, after 1706.04987) that is told the mask.
+"""The networks of a 3D alpha-GAN (arXiv 1908.02498, after 1706.04987) that is conditioned on the mask.
 
 The original makes 64^3 images out of a vector. Here the code lies on the coarsest grid, so that all networks are
 convolutional and of any size, and every network but the one that judges codes sees the mask. As in the autoencoder, the

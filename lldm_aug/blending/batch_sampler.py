@@ -1,4 +1,4 @@
-"""Batches with an exact share of synthetic items each, on one process or many."""
+"""Batches with an exact number of synthetic items each, on one process or many."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from lldm_aug.seeds import numpy_rng
 
 
 class BlendedBatchSampler(Sampler[list[Draw]]):
-    """Deals out a blended data set in shuffled batches of B items, B * ratio of them synthetic, less than one off.
+    """Deals out a blended data set in shuffled batches of B items, B * ratio of them synthetic (less than one off).
 
-    Where B * ratio is no whole number a batch has floor(B * ratio + U) synthetic items, U uniform, in random slots.
-    Batches are pure functions of (seed, epoch, number of the batch); the data set's `set_epoch` moves them on.
-    They hold `Draw` in place of indices, which anything that hands its index on to the data set passes through.
+    Where B * ratio is not a whole number, a batch has floor(B * ratio + U) synthetic items, with U uniform in [0, 1).
+    They lie in random slots. Batches are pure functions of (seed, epoch, number of the batch); the data set's
+    `set_epoch` moves them on. They hold `Draw` in place of indices, so transforms that hand their index on to the data
+    set may lie around it.
 
-    No real item comes twice in an epoch. In mode ``replace`` an epoch has as many batches as the real items fill, in
-    mode ``add`` as many as come with all the real items; a rest that fills no batch (on every process) is left to other
-    epochs. All batches are full, so each process has equally many.
+    No real item comes twice in an epoch. In mode ``replace`` an epoch has as many batches as the real items fill; in
+    mode ``add`` it has as many as are needed for all real items. Items that fill no batch (on every process) are left
+    to other epochs. All batches are full, so each process has equally many.
 
     Args:
-        data: the blended data set, also when the loader reads it through transforms.
+        data: the blended data set, even when the loader reads it through transforms.
         batch_size: B, items in a batch.
-        num_replicas: number of processes that share an epoch, if nothing else deals the batches out to them.
-            Leave it at 1 with ``accelerator.prepare``, which does that itself (keep its ``split_batches`` off).
+        num_replicas: number of processes that share an epoch, if nothing else deals the batches out to them. Leave it
+            at 1 with ``accelerator.prepare``, which deals them out itself (keep its ``split_batches`` off).
         rank: number of this process.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What blended data sets of both kinds have in common: a pool, a share of it, a seed, and the current epoch."""
+"""What blended data sets of both kinds have in common: a pool, a ratio, a seed, and the current epoch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MapStyle(Protocol[T_co]):
 
 
 class Blend(Generic[T]):
-    """Base of `SyntheticMixin` and `SyntheticIterable`, which see for the arguments and errors."""
+    """Base of `SyntheticMixin` and `SyntheticIterable`; see these for the arguments and errors."""
 
     _reads: ClassVar[str]
     """The method by which real items come; set by each kind of blend, a user's subclass has none of its own."""
@@ -73,7 +73,7 @@ class Blend(Generic[T]):
         return self._epoch.get()
 
     def set_epoch(self, epoch: int) -> None:
-        """Moves on to an epoch, in all workers; tells the real data set too if it has a ``set_epoch``."""
+        """Moves on to an epoch, in all workers; also calls ``set_epoch`` of the real data set, if it has one."""
         self._epoch.set(epoch)
         if hasattr(self._real, "set_epoch"):
             self._real.set_epoch(epoch)
@@ -87,7 +87,7 @@ class Blend(Generic[T]):
 
     @classmethod
     def _check_kind(cls, real: tuple[type, ...]) -> None:
-        """Raises ConfigError when real items, of these classes, would have to be read in another way."""
+        """Raises ConfigError when real items of these classes would have to be read in another way."""
 
     def _check_names(self) -> None:
         """Raises ConfigError when a class that this one is mixed into would lose attributes of its own."""
@@ -99,7 +99,7 @@ class Blend(Generic[T]):
 
     @property
     def _real(self) -> Any:
-        """What real items come from: the data set that is wrapped, or the class that this one is mixed into."""
+        """The source of real items: the data set that is wrapped, or the class that this one is mixed into."""
         return super() if self._wrapped is None else self._wrapped
 
     def choose(self, *place: int) -> int:

@@ -1,6 +1,6 @@
-"""Ready conversions of a pool's case into the samples of common libraries, for ``convert=``.
+"""Conversions of a pool's case into the samples of common libraries, for ``convert=``.
 
-Give other names of keys by `functools.partial`, such as ``partial(as_monai, image="t1", label="mask")``.
+`functools.partial` gives keys other names, such as ``partial(as_monai, image="t1", label="mask")``.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ def as_row(case: Case, *, image: str = "image", label: str = "label") -> dict[st
 def as_monai(case: Case, *, image: str = "image", label: str = "label", track_meta: bool = True) -> dict[str, Any]:
     """MONAI's dictionary: a MetaTensor (C, X, Y, Z) and one (1, X, Y, Z), float32, with affine and name.
 
-    As ``LoadImaged`` and ``EnsureChannelFirstd`` read a case's files; of the header there is only what MONAI uses.
+    They are what ``LoadImaged`` and ``EnsureChannelFirstd`` make of a case's files, with those entries of the header
+    that MONAI uses.
 
     Args:
         case: the case.
         image: key of the image.
         label: key of the mask.
-        track_meta: whether they are MetaTensors, not plain tensors such as ``PersistentDataset`` reads from its files.
+        track_meta: whether they are MetaTensors; false gives plain tensors, as ``PersistentDataset`` has in its files.
     """
     import torch
     from monai.data import MetaTensor

@@ -17,15 +17,17 @@ T = TypeVar("T")
 
 
 class SyntheticIterable(Blend[T], IterableDataset[T]):
-    """A stream of real items in which a share of the items are cases of a pool.
+    """A stream of real items in which a fraction of the items are cases of a pool.
 
-    With ``replace`` the stream is as long as the real one: a synthetic item stands for a real one, which is read and
-    left out. With ``add`` every real item comes, in its order, and synthetic ones come before some of them, r / (1 - r)
-    a real item. Neither needs to know the stream's length; at any moment the share is less than one item off.
+    With ``replace`` the stream is as long as the real one: a synthetic item takes the place of a real one, which is
+    read and left out. With ``add`` every real item comes, in its order, and r / (1 - r) synthetic ones for each real
+    one are put between, r being the ratio. The length of the stream need not be known. At any moment the number of
+    synthetic items is less than one off.
 
     Each data-loading worker reads its own part of the real stream, if that stream deals itself out to workers (one that
-    doesn't is repeated by each worker, blended or not). What is drawn is a pure function of (seed, stream, worker,
-    epoch, place in the worker's part): the same again with the same number of workers, and different in each worker.
+    does not is repeated by each worker, blended or not). What is drawn is a pure function of (seed, stream, worker,
+    epoch, place in the worker's part): it is the same again with the same number of workers, and differs between
+    workers.
 
     Examples:
         A wrapper, and a mix-in::
@@ -36,8 +38,8 @@ class SyntheticIterable(Blend[T], IterableDataset[T]):
     Args:
         *args: the data set to wrap; of a class that it is mixed into, that class's own arguments.
         stream: number of this process's stream, such as its rank, if every process reads a *part* of the data. Leave it
-            at 0 where each process reads all and picks its items, as ``accelerator.prepare`` arranges it.
-        pool: as `SyntheticMixin`, as are the others.
+            at 0 where each process reads everything and picks its items, as after ``accelerator.prepare``.
+        pool: as for `SyntheticMixin`.
         **kwargs: the other arguments of `SyntheticMixin`, and those of a class that it is mixed into.
 
     Raises:

@@ -16,7 +16,7 @@ SPLIT = "nnU-Net's training"
 
 
 class LeakageWarning(UserWarning):
-    """Training goes on although validation cases leaked: its validation scores are no estimate of anything."""
+    """Training goes on although validation cases leaked: its validation scores mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Leak:
 
     Args:
         stage: stage of the generator, ``masks``, ``donors`` (of lesions) or `SPLIT`.
-        cases: ids of the validation cases, each with its former name in brackets if it was renamed; another case of the
-            same patient says so.
+        cases: ids of the validation cases, each with its former name in brackets if it was renamed, or with a remark if
+            another case of the same patient was seen.
     """
 
     stage: str

@@ -31,7 +31,7 @@ class Draw:
 
 
 class SyntheticMixin(Blend[T]):
-    """A map-style data set in which a share of the items are cases of a pool.
+    """A map-style data set in which a fraction of the items are cases of a pool.
 
     Which items are synthetic, and which cases they are, is a pure function of (seed, epoch, index): the number of
     workers, their start method and the order of access change nothing. Call `set_epoch` before each epoch.
@@ -50,11 +50,11 @@ class SyntheticMixin(Blend[T]):
     Args:
         *args: the data set to wrap; of a class that it is mixed into, that class's own arguments.
         pool: folder of a pool, or a map-style data set of `Case`.
-        ratio: share of synthetic items.
+        ratio: fraction of synthetic items, 0 to 1.
         seed: seed of the blend.
         mode: ``replace`` keeps the length, ``add`` keeps every real item once an epoch and puts synthetic ones between.
-        convert: turns a pool's `Case` into the real data set's kind of sample (`lldm_aug.blending.convert` has some);
-            a dictionary by default.
+        convert: function that turns a pool's `Case` into the kind of sample that the real data set gives
+            (`lldm_aug.blending.convert` has some); without it, a sample is a dictionary.
         **kwargs: further arguments of a class that it is mixed into.
 
     Raises:
@@ -78,7 +78,7 @@ class SyntheticMixin(Blend[T]):
         return self.apply(index if isinstance(index, Draw) else self.draw(index))
 
     def __getitems__(self, indices: Sequence[int | Draw]) -> list[T]:
-        """A batch of items; a data loader would otherwise find this method in the class behind, and read past us."""
+        """A batch of items. Without this a data loader would call the method of the class behind, past the blend."""
         return [self[index] for index in indices]
 
     def draw(self, index: int) -> Draw:

@@ -41,9 +41,9 @@ def scatter(count: int, batch_size: int, rng: np.random.Generator) -> np.ndarray
 def synthetic_between(seed: int, epoch: int, start: int, stop: int, rate: float) -> int:
     """How many synthetic items fall to places ``start`` to ``stop`` (excluded) of an epoch: a pure function.
 
-    With a phase u (uniform in [0, 1), hashed from seed and epoch) they number floor(k * rate + u) among the first k
-    places. So wherever one looks there are (stop - start) * rate of them, less than one off, and over the epochs just
-    that many: each stretch has floor(n * rate + U) with U uniform, as batches have in `synthetic_slots`.
+    Among the first k places there are floor(k * rate + u) synthetic items, with a phase u that is uniform in [0, 1) and
+    hashed from seed and epoch. So any stretch of n places has floor(n * rate + U) of them, with U uniform, as batches
+    have in `synthetic_slots`: less than one off in an epoch, and exact on average over the epochs.
 
     Args:
         seed: seed of the blend.
@@ -62,7 +62,7 @@ def is_synthetic(seed: int, epoch: int, index: int, ratio: float) -> bool:
 
 
 def added_share(real: int, ratio: float) -> float:
-    """What makes up a share of ``ratio`` beside this many real items, not yet rounded to items.
+    """How many synthetic items beside this many real ones make up the ratio, not yet rounded to items.
 
     Raises:
         ConfigError: for a ratio of 1, which no number of synthetic items reaches.
@@ -73,7 +73,7 @@ def added_share(real: int, ratio: float) -> float:
 
 
 def added_items(real: int, ratio: float) -> int:
-    """How many synthetic items make up a share of ``ratio`` beside all the real ones.
+    """How many synthetic items beside all the real ones make up the ratio.
 
     Raises:
         ConfigError: as `added_share`.

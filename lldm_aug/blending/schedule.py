@@ -1,4 +1,4 @@
-"""The share of synthetic items as a function of the epoch."""
+"""The fraction of synthetic items as a function of the epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Schedule:
         kind: ``constant``; ``linear`` from the first ratio to the last; ``pretrain`` jumps from the first to the last.
         first: ratio of epoch 0.
         last: ratio at the end.
-        epochs: ``linear`` reaches the last ratio in the last of so many epochs, ``pretrain`` right after them.
+        epochs: number of epochs; ``linear`` reaches the last ratio in the last of them, ``pretrain`` right after them.
     """
 
     kind: Literal["constant", "linear", "pretrain"]
@@ -33,7 +33,7 @@ class Schedule:
 
         Args:
             value: the ratio or the text.
-            num_epochs: length of the training, over which ``linear`` goes unless it is told otherwise.
+            num_epochs: length of the training, over which ``linear`` goes unless the text names another number.
 
         Raises:
             ConfigError: for anything else, or a ratio outside 0..1.
@@ -53,7 +53,7 @@ class Schedule:
         raise ConfigError(f"{value!r} is no ratio", fix=f"give {FORMS}")
 
     def ratio(self, epoch: int) -> float:
-        """Share of synthetic items in an epoch, counted from 0."""
+        """Fraction of synthetic items in an epoch, counted from 0."""
         if self.kind == "pretrain":
             return self.first if epoch < self.epochs else self.last
         progress = min(epoch / max(self.epochs - 1, 1), 1.0)
@@ -61,7 +61,7 @@ class Schedule:
 
     @property
     def value(self) -> float | str:
-        """What `parse` makes this schedule of, whatever the length of the training."""
+        """The ratio or text from which `parse` makes this schedule, whatever the length of the training."""
         if self.kind == "constant":
             return self.first
         if self.kind == "linear":

@@ -14,9 +14,12 @@ COMMANDS = {
     "generate": ("lldm_aug.cli.generate:generate", "Write a pool of synthetic images with their masks."),
     "pool": ("lldm_aug.cli.pool:pool", "Verify, show or merge pools of synthetic cases."),
     "nnunet": ("lldm_aug.cli.nnunet:nnunet", "Prepare a pool for nnU-Net training with a data set's plans."),
-    "export": ("lldm_aug.cli.export:export", "Take a trained model to where this package is not installed."),
-    "bench": ("lldm_aug.cli.bench:bench", "Measure a generator on held-out cases, or what blending costs."),
-    "evaluate": ("lldm_aug.cli.evaluate:evaluate", "Compare a pool with real cases, and report what it is worth."),
+    "export": ("lldm_aug.cli.export:export", "Copy trained models so that they can be used without this package."),
+    "bench": ("lldm_aug.cli.bench:bench", "Time blending and inpainting."),
+    "evaluate": (
+        "lldm_aug.cli.evaluate:evaluate",
+        "Measure generators, pools and baselines, and whether synthetic cases help.",
+    ),
     "doctor": ("lldm_aug.cli.doctor:doctor", "Check this installation and say what is missing."),
 }
 """Name of each command: where it is, and its line in the list of commands."""

@@ -27,16 +27,21 @@ def bench() -> None:
 @bench.command()
 @click.option("-d", "--data", "dataset", metavar="DATASET", required=True, help="Data set: 700, or its whole name.")
 @click.option(
-    "-c", "--configuration", "configurations", multiple=True, default=["2d", "3d_fullres"], help="One or more."
+    "-c",
+    "--configuration",
+    "configurations",
+    multiple=True,
+    default=["2d", "3d_fullres"],
+    help="Configuration of the plans; may be repeated.",
 )
 @click.option("-p", "--plans", default="nnUNetPlans", help="Name of the plans.")
 @click.option("-f", "--fold", type=FOLD, default="0", help="Fold that pools were prepared for.")
-@click.option("--iterations", type=click.IntRange(min=8), default=60, help="To time of each trainer.")
+@click.option("--iterations", type=click.IntRange(min=8), default=60, help="Iterations of each trainer that are timed.")
 @out_option
 def blending(
     dataset: str, configurations: tuple[str, ...], plans: str, fold: int | str, iterations: int, out: Path
 ) -> None:
-    """Compare nnU-Net's own loader and trainer with the blended ones: the two train in turns, in one run.
+    """Measure what blending costs: nnU-Net's own trainer and the blended one train in turns, in one run.
 
     Each configuration needs a prepared pool. Nothing is written to nnU-Net's results.
 
@@ -75,12 +80,14 @@ def _measure(target: Target, fold: int | str, iterations: int, device: str) -> O
 @click.option(
     "--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder; the embedded one if left out."
 )
-@click.option("--n", type=click.IntRange(min=1), default=8, help="Phantoms to edit.")
-@click.option("--workers", type=click.IntRange(min=0), default=2, help="Of the data loader; 0 on a GPU.")
+@click.option("--n", type=click.IntRange(min=1), default=8, help="Number of phantoms to edit.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=2, help="Workers of the data loader; on a GPU there are none."
+)
 @out_option
 @seed_option
 def inpainting(model: Path | None, n: int, workers: int, out: Path, seed: int) -> None:
-    """Measure how long a lesion of 30 mm takes in a phantom, by part, and how many samples a data loader gives.
+    """Measure the seconds that painting a lesion of 30 mm takes, by part, and the samples a second of a data loader.
 
     \b
     Example:

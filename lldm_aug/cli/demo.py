@@ -18,7 +18,8 @@ def demo(out: Path, dry_run: bool) -> None:
     """Run the whole chain on the embedded generator, in minutes, on a CPU.
 
     Phantoms stand in for real cases; nnU-Net trains for a few iterations with a thin network. The scores show that the
-    chain works, and nothing about how much synthetic cases help. Run it again to go on after an interruption.
+    chain works; they say nothing about how much synthetic cases help. Run the same command again to continue after an
+    interruption.
     """
     from lldm_aug.demo import Demo
 

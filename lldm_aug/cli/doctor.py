@@ -13,7 +13,7 @@ MARKS = {
 
 @click.command()
 def doctor() -> None:
-    """Check this installation and say what is missing; exits with 1 when something has to be mended."""
+    """Check this installation and say what is missing; exits with 1 when something has to be fixed."""
     from lldm_aug.doctor import examine
 
     faults = 0

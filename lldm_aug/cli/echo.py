@@ -1,4 +1,4 @@
-"""What several commands say, and find out, in the same way."""
+"""What several commands print in the same way, and the device that they use."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def echo_criteria(criteria: Iterable[Criterion], report: Path) -> None:
 
 
 def echo_means(training: RawDataset | None, cases: Sequence[str], segmenter: EvaluationSegmenter | None) -> None:
-    """Writes what copies are looked for among, and which evaluation segmenter there is."""
+    """Writes the training cases that copies are looked for among, and the evaluation segmenter."""
     click.echo(f"training   {training.name if training else '-'}: {len(cases)} cases")
     click.echo(f"segmenter  {segmenter.hash[:12] if segmenter else '-'}")
 

@@ -14,7 +14,7 @@ from lldm_aug.cli.evaluate_utility import utility
 
 @click.group()
 def evaluate() -> None:
-    """Measure a generator, a pool, baselines, or what synthetic cases do for segmentation, and report on all."""
+    """Measure generators, pools and baselines, and whether synthetic cases help."""
 
 
 for command in (baselines, generator, pool, realism, report, utility):

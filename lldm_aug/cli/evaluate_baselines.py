@@ -29,18 +29,36 @@ NAMES = ("gan", "pixel", "latent")
 
 @click.command()
 @click.option("--data", metavar="DATASET", required=True, help="Data set to train on.")
-@click.option("--fold", type=FOLD, required=True, help="Its fold: only training cases are trained on.")
+@click.option("--fold", type=FOLD, required=True, help="Fold; methods are trained on its training cases alone.")
 @click.option(
-    "--heldout", metavar="DATASET", default=None, help="Data set of held-out cases; the fold's own if left out."
+    "--heldout",
+    metavar="DATASET",
+    default=None,
+    help="Data set with held-out cases; the fold's validation cases if left out.",
 )
-@click.option("--model", type=EXISTING_FOLDER, default=None, help="Finished run of ours; trained here if left out.")
+@click.option(
+    "--model", type=EXISTING_FOLDER, default=None, help="Finished run of the generator; it is trained here if left out."
+)
 @segmenter_option
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Of training for each method.")
-@click.option("--autoencoder-share", "share", type=click.FloatRange(0.05, 0.9), default=0.3, help="Of the minutes.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Minutes of training for each method.")
 @click.option(
-    "--baselines", "names", type=click.Choice(NAMES), multiple=True, default=NAMES, help="Which; may be repeated."
+    "--autoencoder-share",
+    "share",
+    type=click.FloatRange(0.05, 0.9),
+    default=0.3,
+    help="Fraction of the minutes that trains the autoencoder.",
 )
-@click.option("--n", type=click.IntRange(min=2), default=64, help="Masks, and other cases to compare with.")
+@click.option(
+    "--baselines",
+    "names",
+    type=click.Choice(NAMES),
+    multiple=True,
+    default=NAMES,
+    help="Baseline to compare with; may be repeated.",
+)
+@click.option(
+    "--n", type=click.IntRange(min=2), default=64, help="Number of masks, and of other cases to compare with."
+)
 @out_option
 @config_option
 @set_option
@@ -65,7 +83,8 @@ def baselines(
     """Train the generator and three baselines for equal times, and compare their images for the same held-out masks.
 
     A GAN, diffusion of voxels, and latent diffusion without a ControlNet are trained on the same cases by the same
-    loop. Without --minutes each stage has the steps of the settings, or of --model its time. Run again, it goes on.
+    loop. Without --minutes each method is trained as long as --model was, or, without that, for the steps of the
+    settings. Run the same command again to continue after an interruption.
 
     \b
     Example:

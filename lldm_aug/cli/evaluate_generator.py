@@ -30,9 +30,18 @@ if TYPE_CHECKING:
 @fold_option
 @training_option
 @segmenter_option
-@click.option("--n", type=click.IntRange(min=2), default=64, help="Cases to generate, and to compare with.")
 @click.option(
-    "--masks", "new_masks", type=click.Choice(["learned"]), default=None, help="Measure pairs with new masks too."
+    "--n",
+    type=click.IntRange(min=2),
+    default=64,
+    help="Number of masks to generate images for, and of other cases to compare with.",
+)
+@click.option(
+    "--masks",
+    "new_masks",
+    type=click.Choice(["learned"]),
+    default=None,
+    help="Measure pairs with masks of the mask model, too.",
 )
 @out_option
 @seed_option
@@ -49,10 +58,10 @@ def generator(
     seed: int,
     dry_run: bool,
 ) -> None:
-    """Compare images generated for held-out masks with real ones: masks, likeness, texture, signal, copies, speed.
+    """Compare images generated for held-out masks with real ones: mask consistency, KID, texture, signal, copies.
 
-    With --fold the held-out cases are that fold's validation cases, without it all cases of the data set. Cases that
-    any stage has seen are refused. Run again, it goes on where it stopped.
+    With --fold the held-out cases are that fold's validation cases; without it they are all cases of the data set.
+    Cases that any stage has seen are refused. Run the same command again to continue after an interruption.
 
     \b
     Example:

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--real", metavar="DATASET", required=True, help="Data set with real cases that nothing has seen.")
+@click.option(
+    "--real",
+    metavar="DATASET",
+    required=True,
+    help="Data set with real cases that neither generator, masks nor segmenter have seen.",
+)
 @fold_option
 @click.option("--synthetic", "folder", type=EXISTING_FOLDER, required=True, help="The pool.")
 @training_option
@@ -46,11 +51,11 @@ def pool(
     seed: int,
     dry_run: bool,
 ) -> None:
-    """Compare a pool with real cases: FID and KID with their real-vs-real distance, structures, vessels, diversity,
-    copies.
+    """Compare a pool with real cases: FID and KID, mask consistency, vessels, signal, diversity, copies.
 
-    With --fold the real cases are that fold's validation cases, and refused if generator, masks or segmenter have seen
-    one; without it all cases of the data set that they have not seen. Run again, it goes on where it stopped.
+    With --fold the real cases are that fold's validation cases, and the command stops if generator, masks or segmenter
+    have seen one of them. Without it they are all cases of the data set that none of these has seen. Run the same
+    command again to continue after an interruption.
 
     \b
     Example:

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--real", metavar="DATASET", required=True, help="Data set that the hosts were taken from.")
 @click.option(
-    "--pool", "pools", type=EXISTING_FOLDER, multiple=True, required=True, help="Inpainted pairs; may be repeated."
+    "--pool",
+    "pools",
+    type=EXISTING_FOLDER,
+    multiple=True,
+    required=True,
+    help="Pool of inpainted pairs; may be repeated.",
 )
 @networks_option
 @weights_option
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=STEPS, show_default=True, help="Of the training of each network."
+    "--steps", type=click.IntRange(min=1), default=STEPS, show_default=True, help="Training steps of each network."
 )
 @out_option
 @seed_option
@@ -42,8 +47,9 @@ def realism(
 ) -> None:
     """Test whether painted lesions can be told from real ones.
 
-    A small 3D network learns it on half of the patients and is tested on the other half, for each pool and for a
-    control: real lesions, blurred, which must be found. Beside it the KID of lesion-centred patches.
+    A small 3D network learns to tell them apart on half of the patients and is tested on the other half. This is done
+    for each pool, and for a control: blurred real lesions, which the network must be able to tell from unblurred ones.
+    The report also has the KID of lesion-centred patches.
 
     \b
     Example:

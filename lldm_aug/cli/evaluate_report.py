@@ -14,14 +14,20 @@ from lldm_aug.cli.options import EXISTING_FOLDER, FOLD
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The page, such as report.html."
 )
-@click.option("--title", default=None, help="Stands on top; the folders' names if left out.")
+@click.option("--title", default=None, help="Title of the page; the folders' names if left out.")
 @click.option(
-    "--pairs", type=click.IntRange(min=0), default=6, help="Pairs of each pool in the slice viewer, about 0.5 MB each."
+    "--pairs",
+    type=click.IntRange(min=0),
+    default=6,
+    help="Number of pairs of each pool in the slice viewer, about 0.5 MB each.",
 )
 @click.option(
-    "--data", metavar="DATASET", default=None, help="Look for this data set's validation cases in what was seen."
+    "--data",
+    metavar="DATASET",
+    default=None,
+    help="Data set whose validation cases are looked for among what generators and masks have seen.",
 )
-@click.option("--fold", type=FOLD, default="0", help="Fold of --data that is validated on.")
+@click.option("--fold", type=FOLD, default="0", help="Fold of --data whose validation cases are looked for.")
 def report(
     paths: tuple[Path, ...], out: Path, title: str | None, pairs: int, data: str | None, fold: int | str
 ) -> None:
@@ -32,7 +38,7 @@ def report(
 
     \b
     Example:
-      lldm-aug evaluate report runs/x pools/x reports/fidelity reports/utility --out report.html
+      lldm-aug evaluate report runs/x pools/x reports/pool reports/utility --out report.html
     """
     from lldm_aug.cli.progress import track
     from lldm_aug.data.raw import RawDataset

@@ -36,7 +36,7 @@ class Words(click.ParamType[Any]):
 class LabelFractions(click.ParamType[Any]):
     """Numbers between 0 and 1 with commas between them."""
 
-    name = "label_fractions"
+    name = "fractions"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """``"0.1,1"`` to ``(0.1, 1.0)``; anything else is a usage error."""
@@ -54,39 +54,71 @@ class LabelFractions(click.ParamType[Any]):
     "--data", required=True, metavar="DATASET", help="Real cases: folder, or 700 / Dataset700 in $nnUNet_raw."
 )
 @click.option("--held-out", metavar="DATASET", default=None, help="Score on this data set, not on validation cases.")
-@click.option("--networks", type=Words(), default=FIVE, help="Of these, and vnet, dynunet, mednext.")
-@click.option("--arms", type=Words(), default="syn", help="Of real-aug, syn, syn-only, autoencoded; real always comes.")
 @click.option(
-    "--ratios", type=LabelFractions(), default="0.25,0.5", help="Shares of synthetic cases: an arm 'syn' for each."
+    "--networks", type=Words(), default=FIVE, help="Networks to train; vnet, dynunet and mednext are offered, too."
+)
+@click.option("--arms", type=Words(), default="syn", help="Arms beside real: real-aug, syn, syn-only, autoencoded.")
+@click.option(
+    "--ratios",
+    type=LabelFractions(),
+    default="0.25,0.5",
+    help="Fractions of synthetic samples; each is an arm 'syn' of its own.",
 )
 @click.option(
-    "--label-fractions", type=LabelFractions(), default="1", help="Shares of the training cases that are labelled."
+    "--label-fractions", type=LabelFractions(), default="1", help="Fractions of the training cases that are labelled."
 )
 @click.option(
-    "--label-fraction-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; as 'train' has it."
+    "--label-fraction-seed",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Seed that chooses the labelled cases, as in 'train'.",
 )
 @click.option("--folds", default="0-4", metavar="0-4|all", help="Folds; 'all' trains on all cases, with --held-out.")
-@click.option("--seeds", type=FOLDS, default="0-2", help="Repetitions.")
-@click.option("--pool", default=None, metavar="DIR", help="Pool; {fold} and {label_fraction} in it are filled in.")
-@click.option("--generator", default=None, metavar="DIR", help="Generator or run folder, filled in likewise.")
-@click.option("--pairs", type=click.IntRange(min=1), default=200, help="Size of pools that --generator makes.")
+@click.option("--seeds", type=FOLDS, default="0-2", help="Seeds; each one repeats the study.")
+@click.option(
+    "--pool", default=None, metavar="DIR", help="Pool; {fold} and {label_fraction} in its path are filled in."
+)
+@click.option(
+    "--generator", default=None, metavar="DIR", help="Generator or run folder; its path is filled in likewise."
+)
+@click.option(
+    "--pairs", type=click.IntRange(min=1), default=200, help="Size of the pools that are made with --generator."
+)
 @click.option("--steps", type=click.IntRange(min=1), default=1000, help="Optimisation steps, the same in every arm.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=2, help="Samples a step, over all processes.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=2, help="Samples in a step, over all processes.")
 @click.option(
-    "--patch", type=click.IntRange(8, 512), nargs=3, default=(96, 96, 64), help="Sides of what is seen at once, voxels."
+    "--patch",
+    type=click.IntRange(8, 512),
+    nargs=3,
+    default=(96, 96, 64),
+    help="Sides of the training patches in voxels.",
 )
-@click.option("--spacing", type=click.FloatRange(0.1, 20), nargs=3, default=None, help="Voxel size in mm; the median.")
+@click.option(
+    "--spacing", type=click.FloatRange(0.1, 20), nargs=3, default=None, help="Voxel size in mm; the median if left out."
+)
 @click.option("--width", type=click.IntRange(min=4), default=32, help="Features of a network's first level.")
-@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-3, help="Peak, of AdamW.")
 @click.option(
-    "--tolerance-mm", type=click.FloatRange(0, min_open=True), default=None, help="Of NSD; a voxel, and 2 mm at least."
+    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-3, help="Peak learning rate of AdamW."
 )
-@click.option("--precision", type=click.Choice(("no", "bf16")), default=None, help="bf16 on a GPU, no on a CPU.")
+@click.option(
+    "--tolerance-mm",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="Tolerance of NSD; a voxel, but at least 2 mm, if left out.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(("no", "bf16")),
+    default=None,
+    help="Precision; bf16 on a GPU and no (float32) on a CPU, if left out.",
+)
 @click.option("--engine", type=click.Choice(("monai", "nnunet")), default="monai", help="What trains the networks.")
 @click.option("-c", "--configuration", default="3d_fullres", help="With nnunet: configuration of its plans.")
 @click.option("-p", "--plans", default="nnUNetPlans", help="With nnunet: name of its plans.")
-@click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Share the cells by hand: number of parts.")
-@click.option("--part-id", type=click.IntRange(min=0), default=0, help="Which part this call runs, from 0.")
+@click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Divide the cells by hand: number of parts.")
+@click.option(
+    "--part-id", type=click.IntRange(min=0), default=0, help="Number of the part that this call runs, from 0."
+)
 @click.option("--out", type=NEW_FOLDER, required=True, help="The study's folder.")
 @dry_run_option
 def utility(
@@ -108,16 +140,15 @@ def utility(
 ) -> None:
     """Train networks with and without synthetic cases, and compare them case by case.
 
-    Every arm has the same steps, first weights and order of cases. A generator or pool that saw a case which networks
-    are scored on, or labels outside of the label fraction, is refused. Run the same command again to go on after an
-    interruption, or with other --part-id elsewhere; the tables are of all cells that are finished.
+    Every arm has the same steps, first weights and order of cases. A generator or pool is refused if it saw a case that
+    networks are scored on, or labels outside of the label fraction. Run the same command again to continue after an
+    interruption, or with another --part-id on another machine; the tables hold all cells that are finished.
 
     \b
     Examples:
       lldm-aug evaluate utility --data 700 --pool 'pools/fold_{fold}' --out studies/first
       lldm-aug evaluate utility --data 700 --engine nnunet --pool 'pools/fold_{fold}' --out studies/nnunet
-      lldm-aug evaluate utility --data 700 --label-fractions 0.1,1 --generator 'runs/few_{label_fraction}/fold_{fold}'
-      --out studies/few
+      lldm-aug evaluate utility --data 700 --label-fractions 0.1,1 --generator 'runs/{label_fraction}' --out studies/few
     """
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.evaluation.utility.cell import parse_arms
@@ -191,7 +222,8 @@ def _announce(plan: StudyPlan) -> None:
     click.echo(f"settings   {plan.settings.model_dump()}")
     for (fold, label_fraction), source in plan.sources.items():
         cases = len(plan.judged(fold)[1])
-        click.echo(f"fold {fold}, share {label_fraction:g}: {len(source.labelled)} labelled cases, scored on {cases}")
+        what = f"fold {fold}, label fraction {label_fraction:g}"
+        click.echo(f"{what}: {len(source.labelled)} labelled cases, scored on {cases}")
         for arm in plan.arms:
             click.echo(f"  {arm!s:12} {source.seen_by(arm)}")
     echo_notes(plan.notes)

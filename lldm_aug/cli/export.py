@@ -11,14 +11,14 @@ from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER
 
 @click.group()
 def export() -> None:
-    """Take what was trained to where this package is not installed."""
+    """Copy trained models so that they can be used without this package."""
 
 
 @export.command("nnunet-plain")
 @click.argument("model", type=EXISTING_FOLDER)
 @click.option("--out", type=NEW_FOLDER, required=True, help="A results folder of nnU-Net's layout.")
 def nnunet_plain(model: Path, out: Path) -> None:
-    """Copy a model trained with a blend so that nnU-Net alone can predict with it, voxel for voxel the same.
+    """Copy a model that was trained with a blend, so that nnU-Net alone predicts the same with it, voxel for voxel.
 
     MODEL is the folder of all folds, such as
     nnUNet_results/Dataset700_X/nnUNetTrainerLLDMAug__nnUNetPlans__3d_fullres.

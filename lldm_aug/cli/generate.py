@@ -39,47 +39,66 @@ OF_A_GENERATOR = ("model", "steps", "guidance", "strength", "quality_filter", "s
 
 
 @click.command(no_args_is_help=True)
-@click.option("--n", type=click.IntRange(min=1), required=True, help="Pairs to make, rejected ones included.")
+@click.option("--n", type=click.IntRange(min=1), required=True, help="Number of pairs to make, rejected ones included.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="The pool's folder.")
 @click.option(
     "--model", type=EXISTING_FOLDER, default=None, help="Generator or run folder; the embedded one if left out."
 )
-@click.option("--masks", type=click.Choice(KINDS), default=None, help="Where masks come from.")
-@click.option("--data", metavar="DATASET", default=None, help="Data set of the masks; the generator's if left out.")
+@click.option("--masks", type=click.Choice(KINDS), default=None, help="Kind of the masks.")
+@click.option(
+    "--data", metavar="DATASET", default=None, help="Data set that masks come from; the generator's if left out."
+)
 @click.option("--unknown", metavar="NAME", multiple=True, help="Leave a structure out of the masks; may be repeated.")
 @fold_option
 @label_fraction_option
 @label_fraction_seed_option
 @seed_option
-@click.option("--steps", type=click.IntRange(min=1), default=None, help="Steps of the solver.")
-@click.option("--guidance", type=click.FloatRange(0, 20), default=None, help="Classifier-free guidance on the mask.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Steps of the solver; the generator's own number if left out.",
+)
+@click.option(
+    "--guidance",
+    type=click.FloatRange(0, 20),
+    default=None,
+    help="Strength of classifier-free guidance; the generator's own if left out.",
+)
 @click.option(
     "--filter",
     "quality_filter",
     is_flag=True,
-    help="Keep only pairs that the generator's own segmenter and statistics confirm.",
+    help="Keep only pairs that pass the quality filter, with the generator's own segmenter.",
 )
 @click.option(
     "--segmenter",
     type=EXISTING_FOLDER,
     default=None,
-    help="Quality filter with this segmenter, run or nnU-Net model folder.",
+    help="Filter with another evaluation segmenter: a run, generator or nnU-Net model folder.",
 )
 @click.option("--inpaint", is_flag=True, help="Keep real images (hosts) and paint only a region of each anew.")
-@click.option("--paint", type=click.Choice(PAINTS), default="diffusion", help="What --inpaint paints with.")
-@click.option("--region", type=click.Choice(REGIONS), default="edits", help="With --inpaint, what is painted anew.")
 @click.option(
-    "--margin-mm", type=click.FloatRange(0, 100), default=DEFAULT_MARGIN_MM, help="How far around it is painted, too."
+    "--paint", type=click.Choice(PAINTS), default="diffusion", help="With --inpaint, how the region is painted."
+)
+@click.option("--region", type=click.Choice(REGIONS), default="edits", help="With --inpaint, which region is painted.")
+@click.option(
+    "--margin-mm",
+    type=click.FloatRange(0, 100),
+    default=DEFAULT_MARGIN_MM,
+    help="With --inpaint, how far around the region is painted, too.",
 )
 @click.option(
     "--strength",
     type=click.FloatRange(0, 1, min_open=True),
     default=1.0,
-    help="Below 1 the region keeps some of its old look.",
+    help="With --inpaint, below 1 the region keeps some of its old appearance.",
 )
-@click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Share the work by hand: number of parts.")
-@click.option("--part-id", type=click.IntRange(min=0), default=0, help="Which part this call makes, from 0.")
-@click.option("--follow", is_flag=True, help="Go on until stopped: each new pair takes the place of the oldest of --n.")
+@click.option("--num-parts", type=click.IntRange(min=1), default=1, help="Divide the work by hand: number of parts.")
+@click.option(
+    "--part-id", type=click.IntRange(min=0), default=0, help="Number of the part that this call makes, from 0."
+)
+@click.option("--follow", is_flag=True, help="Go on until stopped: each new pair replaces the oldest of --n.")
 @click.option(
     "--pause", type=click.FloatRange(min=0), default=0.0, help="With --follow, seconds to wait after each pair."
 )
@@ -109,18 +128,18 @@ def generate(
 ) -> None:
     """Write a pool of synthetic images with their masks, in nnU-Net's raw layout with a manifest.
 
-    Run the same command again to go on after an interruption; a larger --n adds cases. Case k of a seed is the
-    same whatever the number of parts, processes or restarts. Without --masks they are deformed ones of the training
+    Run the same command again to continue after an interruption; a larger --n adds cases. Case k of a seed is the same
+    whatever the number of parts, processes or restarts. If --masks is left out, masks are deformed ones of the training
     cases, or procedural ones for the embedded generator. Pairs that the quality filter rejects are counted and kept
-    apart, in OUT/rejected; they are not made anew. Structures that the generator knows and the masks lack, or that
-    --unknown names, are left open: the image may show them or not, and the pool does not have them. With
-    --label-fraction only the masks of that share of the fold's training cases are used, as 'train' and 'evaluate
-    utility' choose it. With --follow the pool keeps the newest --n pairs, for a training that takes new ones as it
-    goes; stop it with Ctrl-C or SIGTERM.
+    apart, in OUT/rejected; they are not made again. A structure of the generator that the masks lack, or that --unknown
+    names, is unknown: the image may show it or not, and the pool does not have it. With --label-fraction only the masks
+    of that fraction of the fold's training cases are used, the same cases that 'train' and 'evaluate utility' choose.
+    With --follow the pool keeps the newest --n pairs, for a training that takes new pairs while it runs; stop it with
+    Ctrl-C or SIGTERM.
 
     With --inpaint a pair is a real training case, its host, of which a region is painted anew: what was edited in its
     mask (--region edits), all lesions, or the whole labelled organ. Outside of the region image and mask are the
-    host's, bit for bit. --paint copy-paste takes lesions of other cases instead of a generator's.
+    host's, bit for bit. With --paint copy-paste lesions of other cases are pasted, and no generator is used.
 
     \b
     Examples:

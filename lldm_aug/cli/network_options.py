@@ -20,5 +20,5 @@ weights_option = click.option(
     "--weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="Weights of a network but effnet; repeated in the networks' order.",
+    help="File with the weights of a network other than effnet; may be repeated, in the order of --network.",
 )

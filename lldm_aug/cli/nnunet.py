@@ -27,9 +27,11 @@ def nnunet() -> None:
 @click.option("-c", "--configuration", default="3d_fullres", help="Configuration of the plans.")
 @click.option("-p", "--plans", default="nnUNetPlans", help="Name of the plans.")
 @click.option(
-    "-f", "--fold", type=FOLD, default="0", help="Fold to train; nothing may have leaked from its validation."
+    "-f", "--fold", type=FOLD, default="0", help="Fold to train; none of its validation cases may have leaked."
 )
-@click.option("--ratio", type=click.FloatRange(0, 1), default=0.5, help="Share of synthetic cases in training batches.")
+@click.option(
+    "--ratio", type=click.FloatRange(0, 1), default=0.5, help="Fraction of synthetic cases in training batches."
+)
 @click.option("--name", default=None, help="Name of the prepared set; the pool's by default.")
 @click.option("-np", "--processes", type=click.IntRange(min=1), default=1, help="Processes to preprocess with.")
 @click.option(
@@ -45,7 +47,7 @@ def nnunet() -> None:
     type=click.FloatRange(min=0),
     default=GRACE_SECONDS,
     show_default=True,
-    help="With --follow, seconds that files of cases stay which the pool let go: longer than an epoch.",
+    help="With --follow, seconds that the files of a dropped case stay; more than an epoch takes.",
 )
 @dry_run_option
 def prepare(
@@ -66,9 +68,9 @@ def prepare(
 ) -> None:
     """Preprocess a pool with a data set's own plans, into a folder beside its real cases.
 
-    Run again, it goes on with what is missing. Then train with -tr nnUNetTrainerLLDMAug; for trying it out, the
-    environment variables LLDM_AUG_EPOCHS, LLDM_AUG_ITERATIONS and LLDM_AUG_VAL_ITERATIONS shorten a training, and
-    LLDM_AUG_RATIO, LLDM_AUG_SEED and LLDM_AUG_SET choose another blend. With --follow beside a 'lldm-aug generate
+    Run the same command again to add what is missing. Then train with -tr nnUNetTrainerLLDMAug. To try it out, the
+    environment variables LLDM_AUG_EPOCHS, LLDM_AUG_ITERATIONS and LLDM_AUG_VAL_ITERATIONS shorten a training;
+    LLDM_AUG_RATIO, LLDM_AUG_SEED and LLDM_AUG_SET choose another blend. With --follow, beside a 'lldm-aug generate
     --follow', a running training takes the new cases at its next epoch; stop it with Ctrl-C or SIGTERM.
 
     \b

@@ -71,28 +71,30 @@ set_option = click.option(
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print the resolved settings and the work to do; write nothing."
 )
-seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, help="Decides every random number.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, help="Seed that decides every random number."
+)
 out_option = click.option("--out", type=NEW_FOLDER, required=True, help="The report's folder.")
 segmenter_option = click.option(
     "--segmenter",
     type=EXISTING_FOLDER,
     default=None,
-    help="Evaluation segmenter, or nnU-Net model; the generator's own if left out.",
+    help="Evaluation segmenter: a run, generator or nnU-Net model folder; the generator's own if left out.",
 )
 training_option = click.option(
     "--training",
     metavar="DATASET",
     default=None,
-    help="Data set that the generator was trained on; by its name if left out.",
+    help="Data set that the generator was trained on; if left out, it is looked for by its name.",
 )
 label_fraction_option = click.option(
     "--label-fraction",
     type=click.FloatRange(0, 1, min_open=True),
     default=None,
-    help="Use the labels of this share of the cases.",
+    help="Use the labels of this fraction of the training cases alone, such as 0.1.",
 )
 label_fraction_seed_option = click.option(
-    "--label-fraction-seed", type=click.IntRange(min=0), default=0, help="Decides which cases; shares are nested."
+    "--label-fraction-seed", type=click.IntRange(min=0), default=0, help="Seed that chooses the labelled cases."
 )
 
 

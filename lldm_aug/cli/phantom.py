@@ -13,8 +13,10 @@ from lldm_aug.cli.options import NEW_FOLDER, dry_run_option, seed_option
 @click.option("--n", "count", type=click.IntRange(min=1), default=24, help="Number of cases.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="Folder of the data set, DatasetNNN_Name for nnU-Net.")
 @seed_option
-@click.option("--shape", type=click.IntRange(16, 1024), nargs=3, default=(96, 96, 64), help="Voxels along X, Y and Z.")
-@click.option("--spacing", type=click.FloatRange(0.3, 20), nargs=3, default=(3.3, 2.7, 3.4), help="Their size in mm.")
+@click.option(
+    "--shape", type=click.IntRange(16, 1024), nargs=3, default=(96, 96, 64), help="Number of voxels along X, Y and Z."
+)
+@click.option("--spacing", type=click.FloatRange(0.3, 20), nargs=3, default=(3.3, 2.7, 3.4), help="Voxel size in mm.")
 @dry_run_option
 def phantom(
     count: int,
@@ -26,7 +28,7 @@ def phantom(
 ) -> None:
     """Write a data set of digital liver phantoms in nnU-Net's raw layout.
 
-    Running the command again goes on where it stopped.
+    Run the same command again to continue after an interruption.
 
     \b
     Example:

@@ -48,7 +48,7 @@ def show(pool: Path, *, as_json: bool) -> None:
 def merge(out: Path, pools: tuple[Path, ...]) -> None:
     """Copy the cases of POOLS, all made by one generator, into a new pool OUT.
 
-    Running it again after an interruption goes on where it stopped.
+    Run the same command again to continue after an interruption.
     """
     from lldm_aug.cli.progress import track
     from lldm_aug.pool.manifest import read_cases

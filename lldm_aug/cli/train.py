@@ -32,16 +32,16 @@ ALL = "all"
 @click.command(no_args_is_help=True)
 @click.argument("stage", type=click.Choice((*commands(), ALL)))
 @click.option("--data", required=True, metavar="DATASET", help="Folder, or 700 / Dataset700 in $nnUNet_raw.")
-@click.option("--fold", type=FOLD, help="Fold of nnU-Net's split: only its training cases are read.")
-@click.option("--folds", type=FOLDS, help="Instead of one: several, each into OUT/fold_N.")
-@click.option("--out", type=NEW_FOLDER, required=True, help="Run folder, the same for all stages.")
+@click.option("--fold", type=FOLD, help="Fold of nnU-Net's split; only its training cases are read.")
+@click.option("--folds", type=FOLDS, help="Several folds instead of one, each into OUT/fold_N.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Run folder; give the same one to all stages.")
 @label_fraction_option
 @label_fraction_seed_option
 @click.option(
     "--images",
-    type=click.Choice(("label_fraction", "fold")),
-    default="label_fraction",
-    help="With --label-fraction: leave the other cases out, or keep their images for autoencoder and diffusion.",
+    type=click.Choice(("labelled", "fold")),
+    default="labelled",
+    help="With --label-fraction, whose images are used: the labelled cases', or all training cases'.",
 )
 @config_option
 @set_option
@@ -65,11 +65,14 @@ def train(
 ) -> None:
     """Train one STAGE of a generator: autoencoder, then diffusion, then controlnet, all with the same --out.
 
-    Run the same command again to go on after an interruption. After the last stage OUT/generator holds the generator.
-    Two stages stand alone and come at any time before controlnet, whose generator then carries what they made:
-    segmenter, which judges images, and masks, which draws new masks. STAGE all trains segmenter, autoencoder, diffusion
-    and controlnet, one after the other. The stages baseline_... are what generators are compared with (see bench
-    fidelity); baseline_latent builds on the autoencoder.
+    Run the same command again to continue after an interruption. After the last stage OUT/generator holds the
+    generator. Two stages need no other: segmenter, whose model segments synthetic images to check them, and masks,
+    whose model draws new masks. If they are trained before controlnet, the generator carries their models. STAGE all
+    trains segmenter, autoencoder, diffusion and controlnet, one after the other. The stages baseline_... train the
+    baselines of 'evaluate baselines'; baseline_latent builds on the autoencoder.
+
+    With --label-fraction only a part of the fold's training cases is labelled; smaller fractions lie within larger
+    ones. With --images fold the generator's stages also learn from the images of the other cases, without their masks.
 
     \b
     Examples:

@@ -27,10 +27,10 @@ class GridSettings(Section):
 
     Args:
         shape: voxels along (X, Y, Z) = (right, anterior, superior).
-        spacing_mm: voxel size; None fits the largest training case into the shape, but never finer than the data. With
-            windows, None is the median of the training cases.
-        windows: whether the grid is a window of cases that are kept whole at this spacing. The networks are trained on
-            many such windows, most of them around structures; see `lldm_aug.training.windows`.
+        spacing_mm: voxel size in mm. None chooses the size at which the shape covers the largest training case, but
+            never one finer than the data; with `windows`, None is the median of the training cases.
+        windows: whether the grid is a window that moves over the cases, which are then kept whole at this spacing. The
+            networks are trained on many such windows, most of them around structures; see `lldm_aug.training.windows`.
     """
 
     shape: Annotated[tuple[int, int, int], Field()] = (80, 64, 48)
@@ -48,10 +48,10 @@ class IntensitySettings(Section):
     """Robust intensity scaling to about [-1, 1].
 
     Args:
-        percentiles: of the voxels that are not exactly zero; they become -1 and 1.
+        percentiles: the two percentiles, of the voxels that are not exactly zero, that become -1 and 1.
         limit: scaled values are clipped to [-limit, limit].
-        scope: ``case`` scales each case by its own percentiles (MR), ``dataset`` all by common ones (CT); ``auto``
-            asks the channel name, as nnU-Net does.
+        scope: ``case`` scales each case by its own percentiles (MR), ``dataset`` scales all cases by common ones (CT).
+            ``auto`` decides by the name of the channel, as nnU-Net does.
     """
 
     percentiles: tuple[Annotated[float, Field(ge=0, lt=50)], Annotated[float, Field(gt=50, le=100)]] = (0.5, 99.5)
@@ -63,13 +63,14 @@ class AutoencoderSettings(Section):
     """Autoencoder: space-to-depth stem, MONAI's AutoencoderKL, mask-aware head.
 
     Args:
-        compression: voxels per latent cell along each axis; None follows the spacing (4 along the finest axis).
-        latent_channels: channels of the latent; None gives a quarter of the numbers in a cell (see `resolved`).
+        compression: voxels in a latent cell along each axis. None chooses 4 along the finest axis, and along the others
+            the power of two that makes cells most like cubes.
+        latent_channels: channels of the latent; None chooses a quarter of the numbers in a cell (see `resolved`).
         channels: widths of the levels of AutoencoderKL.
-        num_res_blocks: residual blocks a level.
-        head_channels: width of the mask-aware head at the stem's resolution.
+        num_res_blocks: residual blocks in each level.
+        head_channels: width of the decoder's head, which works at the stem's resolution.
         norm_groups: groups of the group normalisation.
-        mask_aware: whether the head sees the mask (it keeps vessels of one or two voxels).
+        mask_aware: whether the decoder's head sees the mask, so that vessels of one or two voxels are kept.
         shortcut: whether a linear code of blocks of voxels, fitted before training, runs beside the networks.
     """
 
@@ -113,7 +114,7 @@ class DenoiserSettings(Section):
     Args:
         channels: widths of the levels.
         attention: which levels have self-attention.
-        num_res_blocks: residual blocks a level.
+        num_res_blocks: residual blocks in each level.
         head_channels: channels of one attention head.
         norm_groups: groups of the group normalisation.
         mask_channels: width of the mask embedding's hidden layer.
@@ -141,10 +142,10 @@ class DenoiserSettings(Section):
 
 
 class SegmenterSettings(Section):
-    """Segmenter that judges synthetic images: space-to-depth stem and MONAI's SegResNet.
+    """Evaluation segmenter, which segments synthetic images: space-to-depth stem and MONAI's SegResNet.
 
     Args:
-        filters: width of the first level, doubled at each deeper one.
+        filters: width of the first level; each deeper level has twice the width of the one before.
         blocks: residual blocks of each level.
         norm_groups: groups of the group normalisation.
     """
@@ -163,16 +164,17 @@ class ObjectiveSettings(Section):
     """What the denoiser learns.
 
     Args:
-        kind: ``skip``, ``clean`` and ``flow`` are rectified flow (arXiv 2209.03003) told by the clean latent, with or
-            without a skip connection for faint detail, or by the velocity; ``ddpm`` predicts the noise (arXiv
-            2006.11239).
-        detail: how strong the detail that the skip connection passes is at first, in standard deviations of the latent;
-            for ``skip``.
+        kind: what the denoiser predicts. With ``skip`` it predicts the clean latent, and a skip connection passes faint
+            detail; with ``clean`` it predicts the clean latent alone, with ``flow`` the velocity. These three are
+            rectified flow (arXiv 2209.03003). With ``ddpm`` it predicts the noise (arXiv 2006.11239).
+        detail: strength of the detail that the skip connection of ``skip`` passes before training, in standard
+            deviations of the latent.
         ddpm_steps: length of the DDPM schedule. A shorter one would not end in pure noise, from which sampling starts.
-        shift: multiplies the odds t / (1 - t) of the times that flows are trained and sampled at (arXiv 2403.03206,
-            eq. 23). The smoother what is learnt, the longer noise leaves it visible, and the more above 1 it has to be.
-        spread: of the times that flows are trained at: standard deviation of the logarithm of their odds. The more
-            unlike in strength the directions of a latent are, the wider.
+        shift: factor on the odds t / (1 - t) of the noise level t of a flow, in training and in sampling (arXiv
+            2403.03206, eq. 23). Above 1, more of the steps are at strong noise. Smooth latents stay visible under
+            strong noise and need a larger factor.
+        spread: standard deviation of the logarithm of the odds t / (1 - t) at which flows are trained. Latents that mix
+            strong and faint content need a wider spread of noise levels.
     """
 
     kind: Literal["skip", "clean", "flow", "ddpm"] = "skip"
@@ -189,7 +191,7 @@ class ObjectiveSettings(Section):
 
     @property
     def outputs(self) -> int:
-        """Numbers that the network gives for each one of the latent; ``skip`` also learns where detail is strong."""
+        """Numbers that the network gives for each number of the latent; ``skip`` also learns where detail is strong."""
         return 2 if self.kind == "skip" else 1
 
 
@@ -197,11 +199,11 @@ class SamplingSettings(Section):
     """How the denoiser is sampled.
 
     Args:
-        solver: ``unipc`` and ``dpmpp`` are of second order, ``euler`` (flows only) of first, ``ddpm`` (ddpm only)
-            ancestral.
+        solver: ``unipc`` and ``dpmpp`` are solvers of second order; ``euler`` is of first order and works with flows
+            only; ``ddpm`` is ancestral sampling and works with the objective ``ddpm`` only.
         steps: evaluations of the denoiser.
-        guidance: classifier-free guidance on the mask; 1 is none and costs half.
-        detail: for ``skip``, multiplies the strength of the detail that noise is taken for; below 1 is smoother.
+        guidance: strength of classifier-free guidance on the mask. 1 turns it off, which halves the cost of a step.
+        detail: factor on the learned strength of faint detail, for the objective ``skip``; below 1 images are smoother.
     """
 
     solver: Literal["unipc", "dpmpp", "euler", "ddpm"] = "unipc"
@@ -231,12 +233,13 @@ class MaskSettings(Section):
     Args:
         autoencoder: sizes of the autoencoder.
         denoiser: sizes of the U-Net.
-        objective: what it learns. Distance fields are smooth: in 95 parts of noise to 5 of field a liver is still seen,
-            while a thin vessel is lost in one part of noise to one of field.
+        objective: what the U-Net learns. Distance fields are smooth: in 95 parts of noise to 5 parts of field a liver
+            can still be seen, while a thin vessel is lost where noise and field have equal parts.
         sampling: how masks are sampled.
-        reach_mm: distances to a structure's surface are cut off here.
-        examples: deformed copies that the training masks are multiplied to, about; at least one of each.
-        deformation: how far copies are deformed: 1 is up to about 20 mm, 6 degrees and 12 % of size; 0 not at all.
+        reach_mm: truncation distance; distances to a structure's surface are truncated there.
+        examples: about how many deformed copies of the training masks are made in all; each mask gives at least one.
+        deformation: how far the copies are deformed. 1 bends them by up to about 20 mm, turns them by up to 6 degrees
+            and scales them by up to 12 %; 0 leaves them as they are.
     """
 
     autoencoder: MaskAutoencoderSettings = MaskAutoencoderSettings()
@@ -255,12 +258,12 @@ class MaskSettings(Section):
 
 
 class GanSettings(Section):
-    """The GAN that generators are compared with: a 3D alpha-GAN told the mask (arXiv 1908.02498).
+    """The GAN that generators are compared with: a 3D alpha-GAN conditioned on the mask (arXiv 1908.02498).
 
     Args:
-        channels: widths of the levels of all three convolutional networks, finest first; each halves the grid.
-        code_channels: numbers per cell of the code, which lies on the coarsest grid.
-        code_critic: width of the network that judges codes.
+        channels: widths of the levels of encoder, generator and image critic, finest first; each level halves the grid.
+        code_channels: numbers in each cell of the code, which lies on the coarsest grid.
+        code_critic: width of the critic of codes.
         norm_groups: groups of the group normalisation; the critics have none.
     """
 
@@ -276,12 +279,13 @@ class GanSettings(Section):
 
 
 class PixelSettings(Section):
-    """Diffusion of voxels with the mask concatenated that generators are compared with (arXiv 2305.18453).
+    """The diffusion of voxels, with the mask concatenated, that generators are compared with (arXiv 2305.18453).
 
     Args:
-        patch: voxels along the finest axis that become channels before the U-Net; 1 is the plain U-Net of the paper.
+        patch: side of the blocks of voxels (along the finest axis) that become channels before the U-Net; 1 gives the
+            plain U-Net of the paper.
         denoiser: sizes of the U-Net.
-        sampling: how it is sampled; the residual noise of an image needs more steps than a latent.
+        sampling: how images are sampled. The fine noise in an image needs more steps than a latent does.
     """
 
     patch: Literal[1, 2, 4] = 2
@@ -290,12 +294,13 @@ class PixelSettings(Section):
 
 
 class BaselineSettings(Section):
-    """What generators are compared with. The third baseline, latent diffusion without a ControlNet, has their sizes.
+    """The baselines that generators are compared with. The third one, latent diffusion without a ControlNet, has the
+    sizes of the generator.
 
     Args:
         gan: sizes of the GAN.
         pixel: sizes of the diffusion model of voxels.
-        texture: whether what their samples lack is measured and put back, as for the generator.
+        texture: whether the texture that their samples lack is measured and put back, as for the generator.
     """
 
     gan: GanSettings = GanSettings()
@@ -304,10 +309,10 @@ class BaselineSettings(Section):
 
 
 class Config(Section):
-    """A generator and its training, whole.
+    """All settings of a generator and its training.
 
     Args:
-        seed: of everything random.
+        seed: decides every random number.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -14,21 +14,21 @@ class StageSettings(Section):
 
     Args:
         steps: optimiser steps.
-        batch_size: samples a step over all processes and accumulated parts together.
-        accumulate: parts that a batch is split into, one after the other, to save memory.
-        learning_rate: peak of a linear warm-up with cosine decay (AdamW).
+        batch_size: samples in a step, over all processes and accumulated parts together.
+        accumulate: parts that a batch is split into and that are worked on one after the other, to save memory.
+        learning_rate: peak learning rate (AdamW), after a linear warm-up and before a cosine decay.
         warmup_steps: steps of the warm-up.
-        weight_decay: of AdamW.
-        clip_norm: bound of the gradient's norm.
+        weight_decay: weight decay of AdamW.
+        clip_norm: largest norm of the gradient; longer gradients are scaled down to it.
         ema_decay: decay of the exponential moving average of the weights.
         checkpoint_every: steps between checkpoints.
-        keep_checkpoints: how many are kept.
-        preview_every: steps between pictures; 0 for none but the last.
+        keep_checkpoints: number of checkpoints that are kept.
+        preview_every: steps between pictures in ``samples/``; 0 draws the last one alone.
         log_every: steps between lines of ``stats.jsonl``.
     """
 
     of_images: ClassVar[bool] = True
-    """Whether the stage is part of what makes a model's images, rather than what judges them or draws their masks."""
+    """Whether the stage is part of what makes a model's images, rather than of what segments them or draws masks."""
 
     steps: PositiveInt = 1000
     batch_size: PositiveInt = 4
@@ -48,12 +48,14 @@ class AutoencoderTrainSettings(StageSettings):
     """Training of the autoencoder.
 
     Args:
-        patch: side lengths of the random crops that it is trained on; None for whole volumes.
+        patch: side lengths of the random crops that it is trained on; None takes whole volumes.
         kl_weight: weight of the Kullback-Leibler term.
-        background_weight: weight of the loss that finds exact zeros.
+        background_weight: weight of the loss of predicting which voxels are exactly zero.
         structure_weight: extra weight of voxels with a label, shared evenly between the structures.
-        drop_mask: share of samples whose mask is withheld whole from the decoder's head, so that it can do without.
-        drop_structure: share of structures whose mask is withheld (for partial labels).
+        drop_mask: fraction of the samples whose whole mask is withheld from the decoder's head, so that the head can
+            work without a mask.
+        drop_structure: fraction of the structures that are withheld (condition dropout), so that the head can work with
+            partial labels.
     """
 
     patch: Triple | None = None
@@ -69,18 +71,20 @@ class DiffusionTrainSettings(StageSettings):
 
 
 class ControlNetTrainSettings(StageSettings):
-    """Training of the mask's control.
+    """Training of the ControlNet, by which the mask steers the denoiser.
 
     Args:
-        train_denoiser: whether the diffusion model learns on with it (better from scratch), or is frozen (fine-tuning).
-        drop_mask: share of samples whose mask is withheld whole (for guidance).
-        drop_structure: share of structures whose mask is withheld (for partial labels).
+        train_denoiser: whether the denoiser goes on learning together with the ControlNet (better from scratch); false
+            freezes it (better for fine-tuning on few cases).
+        drop_mask: fraction of the samples whose whole mask is withheld, without which guidance would not work.
+        drop_structure: fraction of the structures that are withheld (condition dropout), so that masks may leave some
+            structures unknown.
         structure_weight: extra weight of latent cells with a label, shared evenly between the structures.
-        inpainting: whether it is told what is around a region, drawn anew for each sample, that it is to paint; see
-            `lldm_aug.training.inpainting`. A whole image is such a region, too.
+        inpainting: whether the ControlNet is conditioned on the surroundings of the region to be painted, which is
+            drawn anew for each sample and may be the whole image; see `lldm_aug.training.inpainting`.
         score_every: steps between measurements of mask consistency, by which the exported weights are chosen if the
-            run has a segmenter; 0 exports the last ones.
-        score_cases: deformed training masks that it is measured on.
+            run has a segmenter; 0 exports the last weights.
+        score_cases: number of deformed training masks that mask consistency is measured on.
     """
 
     train_denoiser: bool = True
@@ -96,9 +100,10 @@ class SegmenterTrainSettings(StageSettings):
     """Training of the segmenter.
 
     Args:
-        patch: side lengths of the windows that it is trained on, and later used with; None for whole volumes.
-        centre_on_structure: share of windows around a voxel of a structure, each structure alike.
-        structure_weight: extra weight of voxels with a label in the cross-entropy, shared between the structures alike.
+        patch: side lengths of the windows that it is trained on and later used with; None takes whole volumes.
+        centre_on_structure: fraction of the windows that lie around a voxel of a structure; each structure is equally
+            likely.
+        structure_weight: extra weight of voxels with a label in the cross-entropy, shared evenly between structures.
     """
 
     of_images: ClassVar[bool] = False
@@ -117,9 +122,9 @@ class MasksAutoencoderTrainSettings(StageSettings):
     """Training of the autoencoder of masks.
 
     Args:
-        patch: side lengths of the random crops that it is trained on; None for whole volumes.
+        patch: side lengths of the random crops that it is trained on; None takes whole volumes.
         kl_weight: weight of the Kullback-Leibler term.
-        overlap_weight: weight of cross-entropy and soft Dice of the structures beside the error of their distances.
+        overlap_weight: weight of the structures' cross-entropy and soft Dice, against 1 for the error of the distances.
     """
 
     of_images: ClassVar[bool] = False
@@ -140,12 +145,12 @@ class MasksDiffusionTrainSettings(StageSettings):
 
 
 class GanTrainSettings(StageSettings):
-    """Training of the GAN: in each step the critics take a turn, then encoder and generator.
+    """Training of the GAN: each step updates the critics first, then encoder and generator.
 
     Args:
-        critic_rate: learning rate of the critics, as a multiple (arXiv 1706.08500).
+        critic_rate: learning rate of the critics, as a multiple of `learning_rate` (arXiv 1706.08500).
         momentum: first beta of AdamW; the second is 0.99.
-        reconstruction_weight: weight of the error of images that are encoded and made again.
+        reconstruction_weight: weight of the L1 error of images that are encoded and generated again.
         penalty_weight: weight of the gradient penalty (R1, arXiv 1801.04406).
     """
 
@@ -158,12 +163,13 @@ class GanTrainSettings(StageSettings):
 
 
 class ConcatenatedTrainSettings(StageSettings):
-    """Training of a diffusion model that the mask is concatenated to.
+    """Training of a diffusion model whose input is the noisy image or latent with the mask as further channels.
 
     Args:
-        drop_mask: share of samples whose mask is withheld whole (for guidance).
-        drop_structure: share of structures whose mask is withheld (for partial labels).
-        structure_weight: extra weight of places with a label, shared evenly between the structures.
+        drop_mask: fraction of the samples whose whole mask is withheld, without which guidance would not work.
+        drop_structure: fraction of the structures that are withheld (condition dropout), so that masks may leave some
+            structures unknown.
+        structure_weight: extra weight of voxels or latent cells with a label, shared evenly between the structures.
     """
 
     learning_rate: PositiveFloat = 1e-3
@@ -173,10 +179,10 @@ class ConcatenatedTrainSettings(StageSettings):
 
 
 class TrainSettings(Section):
-    """What all stages share, and the stages.
+    """The precision that all stages share, and the settings of each stage.
 
     Args:
-        precision: ``no`` for float32, or ``bf16``; it alone decides, whatever an Accelerate configuration says.
+        precision: ``no`` (float32) or ``bf16``. The precision of an Accelerate configuration is not used.
     """
 
     precision: Literal["no", "bf16"] = "no"
@@ -198,4 +204,4 @@ STAGE_SETTINGS: dict[str, type[StageSettings]] = {
 }
 """The settings of each stage, in the order in which reports list stages; see `lldm_aug.stages.table` for the rest."""
 NOT_OF_IMAGES = frozenset(name for name, settings in STAGE_SETTINGS.items() if not settings.of_images)
-"""Stages in a pool's history that are no part of what makes its images: they judge them, or draw their masks."""
+"""Stages in a pool's history that are no part of what makes its images: they segment them, or draw their masks."""

@@ -188,7 +188,7 @@ def parse_folds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(folds))
 
 
-Images = Literal["share", "fold"]
+Images = Literal["labelled", "fold"]
 
 
 class LabelFraction(Record):
@@ -197,12 +197,12 @@ class LabelFraction(Record):
     Args:
         fraction: of the training cases (of the patients, where they are known) that are labelled.
         seed: decides which; shares of one seed are nested, so that 10 % are part of 25 %.
-        images: ``share`` leaves the other cases out; ``fold`` keeps their images, without their labels.
+        images: ``labelled`` leaves the other cases out; ``fold`` keeps their images, without their labels.
     """
 
     fraction: Annotated[float, Field(gt=0, le=1)]
     seed: Annotated[int, Field(ge=0)] = 0
-    images: Images = "share"
+    images: Images = "labelled"
 
     def labelled(self, train: tuple[str, ...], patients: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
         """Sorted ids of the labelled ones among the training cases of a fold; at least one."""

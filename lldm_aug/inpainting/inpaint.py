@@ -38,7 +38,7 @@ Item = int | str
 
 
 class InpaintWarning(UserWarning):
-    """A sample stays as it is, since it could not be edited."""
+    """A sample stays as it is, because it could not be edited."""
 
 
 class Inpaint:
@@ -46,12 +46,12 @@ class Inpaint:
 
     Called with a sample it returns one of the same kind: a `Case`, a pair (image, mask, ...), a dictionary of arrays,
     tensors or MetaTensors, or a TorchIO subject. Outside of the region every voxel, its type and the affine stay as
-    they are; the sample that was given is not changed. A share of the samples, and those in which no edit succeeds,
-    come back as they are.
+    they are; the sample that was given is not changed. Samples that are not chosen (see ``probability``), and those in
+    which no edit succeeds, come back as they are.
 
     Which samples are edited, and how, is a pure function of (seed, epoch, item): the number of workers, their start
     method and the order of access change nothing. Call `set_epoch` before each epoch; it reaches workers that are
-    already running. Give whole volumes before they are cropped, normalised or deformed.
+    already running. Pass whole volumes, before they are cropped, normalised or deformed.
 
     Examples:
         ::
@@ -61,21 +61,22 @@ class Inpaint:
             data = inpaint.over(real, names=training)
 
     Args:
-        generator: a generator, its folder or run folder, or any `Inpainter`; the embedded generator if None.
+        generator: a generator, its folder or run folder, or any `Inpainter`. None takes the embedded generator.
         labels: what the integers of the masks stand for: the data set or its name, the contents of its
             ``dataset.json``, or a schema.
-        anatomy: which structures are lesions; as the data set says, or that of a liver, if left out.
-        probability: share of the samples that are edited.
-        region: ``edits`` for voxels whose label changed, and a margin; with ``lesions`` and ``organ`` the mask stays,
-            and all lesions or all structures get a new look.
-        margin_mm: how far around these voxels is painted, too.
-        sampling: solver, steps and guidance; see `inpainting_sampling` if left out.
-        strength: below 1, the region keeps so much less than all of its old appearance.
-        seed: decides everything random.
+        anatomy: which structures are lesions, and what they lie in. None takes that of the data set, or of a liver.
+        probability: fraction of the samples that are edited.
+        region: what is painted. ``edits`` paints the voxels whose label was changed. ``lesions`` and ``organ`` leave
+            the mask as it is, and give all lesions, or all structures, a new appearance.
+        margin_mm: how far around these voxels the region reaches.
+        sampling: solver, steps and guidance. None takes the generator's own, with at most 5 steps for a second-order
+            solver and without guidance (see `inpainting_sampling`).
+        strength: 1 paints the region from noise alone; below 1 it keeps some of its old appearance.
+        seed: decides every random number.
         layout: keys of image and mask, and the voxel size of samples without an affine.
-        training: ids of the training cases: no other case is then edited, and if the data set is given, the lesions of
-            their masks are measured and copied where its anatomy asks for that.
-        device: where to move the generator; it stays where it is if left out.
+        training: ids of the training cases. If given, no other case is edited; if the data set is known too, lesions
+            are measured in the masks of these cases, and copied from them where the anatomy asks for that.
+        device: device that the generator is moved to. None leaves it where it is.
 
     Raises:
         ConfigError: for a value out of range.
@@ -130,12 +131,12 @@ class Inpaint:
         *,
         allow: bool = False,
     ) -> tuple[Leak, ...]:
-        """The leakage guard: refuses a generator that has seen validation cases, and from now on these as hosts.
+        """The leakage guard: refuses a generator that has seen validation cases, and validation cases as later hosts.
 
         Args:
             validation: ids of the validation cases, with the SHA-256 of their mask files where these are at hand.
-            dataset: the data set that they belong to, or its name; that of the labels if left out.
-            allow: warn instead.
+            dataset: the data set that they belong to, or its name; None takes that of the labels.
+            allow: whether to warn instead of raising.
 
         Returns:
             The leaks that were allowed.
@@ -154,8 +155,9 @@ class Inpaint:
         """A map-style data set whose items are edited.
 
         Args:
-            data: the real one.
-            names: id of each item's case; items are numbers, and cases named by samples alone, if left out.
+            data: the real data set.
+            names: id of each item's case. Without names, items are known by their numbers, and cases only by what the
+                samples themselves say.
         """
         return InpaintedDataset(data, self, names)
 
@@ -164,9 +166,9 @@ class Inpaint:
 
         Args:
             sample: whole volumes.
-            item: what the sample is called, or its number; its own voxels stand for it if left out. A name is also
-                that of its case, if the sample has none.
-            epoch: the current one if left out.
+            item: name or number of the sample, which decides how it is edited. None uses a hash of its voxels. A name
+                is also taken as the id of its case, if the sample has none.
+            epoch: the epoch; None takes the current one.
 
         Raises:
             ConfigError, InvalidVolume, LabelError: as `open_sample`; LabelError for a label outside of the schema.
@@ -272,7 +274,7 @@ def _open_inpainter(
 
 
 def _fingerprint(case: Case) -> str:
-    """Stands for a sample of which nobody says which one it is: the same voxels are edited in the same way."""
+    """A hash of the voxels, in place of a sample's name: the same voxels are edited in the same way."""
     digest = hashlib.sha256(case.label.tobytes())
     digest.update(case.image.tobytes())
     return digest.hexdigest()

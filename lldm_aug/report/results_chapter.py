@@ -161,7 +161,7 @@ def _curves(table: Table | None) -> Part:
 
 
 def _curve_charts(table: Table) -> Iterator[Chart]:
-    """A chart for each network and share, a line for each arm: the mean over folds and seeds."""
+    """A chart for each network and label fraction, a line for each arm: the mean over folds and seeds."""
     values: dict[tuple[str, str], dict[str, dict[float, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     for cells in table.rows:
         row = dict(zip(table.columns, cells, strict=True))
@@ -171,7 +171,7 @@ def _curve_charts(table: Table) -> Iterator[Chart]:
             values[group][str(row["arm"])].setdefault(step, []).append(loss)
     for (network, label_fraction), arms in values.items():
         curves = [Curve(arm, sorted(found), [fmean(found[s]) for s in sorted(found)]) for arm, found in arms.items()]
-        chart = draw_curves(curves, f"{network}, share {label_fraction}", "loss", "Mean over folds and seeds.")
+        chart = draw_curves(curves, f"{network}, label fraction {label_fraction}", "loss", "Mean over folds and seeds.")
         if chart is not None:
             yield chart
 

@@ -311,7 +311,7 @@ def _chosen(dataset: RawDataset, split: Split, labelled: LabelFraction | None) -
     if labelled is None:
         return split, ()
     share = labelled.labelled(split.train, patients_of(dataset))
-    if labelled.images == "share":
+    if labelled.images == "labelled":
         return Split(split.fold, share, split.val), ()
     return split, tuple(sorted({*split.train} - {*share}))
 

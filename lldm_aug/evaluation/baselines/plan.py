@@ -57,7 +57,7 @@ class Method:
 
 OURS = Method("ours", "latent diffusion with ControlNet", GENERATOR_STAGES)
 BASELINES = (
-    Method("gan", "3D alpha-GAN told the mask (arXiv 1908.02498)", ("baseline_gan",)),
+    Method("gan", "3D alpha-GAN conditioned on the mask (arXiv 1908.02498)", ("baseline_gan",)),
     Method("pixel", "diffusion of voxels, mask concatenated (arXiv 2305.18453)", ("baseline_pixel",)),
     Method("latent", "latent diffusion, mask concatenated, no ControlNet", ("autoencoder", "baseline_latent")),
 )

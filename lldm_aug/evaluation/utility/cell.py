@@ -101,7 +101,7 @@ class Cell:
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.network} {self.arm}, share {self.label_fraction:g}, fold {self.fold}, seed {self.seed}"
+        return f"{self.network} {self.arm}, label fraction {self.label_fraction:g}, fold {self.fold}, seed {self.seed}"
 
     def folder(self, out: Path) -> Path:
         """Its run folder in a study's folder."""
@@ -110,7 +110,7 @@ class Cell:
             / "cells"
             / self.network
             / str(self.arm)
-            / f"share_{self.label_fraction:g}_fold_{self.fold}_seed_{self.seed}"
+            / f"labels_{self.label_fraction:g}_fold_{self.fold}_seed_{self.seed}"
         )
 
 

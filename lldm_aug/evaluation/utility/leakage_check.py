@@ -18,7 +18,7 @@ from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 
 @dataclass(frozen=True)
 class LeakageCheck:
-    """What may be known in the cells of one fold and share.
+    """What may be known in the cells of one fold and label fraction.
 
     Args:
         dataset: the real cases.

@@ -94,7 +94,7 @@ class GainRow(Record):
         arm: what is compared with the real arm.
         metric: in its own unit; positive is better, also of distances.
         gain: mean, interval and p-value.
-        p_holm: p-value corrected for all rows of its share and metric.
+        p_holm: p-value corrected for all rows of its label fraction and metric.
         present: mean gain over the cases whose truth has the structure; None if there are none.
         n_present: their number.
         flipped: cases in which, with any seed, one of the arms found some of the structure and the other nothing.
@@ -137,7 +137,7 @@ def value(score: StructureScore, metric: str) -> float | None:
 def compare(scores: Mapping[Cell, CellScores]) -> tuple[GainRow, ...]:
     """The gains of all arms, structure by structure.
 
-    Cells are paired by network, share, fold and seed; the differences of a case are averaged over seeds.
+    Cells are paired by network, label fraction, fold and seed; the differences of a case are averaged over seeds.
     """
     paired: dict[tuple[str, str, float, Arm, str], dict[tuple[Fold, str], _Case]] = defaultdict(dict)
     for cell, result in scores.items():
@@ -183,7 +183,7 @@ def _row(key: tuple[str, str, float, Arm, str], cases: Sequence[_Case]) -> GainR
 
 
 def _corrected(rows: list[GainRow]) -> tuple[GainRow, ...]:
-    """The rows with Holm's correction over all rows of a share and metric."""
+    """The rows with Holm's correction over all rows of a label fraction and metric."""
     families: dict[tuple[float, str], list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         families[row.label_fraction, row.metric].append(number)

@@ -83,7 +83,7 @@ NOTHING = "no generator"
 
 @dataclass(frozen=True)
 class Source:
-    """What the cells of one fold and share are made of.
+    """What the cells of one fold and label fraction are made of.
 
     Args:
         split: the fold.
@@ -120,7 +120,7 @@ class StudyPlan:
         label_fractions: of labelled cases.
         folds: numbers, or ``all``.
         seeds: repetitions.
-        sources: by fold and share.
+        sources: by fold and label fraction.
         notes: what was left out, in words.
     """
 
@@ -214,7 +214,8 @@ def plan_study(
         whole = tuple(case for case in labelled if case not in partial)
         if not whole:
             raise DatasetError(
-                f"no case of share {label_fraction:g} of fold {fold} is annotated whole", where=dataset.folder
+                f"no case of label fraction {label_fraction:g} of fold {fold} is completely annotated",
+                where=dataset.folder,
             )
         leakage_check = LeakageCheck(dataset, split, label_fraction, labelled, held_out, hashes)
         leakage_check.check_training()
@@ -229,7 +230,7 @@ def plan_study(
 
 
 def _place(template: str | None, leakage_check: LeakageCheck) -> Path | None:
-    """A folder whose name may depend on the fold and the share."""
+    """A folder whose name may depend on the fold and the label fraction."""
     return (
         None
         if template is None
@@ -258,7 +259,7 @@ def _source(
             raise ConfigError("arms with synthetic cases need a pool", fix="give --pool or --generator")
         if pool is None:
             saw[SYN] = leakage_check.check(provenance, ())
-            pool = out / "pools" / f"fold_{leakage_check.split.fold}_share_{leakage_check.label_fraction:g}"
+            pool = out / "pools" / f"fold_{leakage_check.split.fold}_labels_{leakage_check.label_fraction:g}"
         else:
             saw[SYN] = _check_pool(leakage_check, pool)
     if folder is None and any(arm.kind == AUTOENCODED for arm in arms):

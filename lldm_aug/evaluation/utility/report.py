@@ -39,7 +39,7 @@ class UtilityResults(Results):
     """What ``results.json`` holds besides.
 
     Args:
-        study: data sets, networks, arms, shares, folds, seeds and settings.
+        study: data sets, networks, arms, label fractions, folds, seeds and settings.
         cells: how many are finished, and of how many.
     """
 
@@ -94,7 +94,7 @@ def markdown(results: UtilityResults) -> str:
         "# Do synthetic cases help?",
         "",
         f"{results.cells[0]} of {results.cells[1]} cells: {', '.join(study['networks'])}; {study['dataset']}, folds "
-        f"{', '.join(map(str, study['folds']))}, shares {', '.join(map(str, study['label_fractions']))}, seeds "
+        f"{', '.join(map(str, study['folds']))}, label fractions {', '.join(map(str, study['label_fractions']))}, seeds "
         f"{', '.join(map(str, study['seeds']))}; scored on {judged}. Every arm had {settings['steps']} steps "
         f"of {trained}. NSD at "
         f"{settings['tolerance_mm']:.3g} mm. Made by lldm_aug {results.lldm_aug_version} on {results.machine}.",
@@ -130,7 +130,9 @@ def _describe(plan: StudyPlan) -> dict[str, Any]:
         "folds": list(plan.folds),
         "seeds": list(plan.seeds),
         "settings": plan.settings.model_dump(mode="json"),
-        "labelled": {f"fold {f}, share {s:g}": list(source.labelled) for (f, s), source in plan.sources.items()},
+        "labelled": {
+            f"fold {f}, label fraction {s:g}": list(source.labelled) for (f, s), source in plan.sources.items()
+        },
     }
 
 
@@ -145,7 +147,7 @@ Row = Mapping[str, Entry]
 
 
 def dice_gains(gains: Table) -> Iterator[Table]:
-    """The Dice gains of each arm and share: networks down, structures across, in points.
+    """The Dice gains of each arm and label fraction: networks down, structures across, in points.
 
     Args:
         gains: see `gains_table`.
@@ -157,7 +159,7 @@ def dice_gains(gains: Table) -> Iterator[Table]:
         networks, structures = (dict.fromkeys(row[name] for row in mine) for name in ("network", "structure"))
         yield Table(
             name="gains",
-            title=f"Gains of {arm} in Dice points, share {label_fraction}",
+            title=f"Gains of {arm} in Dice points, label fraction {label_fraction}",
             columns=("network", *map(str, structures)),
             rows=tuple((network, *(found.get((network, name)) for name in structures)) for network in networks),
             note=(

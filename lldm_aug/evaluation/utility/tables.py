@@ -97,8 +97,9 @@ def gains_table(rows: Sequence[GainRow]) -> Table:
     note = (
         "Mean of the differences to the arm 'real', paired by case and averaged over seeds, with its 95 % BCa "
         "bootstrap interval and the p-value of Wilcoxon's signed-rank test; p_holm is corrected for all rows of a "
-        "share and metric. Positive is better, of hd95_mm too. A Dice of 0.01 is one point. Where neither truth nor "
-        "prediction has a structure they agree (Dice 1), so that false alarms cost. n counts cases, not seeds. "
+        "label fraction and metric. Positive is better, of hd95_mm too. A Dice of 0.01 is one point. Where neither "
+        "truth nor prediction has a structure they agree (Dice 1), so that false alarms cost. n counts cases, not "
+        "seeds. "
         "gain_present is the mean over the n_present cases whose truth has the structure; flipped counts the cases in "
         "which, with any seed, one arm found some of it and the other nothing."
     )
@@ -220,7 +221,7 @@ ARMS_NOTE = (
 
 
 def arms_table(data: StudyData) -> Table:
-    """A line for each arm, share and fold.
+    """A line for each arm, label fraction and fold.
 
     Raises:
         PoolError: when a pool is missing or damaged.
