@@ -220,7 +220,7 @@ def _draw(gains: Sequence[Gain], metric: str, label_fraction: str, styles: dict[
             y += GAP if before not in ("", gain.network) and len(styles) > 1 else 0
             rows.append({"y": y + LINE / 2, "gain": gain, "style": styles[gain.arm], "many": len(styles) > 1})
             y, before = y + LINE, gain.network
-    title = f"Gain in {metric}, share {label_fraction} of the labelled cases"
+    title = f"Gain in {metric}, label fraction {label_fraction}"
     svg = render(
         "forest.svg.j2", width=FOREST_WIDTH, height=y + FOREST_BOTTOM, bottom=y + 6, x=x, headings=headings, rows=rows,
         title=title, metric=metric, top=FOREST_TOP, left=FOREST_LEFT, right=FOREST_WIDTH - FOREST_RIGHT,

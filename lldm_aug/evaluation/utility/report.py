@@ -94,8 +94,8 @@ def markdown(results: UtilityResults) -> str:
         "# Do synthetic cases help?",
         "",
         f"{results.cells[0]} of {results.cells[1]} cells: {', '.join(study['networks'])}; {study['dataset']}, folds "
-        f"{', '.join(map(str, study['folds']))}, label fractions {', '.join(map(str, study['label_fractions']))}, seeds "
-        f"{', '.join(map(str, study['seeds']))}; scored on {judged}. Every arm had {settings['steps']} steps "
+        f"{', '.join(map(str, study['folds']))}, label fractions {', '.join(map(str, study['label_fractions']))}, "
+        f"seeds {', '.join(map(str, study['seeds']))}; scored on {judged}. Every arm had {settings['steps']} steps "
         f"of {trained}. NSD at "
         f"{settings['tolerance_mm']:.3g} mm. Made by lldm_aug {results.lldm_aug_version} on {results.machine}.",
         "",
