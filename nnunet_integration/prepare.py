@@ -67,6 +67,18 @@ def plan_preparation(
 ) -> Preparation:
     """Checks everything that can be checked beforehand, and writes nothing but a split that nnU-Net would make too.
 
+    Args:
+        dataset_name: the real data set: ``700``, ``Dataset700`` or its whole name.
+        pool: the pool's folder.
+        configuration: configuration of the plans, such as ``3d_fullres``.
+        plans: name of the plans.
+        fold: fold whose validation cases must not have leaked.
+        ratio: share of synthetic cases unless a training is told otherwise; None leaves it to the trainer.
+        name: name of the set; the pool's by default.
+        previous_trainer: trainer of the previous stage, for cascades; nnUNetTrainerLLDMAug by default.
+        allow_leakage: warn of leaked validation cases instead of refusing them.
+        renewing: whether the pool renews itself.
+
     Raises:
         DatasetError: when data set, plans, configuration or fold are missing, or a cascade's previous stage is not
             trained yet.
@@ -105,54 +117,6 @@ def plan_preparation(
     if previous is not None:
         previous.check_trained()
     return Preparation(target, source, prepared, info, split, _missing(source, prepared), previous)
-
-
-def prepare(
-    dataset_name: str,
-    pool: Path,
-    configuration: str,
-    *,
-    plans: str = "nnUNetPlans",
-    fold: Fold,
-    ratio: float | None = None,
-    name: str | None = None,
-    num_processes: int = 1,
-    previous_trainer: str | None = None,
-    allow_leakage: bool = False,
-) -> Path:
-    """Prepares a pool for the training of one fold; run again, it goes on with what is missing.
-
-    Args:
-        dataset_name: the real data set: ``700``, ``Dataset700`` or its whole name.
-        pool: the pool's folder.
-        configuration: configuration of the plans, such as ``3d_fullres``.
-        plans: name of the plans.
-        fold: fold whose validation cases must not have leaked.
-        ratio: share of synthetic cases unless a training is told otherwise; None leaves it to the trainer.
-        name: name of the set; the pool's by default.
-        num_processes: processes to preprocess with; each takes seconds to start.
-        previous_trainer: trainer of the previous stage, for cascades; nnUNetTrainerLLDMAug by default.
-        allow_leakage: warn of leaked validation cases instead of refusing them.
-
-    Returns:
-        The folder of the preprocessed cases.
-
-    Raises:
-        LldmAugError: as `plan_preparation`, or when a case of the pool is damaged.
-    """
-    preparation = plan_preparation(
-        dataset_name,
-        pool,
-        configuration,
-        plans=plans,
-        fold=fold,
-        ratio=ratio,
-        name=name,
-        previous_trainer=previous_trainer,
-        allow_leakage=allow_leakage,
-    )
-    run_preparation(preparation, num_processes=num_processes)
-    return preparation.prepared.data_folder
 
 
 def run_preparation(

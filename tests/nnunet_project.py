@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pools
 import pytest
@@ -29,6 +30,15 @@ class Project:
     @property
     def splits(self) -> list[dict[str, list[str]]]:
         return json.loads((self.preprocessed / "splits_final.json").read_text())
+
+
+def prepare(dataset: str, pool: Path, configuration: str, num_processes: int = 1, **asked: Any) -> Path:
+    """Prepares a pool as ``lldm-aug nnunet prepare`` does; the folder of the preprocessed cases."""
+    from nnunet_integration.prepare import plan_preparation, run_preparation
+
+    preparation = plan_preparation(dataset, pool, configuration, **asked)
+    run_preparation(preparation, num_processes=num_processes)
+    return preparation.prepared.data_folder
 
 
 def cut(configuration: dict, features: int = 4) -> None:

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from nnunet_project import NAME, Project
+from nnunet_project import NAME, Project, prepare
 
 from nnunet_integration.overhead import hook_seconds
-from nnunet_integration.prepare import prepare
 
 
 @pytest.mark.slow

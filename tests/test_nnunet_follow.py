@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pools
 import pytest
-from nnunet_project import CONFIGURATION, NAME, Project, keys, make, record
+from nnunet_project import CONFIGURATION, NAME, Project, keys, make, prepare, record
 from tiny import tiny_config, tiny_generator
 
 from lldm_aug.blending.leakage import LeakageWarning
@@ -21,7 +21,7 @@ from lldm_aug.errors import IncompatibleResume, LeakageError, PoolError
 from lldm_aug.pool.manifest import MaskOrigin, read_manifest
 from lldm_aug.pool.retired import RETIRED_FILE, RetiredCases
 from nnunet_integration.follow import follow_pool
-from nnunet_integration.prepare import Preparation, plan_preparation, prepare
+from nnunet_integration.prepare import Preparation, plan_preparation
 from nnunet_integration.prepared import PreparedSet
 
 ORIGIN = MaskOrigin(kind="procedural")

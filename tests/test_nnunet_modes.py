@@ -12,7 +12,7 @@ import numpy as np
 import pools
 import pytest
 import torch
-from nnunet_project import CONFIGURATION, NAME, Project, at_work, cut, keys, make, preprocess, record
+from nnunet_project import CONFIGURATION, NAME, Project, at_work, cut, keys, make, prepare, preprocess, record
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from lldm_aug.doctor import discover_folder
@@ -20,7 +20,6 @@ from lldm_aug.errors import DatasetError
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.volume import Volume
 from nnunet_integration.loader import is_synthetic
-from nnunet_integration.prepare import prepare
 
 LOWRES, CASCADE, FLAT = "3d_lowres", "3d_cascade_fullres", "2d"
 REGIONS = "Dataset701_Regions"

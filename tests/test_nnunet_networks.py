@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from nnunet_project import CONFIGURATION, NAME, Project, at_work
+from nnunet_project import CONFIGURATION, NAME, Project, at_work, prepare
 
 from lldm_aug.cli import main
 from lldm_aug.doctor import discover_folder
 from lldm_aug.errors import ConfigError, IncompatibleResume
 from lldm_aug.models.segmentation_networks import AttentionUNet, MedNeXt, SegResNet, SingleOutput, UNetPlusPlus, VNet
 from nnunet_integration.architectures import NETWORKS, add_networks
-from nnunet_integration.prepare import prepare
 from nnunet_integration.target import Target
 from nnunet_integration.trainer import nnUNetTrainerLLDMAug
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from nnunet_project import CONFIGURATION, NAME, Project, make
+from nnunet_project import CONFIGURATION, NAME, Project, make, prepare
 
 from lldm_aug.cli import main
 from lldm_aug.doctor import discover_folder
-from nnunet_integration.prepare import prepare
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pools
 import pytest
-from nnunet_project import CONFIGURATION, Project
+from nnunet_project import CONFIGURATION, Project, prepare
 
 from lldm_aug.errors import DatasetError, IncompatibleResume, LabelError, LeakageError, LldmAugError, PoolError
 from lldm_aug.io.hashing import sha256_file
 from lldm_aug.pool.manifest import MaskOrigin
-from nnunet_integration.prepare import plan_preparation, prepare
+from nnunet_integration.prepare import plan_preparation
 from nnunet_integration.prepared import PreparedSet, find_prepared
 from nnunet_integration.report import compare_with_real
 from nnunet_integration.target import Target
@@ -106,8 +106,9 @@ def test_killed_and_run_again_it_ends_like_an_unbroken_run(clean: Project, tmp_p
     pool = pools.write_pool(tmp_path / "pool", cases=12)
     unbroken = run(clean, pool, name="unbroken").cases()
     killed = PreparedSet.of(Target.find("700", CONFIGURATION), "killed", 0)
-    call = f"prepare('700', Path({str(pool)!r}), {CONFIGURATION!r}, fold=0, name='killed')"
-    code = f"from pathlib import Path; from nnunet_integration.prepare import prepare; {call}"
+    plan = f"plan_preparation('700', Path({str(pool)!r}), {CONFIGURATION!r}, fold=0, name='killed')"
+    names = "plan_preparation, run_preparation"
+    code = f"from pathlib import Path; from nnunet_integration.prepare import {names}; run_preparation({plan})"
     for enough in (2, 5):
         process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
         while len(killed.cases()) < enough and process.poll() is None:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pools
 import pytest
-from nnunet_project import CONFIGURATION, NAME, Project, at_work, keys, make, record
+from nnunet_project import CONFIGURATION, NAME, Project, at_work, keys, make, prepare, record
 
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume, LeakageError, PoolError
 from nnunet_integration.loader import is_synthetic
-from nnunet_integration.prepare import prepare
 from nnunet_integration.record import stamp_scores
 from nnunet_integration.target import Target
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from nnunet_project import CONFIGURATION, Project, at_work, keys, make, record
+from nnunet_project import CONFIGURATION, Project, at_work, keys, make, prepare, record
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
@@ -16,7 +16,6 @@ from lldm_aug.doctor import discover_folder
 from lldm_aug.errors import ConfigError
 from nnunet_integration import variants
 from nnunet_integration.loader import LOADER_NAME, is_synthetic
-from nnunet_integration.prepare import prepare
 from nnunet_integration.trainer import nnUNetTrainerLLDMAug
 from nnunet_integration.variants import blended
 

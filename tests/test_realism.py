@@ -20,8 +20,8 @@ from lldm_aug.evaluation.realism import trial
 from lldm_aug.evaluation.realism.classifier import PatchNetwork, _texture, scores, train_classifier
 from lldm_aug.evaluation.realism.patches import SHIFT, Patch, PatchFormat, painted_lesions
 from lldm_aug.evaluation.realism.plan import plan_realism
+from lldm_aug.evaluation.realism.report import copies
 from lldm_aug.evaluation.realism.run import RealismMeasured
-from lldm_aug.evaluation.realism.tables import copies
 from lldm_aug.evaluation.realism.trial import Training, area, halves, matched, run_trial
 from lldm_aug.inpainting.lesions import lesion_parts
 from lldm_aug.io.atomic import write_json

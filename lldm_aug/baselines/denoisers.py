@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lldm_aug.baselines.description import BaselineDescription, BaselineSizes
-from lldm_aug.baselines.image_network import ImageNetwork, image_of
+from lldm_aug.baselines.image_network import BaselineDescription, BaselineSizes, ImageNetwork, image_of
 from lldm_aug.config.schema import ObjectiveSettings, PixelSettings, SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.diffusion.sampler import guided, sample

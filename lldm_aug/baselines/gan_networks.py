@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lldm_aug.baselines.description import BaselineDescription
-from lldm_aug.baselines.image_network import ImageNetwork, image_of
+from lldm_aug.baselines.image_network import BaselineDescription, ImageNetwork, image_of
 from lldm_aug.config.schema import GanSettings, SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth

@@ -1,6 +1,6 @@
-"""What makes the images of a baseline, and the picture that networks of voxels make.
+"""What makes the images of a baseline, and all that the baseline knows besides weights.
 
-A picture is the image, and as one more channel where it is not exactly zero.
+A picture, which networks of voxels make, is the image, and as one more channel where it is not exactly zero.
 """
 
 from __future__ import annotations
@@ -8,11 +8,60 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
+from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import nn
 
-from lldm_aug.baselines.description import BaselineDescription
-from lldm_aug.config.schema import SamplingSettings
+from lldm_aug.config.schema import (
+    AutoencoderSettings,
+    BaselineSettings,
+    DenoiserSettings,
+    ObjectiveSettings,
+    SamplingSettings,
+)
+from lldm_aug.models.image_model import ImageDescription
 from lldm_aug.training.cases import PreparedCase
+
+
+class BaselineSizes(BaseModel):
+    """Settings that decide a baseline's networks; other settings, which older baselines list too, are passed over.
+
+    Args:
+        autoencoder: of the latents, for a baseline that has any.
+        denoiser: of these latents.
+        objective: what a diffusion model predicts.
+        baselines: sizes of the others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    autoencoder: AutoencoderSettings
+    denoiser: DenoiserSettings
+    objective: ObjectiveSettings
+    baselines: BaselineSettings
+
+
+class BaselineDescription(ImageDescription):
+    """A baseline without its weights.
+
+    Args:
+        kind: the stage that trained it.
+        config: settings that decide its networks.
+        noise_shape: of the noise that an image starts from.
+        latent_mean: mean of each latent channel over the training cases, if it has latents.
+        latent_std: standard deviation likewise.
+    """
+
+    kind: str
+    config: BaselineSizes
+    noise_shape: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
+    latent_mean: tuple[float, ...] = ()
+    latent_std: tuple[float, ...] = ()
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """See `ImageDescription`."""
+        return self.noise_shape
+
 
 SUREST = 1e-4
 """No voxel is likelier than this to be the opposite of what the channel says."""

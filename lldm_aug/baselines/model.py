@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from lldm_aug.baselines.denoisers import LatentImageNetwork, PixelDenoiser
-from lldm_aug.baselines.description import BaselineDescription
 from lldm_aug.baselines.gan_networks import GanGenerator
-from lldm_aug.baselines.image_network import ImageNetwork
+from lldm_aug.baselines.image_network import BaselineDescription, ImageNetwork
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.errors import CheckpointError
 from lldm_aug.models.condition import encode_mask

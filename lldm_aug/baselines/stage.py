@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from lldm_aug.baselines.description import BaselineDescription, BaselineSizes
-from lldm_aug.baselines.image_network import ImageNetwork
+from lldm_aug.baselines.image_network import BaselineDescription, BaselineSizes, ImageNetwork
 from lldm_aug.baselines.model import Baseline
 from lldm_aug.config.part import LatentConfig, Optimisation
 from lldm_aug.config.schema import BaselineSettings, IntensitySettings, SamplingSettings
