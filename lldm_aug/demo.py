@@ -21,7 +21,7 @@ from lldm_aug.io.nifti import read_label
 from lldm_aug.io.records import read_json
 from lldm_aug.metrics.dice import dice
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
-from lldm_aug.pool.mosaic import pool_rows
+from lldm_aug.pool.pool_mosaic import pool_rows
 
 DATASET = "Dataset700_HBPPhantom"
 HELD_OUT = "Dataset701_HBPHeldOut"

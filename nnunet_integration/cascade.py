@@ -19,8 +19,8 @@ from lldm_aug.errors import DatasetError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.hashing import sha256_file
 from lldm_aug.io.records import read_json
-from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
+from lldm_aug.pool.pool_dataset import PoolDataset
 from nnunet_integration.prepared import PreparedSet
 from nnunet_integration.target import Target
 
@@ -150,7 +150,7 @@ def _segmenter(stage: PreviousStage) -> Callable[[PoolDataset, PoolCase], None]:
     from nnunetv2.inference.export_prediction import resample_and_save
     from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
-    from nnunet_integration.evaluation_segmenter import load_predictor
+    from nnunet_integration.nnunet_segmenter import load_predictor
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     predictor = load_predictor(stage.model, stage.fold, device, use_mirroring=True)

@@ -28,7 +28,7 @@ PREFIX = "lldm_aug/"
 
 
 @dataclass(frozen=True)
-class Blend:
+class CaseBlend:
     """How cases are drawn.
 
     Args:
@@ -62,7 +62,7 @@ class BlendedDataset:
         offers: folder of the offers (see `nnunet_integration.offer`) if the synthetic cases change from epoch to epoch.
     """
 
-    def __init__(self, real: Any, synthetic: Any, blend: Blend, offers: Path | None = None) -> None:
+    def __init__(self, real: Any, synthetic: Any, blend: CaseBlend, offers: Path | None = None) -> None:
         self.real = real
         self.synthetic = synthetic
         self.blend = blend

@@ -18,13 +18,13 @@ from lldm_aug.data.splits import Fold, Split, split_of
 from lldm_aug.errors import ConfigError, DatasetError, LabelError, PoolError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.hashing import sha256_json
-from lldm_aug.pool.dataset import PoolDataset, file_record
 from lldm_aug.pool.manifest import PoolCase
+from lldm_aug.pool.pool_dataset import PoolDataset, file_record
 from lldm_aug.version import __version__
 from nnunet_integration.cascade import PreviousStage
-from nnunet_integration.prepared import ENDINGS, PreparedCase, PreparedSet, SetInfo
-from nnunet_integration.report import compare_with_real
+from nnunet_integration.prepared import ENDINGS, PreparedPair, PreparedSet, SetInfo
 from nnunet_integration.target import Target, guard
+from nnunet_integration.training_report import compare_with_real
 
 Progress = Callable[[int], None]
 
@@ -147,7 +147,7 @@ def begin(preparation: Preparation) -> None:
     preparation.prepared.begin(preparation.info)
 
 
-def complete(preparation: Preparation, num_processes: int) -> Iterator[PreparedCase]:
+def complete(preparation: Preparation, num_processes: int) -> Iterator[PreparedPair]:
     """Preprocesses what is missing, and yields each case when it has been added to the set."""
     previous = preparation.previous
     for case in _preprocess_all(preparation, num_processes):
@@ -206,7 +206,7 @@ class _Task:
     data_folder: Path
 
 
-def _preprocess_all(preparation: Preparation, num_processes: int) -> Iterator[PreparedCase]:
+def _preprocess_all(preparation: Preparation, num_processes: int) -> Iterator[PreparedPair]:
     tasks = [
         _Task(preparation.pool, case, preparation.target, preparation.prepared.data_folder)
         for case in preparation.missing
@@ -220,7 +220,7 @@ def _preprocess_all(preparation: Preparation, num_processes: int) -> Iterator[Pr
             yield future.result()
 
 
-def _preprocess(task: _Task) -> PreparedCase:
+def _preprocess(task: _Task) -> PreparedPair:
     """Runs nnU-Net's preprocessing in a temporary folder beside the data folder, then moves the files in."""
     case = task.case
     task.pool.read(case)  # nnU-Net's readers take damaged files and wrong labels silently
@@ -241,7 +241,7 @@ def _preprocess(task: _Task) -> PreparedCase:
         _move(temporary, task.data_folder, names)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return PreparedCase(case_id=case.case_id, mask=case.mask, source=_source_hash(case), files=files)
+    return PreparedPair(case_id=case.case_id, mask=case.mask, source=_source_hash(case), files=files)
 
 
 def _move(source: Path, target: Path, names: Sequence[str]) -> None:

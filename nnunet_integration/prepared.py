@@ -65,7 +65,7 @@ class SetInfo(Record):
         return self.model_dump(mode="json", exclude={"lldm_aug_version", "ratio", "leaks"})
 
 
-class PreparedCase(Record):
+class PreparedPair(Record):
     """One preprocessed case.
 
     Args:
@@ -149,17 +149,17 @@ class PreparedSet:
         write_text(self.info_path, info.model_dump_json(indent=2) + "\n")
         self.data_folder.mkdir(parents=True, exist_ok=True)
 
-    def cases(self) -> dict[str, PreparedCase]:
+    def cases(self) -> dict[str, PreparedPair]:
         """The cases that are whole, by id, but for those let go; of two lines for one case the later one counts.
 
         Raises:
             PoolError: when a line is no valid record.
         """
-        lines = read_records(PreparedCase, self.cases_path, error=PoolError)
+        lines = read_records(PreparedPair, self.cases_path, error=PoolError)
         retired = read_retired(self.retired_path)
         return {case.case_id: case for case in sorted(lines, key=lambda c: c.case_id) if case.case_id not in retired}
 
-    def add(self, case: PreparedCase) -> None:
+    def add(self, case: PreparedPair) -> None:
         """Adds a case whose files are in place."""
         append_json_line(self.cases_path, case.model_dump(mode="json"))
 
@@ -169,7 +169,7 @@ class PreparedSet:
             self.retired_path, lambda name: [self.data_folder / f"{name}{ending}" for ending in ENDINGS], grace_seconds
         )
 
-    def is_whole(self, case: PreparedCase) -> bool:
+    def is_whole(self, case: PreparedPair) -> bool:
         """Whether the files of a case have the sizes that its line says."""
         return all(
             (path := self.data_folder / name).is_file() and path.stat().st_size == record.size
@@ -197,7 +197,7 @@ class PreparedSet:
                 fix="prepare the pool again under another --name, or delete this folder first",
             )
 
-    def check_whole(self) -> dict[str, PreparedCase]:
+    def check_whole(self) -> dict[str, PreparedPair]:
         """The cases, after a look at all their files.
 
         Raises:

@@ -18,13 +18,13 @@ from lldm_aug.data.splits import LabelFraction
 from lldm_aug.errors import DatasetError, IncompatibleResume
 from lldm_aug.models.segmentation_networks import has_one_output
 from lldm_aug.version import __version__
+from nnunet_integration.blend_settings import from_environment, from_plans
 from nnunet_integration.cascade import PreviousStage
-from nnunet_integration.loader import Blend, BlendedDataset, blended_loader, is_synthetic
+from nnunet_integration.loader import BlendedDataset, CaseBlend, blended_loader, is_synthetic
 from nnunet_integration.offer import Offers, SeenCases
 from nnunet_integration.prepared import PreparedSet, find_prepared
-from nnunet_integration.record import EpochCounts, TrainingRecord, read_training, stamp_scores, write_record
-from nnunet_integration.settings import from_environment, from_plans
 from nnunet_integration.target import Target, guard
+from nnunet_integration.training_record import EpochCounts, TrainingRecord, read_training, stamp_scores, write_record
 
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer as _Trainer
@@ -71,7 +71,7 @@ class LLDMAugMixin(_Trainer):
         if self.is_cascaded and self.blend_settings.previous_trainer is not None:
             own, other = f"/{type(self).__name__}__", f"/{self.blend_settings.previous_trainer}__"
             self.folder_with_segs_from_previous_stage = self.folder_with_segs_from_previous_stage.replace(own, other)
-        self._blend: Blend | None = None
+        self._blend: CaseBlend | None = None
         if has_one_output(self.configuration_manager.network_arch_class_name):
             self.enable_deep_supervision = False
         self._record: TrainingRecord | None = None
@@ -119,7 +119,7 @@ class LLDMAugMixin(_Trainer):
             self._offer()
         self._begin_record(schedule.value, prepared, leaks, None if previous is None else previous.model_hash)
         start = self.current_epoch
-        self._blend = Blend(schedule, self._seed(), self.local_rank, start, SharedEpoch(start))
+        self._blend = CaseBlend(schedule, self._seed(), self.local_rank, start, SharedEpoch(start))
         self.print_to_log_file(
             f"Blending prepared set {info.name!r} ({len(synthetic.identifiers)} synthetic cases) with "
             f"{len(real.identifiers)} real ones at ratio {schedule.value}, seed {self._seed()}; validation is real only"

@@ -21,12 +21,12 @@ from lldm_aug.io.atomic import append_json_line
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.nifti import read_label
 from nnunet_integration.architectures import NETWORKS, add_networks
+from nnunet_integration.blend_settings import VARIABLES
 from nnunet_integration.prepare import plan_preparation, run_preparation
-from nnunet_integration.settings import VARIABLES
 from nnunet_integration.target import Target
 
 if TYPE_CHECKING:
-    from lldm_aug.evaluation.utility.plan import StudyPlan, StudySettings
+    from lldm_aug.evaluation.utility.study_plan import StudyPlan, StudySettings
     from lldm_aug.volume import Volume
 
 EPOCHS = 20

@@ -10,8 +10,8 @@ from scipy.ndimage import label
 from lldm_aug.data.raw import Case
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import HBP
-from lldm_aug.phantom.anatomy import Anatomy, draw_anatomy
-from lldm_aug.phantom.case import DEFAULT_GRID, phantom_case, phantom_labels
+from lldm_aug.phantom.anatomy import Person, draw_anatomy
+from lldm_aug.phantom.render_case import DEFAULT_GRID, phantom_case, phantom_labels
 
 COARSE = Grid.regular((40, 32, 24), (8.0, 8.0, 9.0))
 SEEDS = range(20)
@@ -21,7 +21,7 @@ PORTAL, HEPATIC, TUMOUR = (HBP.value(name) for name in ("portal_vein", "hepatic_
 
 
 @cache
-def anatomy(seed: int) -> Anatomy:
+def anatomy(seed: int) -> Person:
     """The person of a seed."""
     return draw_anatomy(seed)
 

@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
-from lldm_aug.pool.dataset import file_record
 from lldm_aug.pool.manifest import POOL_FILE, MaskOrigin, PoolCase, PoolInfo, append_case, read_cases
+from lldm_aug.pool.pool_dataset import file_record
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.volume import Volume

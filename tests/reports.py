@@ -10,7 +10,7 @@ from lldm_aug.io.atomic import append_json_line, write_json
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.pool.rejected import Reason
 from lldm_aug.pool.writer import write_case
-from lldm_aug.report.table import Table
+from lldm_aug.report.data_table import Table
 from lldm_aug.seeds import numpy_rng
 
 NETWORKS = ("U-Net", "SegResNet")

@@ -25,9 +25,9 @@ from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.errors import CheckpointError, ConfigError, IncompatibleResume
 from lldm_aug.masks.real import RealCases, RealMasks
 from lldm_aug.stages.run import train
-from lldm_aug.synthesis.case import make_case
-from lldm_aug.training.cases import prepare_cases
+from lldm_aug.synthesis.synthetic_case import make_case
 from lldm_aug.training.order import batch_rows
+from lldm_aug.training.prepared_cases import prepare_cases
 
 
 @pytest.fixture(scope="module")

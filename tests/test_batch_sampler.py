@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from lldm_aug.blending.batch_sampler import BlendedBatchSampler
 from lldm_aug.blending.mixin import Draw, SyntheticMixin
 from lldm_aug.errors import ConfigError
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,11 @@ from lldm_aug.metrics.dice import shown_dice
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.segmenter import Segmenter
 from lldm_aug.stages.run import train
-from lldm_aug.training.cases import CaseSet, prepare_cases
 from lldm_aug.training.choice import BestWeights, Score
 from lldm_aug.training.loop import train_stage
 from lldm_aug.training.mask_consistency import MaskConsistency
 from lldm_aug.training.order import Row
+from lldm_aug.training.prepared_cases import CaseSet, prepare_cases
 
 SCORES = {2: 0.3, 4: 0.9, 6: 0.5, 8: 0.9, 10: 0.7}
 

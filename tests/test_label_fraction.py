@@ -10,7 +10,7 @@ from lldm_aug.baselines.gan import GanBaseline, GanConfig
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import IncompatibleResume
-from lldm_aug.training.cases import prepare_cases
+from lldm_aug.training.prepared_cases import prepare_cases
 from lldm_aug.training.stage import HalfLabelledStage
 
 IDS = tuple(f"case_{number:02d}" for number in range(48))

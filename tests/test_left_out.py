@@ -25,9 +25,9 @@ from lldm_aug.io.nifti import read_label, write_nifti
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.description import Description
-from lldm_aug.pool.dataset import PoolDataset, verify_pool
 from lldm_aug.pool.manifest import read_cases, read_info
-from lldm_aug.synthesis.plan import describe_pool, request_masks
+from lldm_aug.pool.pool_dataset import PoolDataset, verify_pool
+from lldm_aug.synthesis.generation_plan import describe_pool, request_masks
 from nnunet_integration.prepare import check_agreement
 from nnunet_integration.target import Target
 

@@ -12,8 +12,8 @@ from pools import write_pool
 
 from lldm_aug.errors import PoolError
 from lldm_aug.io.atomic import append_json_line
-from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import MANIFEST_FILE, POOL_FILE, append_case, read_cases, read_info
+from lldm_aug.pool.pool_dataset import verify_pool
 from lldm_aug.pool.summary import summarise
 
 

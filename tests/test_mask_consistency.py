@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pools import blob_case
 
-from lldm_aug.evaluation.cases import ConformedCase
+from lldm_aug.evaluation.conformed_cases import ConformedCase
 from lldm_aug.evaluation.measure.segmentation import segment, structure_dice
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema

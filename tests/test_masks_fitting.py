@@ -24,7 +24,7 @@ from lldm_aug.masks.source import MAX_DRAWS
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.metrics.dice import dice
 from lldm_aug.phantom import DEFAULT_GRID
-from lldm_aug.phantom.case import phantom_labels
+from lldm_aug.phantom.render_case import phantom_labels
 from lldm_aug.volume import Volume
 
 FIT = partial(fit_to, shape=DEFAULT_GRID.shape, spacing_mm=DEFAULT_GRID.spacing_mm)

@@ -10,7 +10,7 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from lldm_aug.anatomy.tumour_sizes import ball_volume_mm3
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.metrics.dice import cl_dice
-from lldm_aug.metrics.lesions import ANY_SIZE, Detection, detect, size_class
+from lldm_aug.metrics.lesion_detection import ANY_SIZE, Detection, detect, size_class
 from lldm_aug.metrics.score import METRICS, score_case, surface_agreement
 from lldm_aug.seeds import numpy_rng
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, DistributedSampler, Subset
 import lldm_aug
 from lldm_aug.blending.mixin import SyntheticMixin
 from lldm_aug.errors import ConfigError, PoolError
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 
 
 @pytest.fixture(scope="module")

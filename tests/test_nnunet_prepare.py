@@ -18,8 +18,8 @@ from lldm_aug.io.hashing import sha256_file
 from lldm_aug.pool.manifest import MaskOrigin
 from nnunet_integration.prepare import plan_preparation
 from nnunet_integration.prepared import PreparedSet, find_prepared
-from nnunet_integration.report import compare_with_real
 from nnunet_integration.target import Target
+from nnunet_integration.training_report import compare_with_real
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from nnunet_project import CONFIGURATION, NAME, Project, at_work, keys, make, pr
 
 from lldm_aug.errors import ConfigError, DatasetError, IncompatibleResume, LeakageError, PoolError
 from nnunet_integration.loader import is_synthetic
-from nnunet_integration.record import stamp_scores
 from nnunet_integration.target import Target
+from nnunet_integration.training_record import stamp_scores
 
 
 @pytest.fixture(scope="module")

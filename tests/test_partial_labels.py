@@ -12,12 +12,12 @@ from lldm_aug.data.splits import load_split
 from lldm_aug.errors import DatasetError, IncompatibleResume
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import read_label, write_nifti
-from lldm_aug.synthesis.plan import MaskRequest
-from lldm_aug.training.autoencoder import AutoencoderConfig, AutoencoderStage
-from lldm_aug.training.cases import CaseSet, prepare_cases
+from lldm_aug.synthesis.generation_plan import MaskRequest
+from lldm_aug.training.autoencoder_stage import AutoencoderConfig, AutoencoderStage
 from lldm_aug.training.losses import structure_weights
+from lldm_aug.training.missing_texture import measure_cases
 from lldm_aug.training.order import Row
-from lldm_aug.training.texture import measure_cases
+from lldm_aug.training.prepared_cases import CaseSet, prepare_cases
 from lldm_aug.volume import Volume
 
 

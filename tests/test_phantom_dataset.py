@@ -54,7 +54,7 @@ def test_complete_cases_are_left_alone(folder: Path) -> None:
 
 
 def test_many_processes_write_the_same_bytes(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lldm_aug.phantom.dataset.PARALLEL_FROM", 2)
+    monkeypatch.setattr("lldm_aug.phantom.phantom_dataset.PARALLEL_FROM", 2)
     write_phantom_dataset(tmp_path, 3, 0, COARSE)
     files = _bytes(tmp_path)
     assert len(files) == 6

@@ -10,7 +10,7 @@ from lldm_aug.geometry import Grid
 from lldm_aug.labels import HBP
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.phantom import DEFAULT_GRID, phantom_case, phantom_labels
-from lldm_aug.phantom.frame import Frame
+from lldm_aug.phantom.frame import BodyFrame
 from lldm_aug.phantom.paint import tissue_map
 from lldm_aug.phantom.tissues import Tissue
 from lldm_aug.seeds import derive_seed
@@ -106,7 +106,7 @@ def test_air_is_exactly_zero_around_a_body_of_usual_share() -> None:
 
 def test_bile_is_brighter_than_liver_than_spleen_than_blood_and_fat_is_dark() -> None:
     medians: dict[Tissue, list[float]] = {}
-    frame = Frame.centred(DEFAULT_GRID)
+    frame = BodyFrame.centred(DEFAULT_GRID)
     for index in CASES:
         person = anatomy(derive_seed(SEED, "phantom case", index))
         image, tissues = case(index).image[0], tissue_map(person, frame)

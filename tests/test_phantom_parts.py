@@ -7,11 +7,11 @@ from phantoms import SEEDS, anatomy
 from lldm_aug.geometry import Grid
 from lldm_aug.phantom.anatomy import tissue_density, tissue_t1
 from lldm_aug.phantom.cirrhosis import CIRRHOTIC_T1_RANGE_MS, Cirrhosis
-from lldm_aug.phantom.frame import Frame
+from lldm_aug.phantom.frame import BodyFrame
 from lldm_aug.phantom.liver import LiverDepth
 from lldm_aug.phantom.paint import tissue_map
 from lldm_aug.phantom.tissues import LABEL_OF_TISSUE, LESIONS, LEVELS, PROPERTIES, Tissue
-from lldm_aug.phantom.tumours import Interior, Placement
+from lldm_aug.phantom.tumours import Interior, TumourPlacement
 from lldm_aug.phantom.vessels import main_landmarks_mm, roots_mm
 from lldm_aug.seeds import numpy_rng
 
@@ -21,7 +21,7 @@ LESION_PARTS = (Tissue.TUMOUR, Tissue.NODULE, Tissue.NECROSIS, Tissue.CAPSULE)
 
 @pytest.fixture(scope="module")
 def maps() -> list[np.ndarray]:
-    return [tissue_map(anatomy(seed), Frame.centred(GRID)) for seed in range(4)]
+    return [tissue_map(anatomy(seed), BodyFrame.centred(GRID)) for seed in range(4)]
 
 
 def test_every_tissue_has_its_time_and_density() -> None:
@@ -64,7 +64,7 @@ def test_vertebrae_and_discs_take_turns(maps: list[np.ndarray]) -> None:
 
 
 def test_ribs_lie_in_the_wall_and_end_in_front(maps: list[np.ndarray]) -> None:
-    x, y, _ = Frame.centred(GRID).positions()
+    x, y, _ = BodyFrame.centred(GRID).positions()
     for seed, part in enumerate(maps):
         body = anatomy(seed).body
         bone = (part == Tissue.CORTICAL_BONE) & (body.muscle(x, y) > -body.wall_mm - 4)
@@ -73,7 +73,7 @@ def test_ribs_lie_in_the_wall_and_end_in_front(maps: list[np.ndarray]) -> None:
 
 
 def test_what_is_labelled_lies_in_the_liver(maps: list[np.ndarray]) -> None:
-    x, y, z = Frame.centred(GRID).positions()
+    x, y, z = BodyFrame.centred(GRID).positions()
     for seed, part in enumerate(maps):
         labelled = LABEL_OF_TISSUE[part] > 0
         assert np.all(anatomy(seed).liver(x, y, z)[labelled] < 0)
@@ -91,7 +91,7 @@ def test_a_large_lesion_has_a_capsule_a_dead_centre_and_nodules_a_small_one_has_
 def test_large_livers_have_room_for_the_largest_lesions() -> None:
     livers = [anatomy(seed).liver for seed in SEEDS]
     liver = max(livers, key=lambda one: one.volume_ml())
-    place = Placement(LiverDepth(liver), roots_mm(liver), main_landmarks_mm(liver))
+    place = TumourPlacement(LiverDepth(liver), roots_mm(liver), main_landmarks_mm(liver))
     assert len(place.room(45.0, [])) > 0
     assert len(place.room(45.0, [])) < len(place.room(30.0, [])) < len(place.room(23.0, []))
 

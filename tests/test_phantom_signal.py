@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lldm_aug.geometry import Grid
-from lldm_aug.phantom.frame import Frame
+from lldm_aug.phantom.frame import BodyFrame
 from lldm_aug.phantom.scanner import (
     Protocol,
     block_mean,
@@ -19,8 +19,8 @@ from lldm_aug.phantom.scanner import (
 )
 from lldm_aug.seeds import numpy_rng
 
-FRAME = Frame.centred(Grid.regular((24, 40, 16), (4.0, 4.0, 4.0)))
-TURNED = Frame.centred(Grid((16, 40, 24), np.array([[0, 0, 4.0, 0], [0, -4, 0, 0], [4, 0, 0, 0], [0, 0, 0, 1]])))
+FRAME = BodyFrame.centred(Grid.regular((24, 40, 16), (4.0, 4.0, 4.0)))
+TURNED = BodyFrame.centred(Grid((16, 40, 24), np.array([[0, 0, 4.0, 0], [0, -4, 0, 0], [4, 0, 0, 0], [0, 0, 0, 1]])))
 PERFECT = replace(
     Protocol.draw(numpy_rng(0)), noise=0.0, slice_width=1.0, drift_mm=0.0, resolution=(1.0, 1.0), ghost=0.0
 )
@@ -76,7 +76,7 @@ def test_perfect_scanner_gives_the_signal_back() -> None:
 
 @pytest.mark.parametrize("worse", [{"slice_width": 1.4}, {"drift_mm": 1.0}])
 @pytest.mark.parametrize(("frame", "axis"), [(FRAME, 2), (TURNED, 0)])
-def test_thick_slices_and_drift_blur_along_the_body_only(worse: dict[str, float], frame: Frame, axis: int) -> None:
+def test_thick_slices_and_drift_blur_along_the_body_only(worse: dict[str, float], frame: BodyFrame, axis: int) -> None:
     x, y, z = frame.grid.shape
     fine = np.zeros((2 * x, 2 * y, 2 * z), dtype=np.float32)
     fine[tuple(slice(n, n + 2) for n in frame.grid.shape)] = 1
@@ -87,7 +87,7 @@ def test_thick_slices_and_drift_blur_along_the_body_only(worse: dict[str, float]
 
 
 @pytest.mark.parametrize("frame", [FRAME, TURNED])
-def test_ghosts_stand_at_their_distance_along_the_phase_axis(frame: Frame) -> None:
+def test_ghosts_stand_at_their_distance_along_the_phase_axis(frame: BodyFrame) -> None:
     signal = np.zeros(frame.grid.shape, dtype=np.float32)
     front = int(np.argmax(frame.positions()[1]))
     place = [n // 2 for n in frame.grid.shape]

@@ -9,9 +9,9 @@ from pools import DATASET_JSON, provenance, write_pool
 
 from lldm_aug.errors import IncompatibleResume, PoolError
 from lldm_aug.io.atomic import write_json
-from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import MANIFEST_FILE, POOL_FILE, read_cases, read_info
 from lldm_aug.pool.merge import merge_pools
+from lldm_aug.pool.pool_dataset import verify_pool
 
 
 def part(folder, keep, **options):

@@ -20,23 +20,23 @@ from lldm_aug.cli import main
 from lldm_aug.config.schema import IntensitySettings
 from lldm_aug.data.intensity import measure_scale
 from lldm_aug.data.raw import Case, RawDataset
-from lldm_aug.data.signal import CaseSignal, Range, case_signal, real_signal
 from lldm_aug.data.splits import load_split
+from lldm_aug.data.structure_signal import CaseSignal, Range, case_signal, real_signal
 from lldm_aug.errors import CheckpointError, LabelError, PoolError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.description import Description
 from lldm_aug.models.segmenter import HeldoutDice
-from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import InpaintedRegion, MaskOrigin, read_cases, read_info
 from lldm_aug.pool.merge import merge_pools
+from lldm_aug.pool.pool_dataset import verify_pool
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.pool.rejected import Reason, read_rejected
 from lldm_aug.pool.summary import summarise
 from lldm_aug.pool.writer import Inpainted, write_case
 from lldm_aug.stages.run import train
-from lldm_aug.synthesis.case import SyntheticCase, make_case
 from lldm_aug.synthesis.quality_filter import QualityFilter
+from lldm_aug.synthesis.synthetic_case import SyntheticCase, make_case
 
 SCHEMA = LabelSchema.from_dataset_json(DATASET_JSON)
 LIVER = LabelSchema(("liver",))
@@ -389,7 +389,7 @@ def test_a_pool_where_some_pass_has_them_and_only_them(run: Path, dataset: RawDa
     from lldm_aug.models.generator import Generator
     from lldm_aug.pool.writer import open_pool
     from lldm_aug.synthesis.generate import generate, kept_cases, missing_indices
-    from lldm_aug.synthesis.plan import choose_sampling, describe_pool, request_masks
+    from lldm_aug.synthesis.generation_plan import choose_sampling, describe_pool, request_masks
 
     @dataclass(frozen=True)
     class Every:

@@ -19,16 +19,16 @@ from lldm_aug.evaluation.measure.features import FeatureCache
 from lldm_aug.evaluation.realism import trial
 from lldm_aug.evaluation.realism.classifier import PatchNetwork, _texture, scores, train_classifier
 from lldm_aug.evaluation.realism.patches import SHIFT, Patch, PatchFormat, painted_lesions
-from lldm_aug.evaluation.realism.plan import plan_realism
-from lldm_aug.evaluation.realism.report import copies
-from lldm_aug.evaluation.realism.run import RealismMeasured
+from lldm_aug.evaluation.realism.realism_plan import plan_realism
+from lldm_aug.evaluation.realism.realism_report import copies
+from lldm_aug.evaluation.realism.realism_test import RealismMeasured
 from lldm_aug.evaluation.realism.trial import Training, area, halves, matched, run_trial
-from lldm_aug.inpainting.lesions import lesion_parts
+from lldm_aug.inpainting.real_lesions import lesion_parts
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.labels import LabelSchema
-from lldm_aug.pool.dataset import file_record
 from lldm_aug.pool.manifest import POOL_FILE, InpaintedRegion, MaskOrigin, PoolCase, PoolInfo, append_case
+from lldm_aug.pool.pool_dataset import file_record
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.volume import Volume
 

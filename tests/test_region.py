@@ -2,7 +2,7 @@
 
 import torch
 
-from lldm_aug.models.region import filled, touched_cells, with_surroundings, without_surroundings
+from lldm_aug.models.surroundings import filled, touched_cells, with_surroundings, without_surroundings
 
 
 def cube(sides: tuple[int, int, int], low: int, high: int) -> torch.Tensor:

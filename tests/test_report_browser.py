@@ -12,9 +12,9 @@ from PIL import Image
 from reports import EVIL, write_fidelity, write_gated_pool, write_results, write_run, write_study
 
 from lldm_aug.report.chapters import chapter_on
+from lldm_aug.report.data_table import Table
 from lldm_aug.report.leaks import Asked
 from lldm_aug.report.page import write_report
-from lldm_aug.report.table import Table
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

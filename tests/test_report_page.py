@@ -32,9 +32,9 @@ from lldm_aug.io.hashing import sha256_file
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.report.chapters import chapter_on
 from lldm_aug.report.content import Chapter
+from lldm_aug.report.data_table import Table
 from lldm_aug.report.leaks import Asked, against, on_record
 from lldm_aug.report.page import NIIVUE, ROWS, html, write_report
-from lldm_aug.report.table import Table
 
 OWN_SCRIPTS = 3
 """The pairs, NiiVue and the page's own."""

@@ -19,8 +19,8 @@ from lldm_aug.metrics.dice import dice
 from lldm_aug.models.segmenter import SegmentationNet, Segmenter, predict_labels, summarise_dice
 from lldm_aug.stages.run import train
 from lldm_aug.training.augment import augmented
-from lldm_aug.training.cases import CaseSet, PreparedCase, prepare_cases
-from lldm_aug.training.segmenter import segmentation_loss
+from lldm_aug.training.prepared_cases import CaseSet, PreparedCase, prepare_cases
+from lldm_aug.training.segmenter_stage import segmentation_loss
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lldm_aug.data.signal import case_signal
+from lldm_aug.data.structure_signal import case_signal
 from lldm_aug.evaluation.measure.contents import liver_to_vessel, signal_shift
 from lldm_aug.labels import HBP, LabelSchema
 

@@ -22,7 +22,7 @@ from lldm_aug.models.description import Description
 from lldm_aug.report.run_chapter import stage_folders
 from lldm_aug.stages import run as stage_run
 from lldm_aug.stages.table import GENERATOR_STAGES, STAGES, StageSpec, commands, whole_generator
-from lldm_aug.training.diffusion import DiffusionStage
+from lldm_aug.training.diffusion_stage import DiffusionStage
 from lldm_aug.training.export import read_export
 
 

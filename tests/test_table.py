@@ -1,6 +1,6 @@
 """Tables of results."""
 
-from lldm_aug.report.table import Table
+from lldm_aug.report.data_table import Table
 
 TABLE = Table(name="gains", title="Gains", columns=("network", "gain"), rows=(("a, b", 0.123456), ("c", None)))
 

@@ -25,8 +25,8 @@ from lldm_aug.io.nifti import read_label, write_nifti
 from lldm_aug.models.generator import Generator
 from lldm_aug.stages.run import train
 from lldm_aug.stages.table import GENERATOR_STAGES
-from lldm_aug.training.cases import prepare_cases
 from lldm_aug.training.latents import LatentCache
+from lldm_aug.training.prepared_cases import prepare_cases
 from lldm_aug.volume import Volume
 
 

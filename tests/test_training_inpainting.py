@@ -21,16 +21,16 @@ from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.stages.run import resolved, train
 from lldm_aug.stages.table import GENERATOR_STAGES
-from lldm_aug.synthesis.plan import choose_sampling
-from lldm_aug.training.cases import CaseSet, prepare_cases
+from lldm_aug.synthesis.generation_plan import choose_sampling
 from lldm_aug.training.controlnet import ControlNetConfig, ControlNetStage
 from lldm_aug.training.export import read_export
 from lldm_aug.training.initial import Initial
 from lldm_aug.training.inpainting import KNOWN_WEIGHT, Surroundings, draw_region
 from lldm_aug.training.latents import cache_latents
 from lldm_aug.training.order import Row
+from lldm_aug.training.prepared_cases import CaseSet, prepare_cases
 from lldm_aug.training.preview import load_autoencoder
-from lldm_aug.training.windows import CROPPED, crop_sides
+from lldm_aug.training.window_crops import CROPPED, crop_sides
 
 SPACING = (1.5, 1.5, 10.0)
 CPU = torch.device("cpu")

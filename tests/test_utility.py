@@ -20,10 +20,10 @@ from lldm_aug.data.splits import LabelFraction, load_split
 from lldm_aug.errors import ConfigError
 from lldm_aug.evaluation.utility.cell import parse_arms
 from lldm_aug.evaluation.utility.data import AIR, StudyGrid, crop_to, pad_to
-from lldm_aug.evaluation.utility.networks import NETWORKS, Sizes, build_network
-from lldm_aug.evaluation.utility.plan import StudyPlan
 from lldm_aug.evaluation.utility.study import predict
-from lldm_aug.evaluation.utility.tables import describe_masks
+from lldm_aug.evaluation.utility.study_networks import NETWORKS, NetworkSizes, build_network
+from lldm_aug.evaluation.utility.study_plan import StudyPlan
+from lldm_aug.evaluation.utility.study_tables import describe_masks
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.lock import LOCK_FILE, locked
 from lldm_aug.metrics.dice import dice
@@ -346,7 +346,7 @@ def test_arms_need_what_they_are_made_of(blobs: RawDataset, pool: Path, tmp_path
 
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_networks_keep_the_patch_and_start_alike(name: str) -> None:
-    sizes = Sizes(channels=1, classes=3, width=8, patch=(32, 32, 8), spacing_mm=(1.0, 1.0, 4.0))
+    sizes = NetworkSizes(channels=1, classes=3, width=8, patch=(32, 32, 8), spacing_mm=(1.0, 1.0, 4.0))
     one, again, other = (build_network(name, sizes, seed) for seed in (0, 0, 1))
     with torch.inference_mode():
         assert one(torch.zeros(1, 1, 32, 32, 8)).shape == (1, 3, 32, 32, 8)
@@ -356,7 +356,7 @@ def test_networks_keep_the_patch_and_start_alike(name: str) -> None:
 
 
 def test_thick_axes_are_halved_late() -> None:
-    sizes = Sizes(channels=1, classes=2, width=4, patch=(64, 64, 16), spacing_mm=(1.0, 1.0, 4.0))
+    sizes = NetworkSizes(channels=1, classes=2, width=4, patch=(64, 64, 16), spacing_mm=(1.0, 1.0, 4.0))
     assert sizes.strides == ((1, 1, 1), (2, 2, 1), (2, 2, 1), (2, 2, 2), (2, 2, 2))
     assert sizes.widths == (4, 8, 16, 32, 64)
 

@@ -17,10 +17,10 @@ from lldm_aug.evaluation.utility.data import autoencoded
 from lldm_aug.io.weights import check_sums
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 from lldm_aug.stages.run import train
 from lldm_aug.stages.table import GENERATOR_STAGES
-from lldm_aug.synthesis.plan import request_masks
+from lldm_aug.synthesis.generation_plan import request_masks
 
 HALF = LabelFraction(fraction=0.5, images="fold")
 

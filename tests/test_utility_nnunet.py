@@ -16,7 +16,7 @@ from lldm_aug.data.splits import LabelFraction
 from lldm_aug.errors import IncompatibleResume, TrainingError
 from lldm_aug.evaluation.utility.cell import begin, parse_arms
 from lldm_aug.evaluation.utility.data import StudyData
-from lldm_aug.evaluation.utility.plan import StudyPlan, StudySettings, plan_study
+from lldm_aug.evaluation.utility.study_plan import StudyPlan, StudySettings, plan_study
 from nnunet_integration.utility import NnunetEngine
 
 

@@ -7,8 +7,8 @@ from scipy.stats import wilcoxon
 from lldm_aug.errors import ConfigError
 from lldm_aug.evaluation.utility.cell import Arm, Cell, CellScores, parse_arms
 from lldm_aug.evaluation.utility.pairing import Gain, GainRow, compare, holm, paired_gain
-from lldm_aug.evaluation.utility.report import dice_gains, where_empty
-from lldm_aug.evaluation.utility.tables import empty_table, gains_table, goals_table, lesions_table
+from lldm_aug.evaluation.utility.study_report import dice_gains, where_empty
+from lldm_aug.evaluation.utility.study_tables import empty_table, gains_table, goals_table, lesions_table
 from lldm_aug.metrics.score import METRICS, StructureScore
 from lldm_aug.seeds import numpy_rng
 

@@ -21,12 +21,12 @@ from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.stages.run import train
 from lldm_aug.stages.table import GENERATOR_STAGES
-from lldm_aug.training.autoencoder import AutoencoderConfig, AutoencoderStage
-from lldm_aug.training.cases import CaseSet, PreparedCase, prepare_cases
+from lldm_aug.training.autoencoder_stage import AutoencoderConfig, AutoencoderStage
 from lldm_aug.training.latents import LatentCache, cache_moments, encode_in_windows
 from lldm_aug.training.order import Row
-from lldm_aug.training.segmenter import SegmenterConfig, SegmenterStage
-from lldm_aug.training.windows import box_at
+from lldm_aug.training.prepared_cases import CaseSet, PreparedCase, prepare_cases
+from lldm_aug.training.segmenter_stage import SegmenterConfig, SegmenterStage
+from lldm_aug.training.window_crops import box_at
 from lldm_aug.volume import Volume
 
 CELLS = (4, 4, 2)

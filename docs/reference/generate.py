@@ -23,10 +23,10 @@ PYTHON = {
     "Synthetic cases in PyTorch data": ["blending.mixin.SyntheticMixin", "blending.iterable.SyntheticIterable"],
     "Exact batches": ["blending.batch_sampler.BlendedBatchSampler", "blending.mixin.Draw"],
     "Conversions": [f"blending.convert.as_{kind}" for kind in ("dictionary", "pair", "row", "monai", "subject")],
-    "Inpainting in memory": ["inpainting.inpaint.Inpaint", "inpainting.sample.Layout"],
+    "Inpainting in memory": ["inpainting.inpaint.Inpaint", "inpainting.sample.SampleLayout"],
     "The generator": ["models.generator.Generator"],
     "Data sets": ["data.raw.RawDataset", "data.raw.Case", "labels.LabelSchema"],
-    "Pools": ["pool.dataset.PoolDataset", "blending.leakage.check_leakage"],
+    "Pools": ["pool.pool_dataset.PoolDataset", "blending.leakage.check_leakage"],
     "Errors": [f"errors.{name}" for name, kind in vars(errors).items() if inspect.isclass(kind)],
 }
 """Title of each page, and what it shows of `lldm_aug`."""

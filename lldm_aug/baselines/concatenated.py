@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import torch
 
+from lldm_aug.baselines.baseline_stage import ConcatenatedBaseline, ConcatenatedConfig
 from lldm_aug.baselines.denoisers import LatentDenoiser, LatentImageNetwork, PixelDenoiser
 from lldm_aug.baselines.image_network import image_of, picture_of
-from lldm_aug.baselines.stage import ConcatenatedBaseline, ConcatenatedConfig
 from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.geometry import Box
 from lldm_aug.models.layers import lowest_cell
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.seeds import torch_rng
-from lldm_aug.training.cases import CaseSet, PreparedCase
-from lldm_aug.training.diffusion import Clean
+from lldm_aug.training.diffusion_stage import Clean
 from lldm_aug.training.export import Export
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy
+from lldm_aug.training.prepared_cases import CaseSet, PreparedCase
 from lldm_aug.training.preview import load_autoencoder, reconstructed
 
 SLIGHT_TIME = 100.0

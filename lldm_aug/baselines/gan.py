@@ -7,16 +7,16 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
+from lldm_aug.baselines.baseline_stage import BaselineConfig, BaselineStage
 from lldm_aug.baselines.gan_networks import FINEST, AlphaGan, Critics, GanGenerator, Maker
 from lldm_aug.baselines.image_network import image_of, picture_of
-from lldm_aug.baselines.stage import BaselineConfig, BaselineStage
 from lldm_aug.config.stages import GanTrainSettings
 from lldm_aug.data.conform import compression_for
 from lldm_aug.models.layers import lowest_cell
 from lldm_aug.seeds import torch_rng
-from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.order import Row
+from lldm_aug.training.prepared_cases import CaseSet, PreparedCase
 from lldm_aug.training.stage import AdversarialUpdate, Loss
 
 SECOND_BETA = 0.99

@@ -19,7 +19,7 @@ from lldm_aug.config.schema import (
     SamplingSettings,
 )
 from lldm_aug.models.image_model import ImageDescription
-from lldm_aug.training.cases import PreparedCase
+from lldm_aug.training.prepared_cases import PreparedCase
 
 
 class BaselineSizes(BaseModel):

@@ -11,7 +11,7 @@ from lldm_aug.blending.epoch import SharedEpoch
 from lldm_aug.blending.ratio import added_share, check_ratio
 from lldm_aug.data.raw import Case
 from lldm_aug.errors import ConfigError
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 from lldm_aug.seeds import derive_seed
 
 T = TypeVar("T")

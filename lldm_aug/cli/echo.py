@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.evaluation.heldout import HeldOut
     from lldm_aug.report.criterion import Criterion
-    from lldm_aug.report.table import Table
+    from lldm_aug.report.data_table import Table
     from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter
 
 
@@ -24,7 +24,7 @@ def echo_notes(notes: Iterable[str]) -> None:
 
 def echo_table(table: Table) -> None:
     """Writes a table with its title, columns as wide as they need be."""
-    from lldm_aug.report.table import shown
+    from lldm_aug.report.data_table import shown
 
     cells = [table.columns, *(tuple(map(shown, row)) for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -21,8 +21,8 @@ from lldm_aug.cli.options import (
 from lldm_aug.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from lldm_aug.evaluation.baselines.baselines_plan import BaselinesPlan
     from lldm_aug.evaluation.baselines.compare import BaselinesResults
-    from lldm_aug.evaluation.baselines.plan import BaselinesPlan
 
 NAMES = ("gan", "pixel", "latent")
 
@@ -90,7 +90,7 @@ def baselines(
     Example:
       lldm-aug evaluate baselines --data 700 --fold 0 --config phantom --minutes 60 --out reports/baselines
     """
-    from lldm_aug.evaluation.baselines.plan import plan_baselines
+    from lldm_aug.evaluation.baselines.baselines_plan import plan_baselines
 
     plan = plan_baselines(
         data=data,
@@ -116,9 +116,9 @@ def baselines(
 
 def _run(plan: BaselinesPlan, out: Path) -> BaselinesResults:
     from lldm_aug.evaluation.baselines.compare import report_baselines, run_baselines
-    from lldm_aug.evaluation.baselines.train import count_training, train_methods
+    from lldm_aug.evaluation.baselines.train_methods import count_training, train_methods
+    from lldm_aug.evaluation.measure.feature_networks import OWN_NETWORK, open_networks
     from lldm_aug.evaluation.measure.meter import FOLDER
-    from lldm_aug.evaluation.measure.networks import OWN_NETWORK, open_networks
     from lldm_aug.machine import describe_machine
 
     device = default_device()
@@ -140,7 +140,7 @@ def _announce(plan: BaselinesPlan) -> None:
 
 
 def _show(results: BaselinesResults, terms: str, out: Path) -> None:
-    from lldm_aug.evaluation.report import REPORT_FILE
+    from lldm_aug.evaluation.evaluation_report import REPORT_FILE
 
     for table in results.tables:
         if table.rows and table.name in ("methods", "mask_consistency"):

@@ -19,7 +19,7 @@ from lldm_aug.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from lldm_aug.evaluation.generator import GeneratorPlan, GeneratorResults
+    from lldm_aug.evaluation.generator_evaluation import EvaluationPlan, GeneratorResults
 
 
 @click.command()
@@ -68,7 +68,7 @@ def generator(
       lldm-aug phantom --n 128 --seed 9001 --out Dataset701_HeldOut
       lldm-aug evaluate generator --data Dataset701_HeldOut --out reports/embedded
     """
-    from lldm_aug.evaluation.generator import plan_generator
+    from lldm_aug.evaluation.generator_evaluation import plan_generator
 
     plan = plan_generator(
         model=model,
@@ -84,16 +84,16 @@ def generator(
     _announce(plan)
     if dry_run:
         return
-    from lldm_aug.evaluation.report import REPORT_FILE
+    from lldm_aug.evaluation.evaluation_report import REPORT_FILE
 
     echo_criteria(_run(plan, out).criteria, out / REPORT_FILE)
 
 
-def _run(plan: GeneratorPlan, out: Path) -> GeneratorResults:
+def _run(plan: EvaluationPlan, out: Path) -> GeneratorResults:
     from lldm_aug.cli.progress import progress_bar
-    from lldm_aug.evaluation.generator import report_generator, run_generator
+    from lldm_aug.evaluation.generator_evaluation import report_generator, run_generator
+    from lldm_aug.evaluation.measure.feature_networks import OWN_NETWORK, open_networks
     from lldm_aug.evaluation.measure.meter import FOLDER
-    from lldm_aug.evaluation.measure.networks import OWN_NETWORK, open_networks
     from lldm_aug.machine import describe_machine
     from lldm_aug.models.generator import Generator
 
@@ -105,7 +105,7 @@ def _run(plan: GeneratorPlan, out: Path) -> GeneratorResults:
     return report_generator(plan, comparison, seconds, model.hash, out, describe_machine(device))
 
 
-def _announce(plan: GeneratorPlan) -> None:
+def _announce(plan: EvaluationPlan) -> None:
     click.echo(f"generator  {plan.folder}")
     echo_heldout(plan.heldout)
     echo_means(plan.training, plan.training_cases, plan.segmenter)

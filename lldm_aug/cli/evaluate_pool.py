@@ -20,7 +20,7 @@ from lldm_aug.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from lldm_aug.evaluation.pool import PoolPlan, PoolResults
+    from lldm_aug.evaluation.pool_evaluation import PoolPlan, PoolResults
 
 
 @click.command()
@@ -61,8 +61,8 @@ def pool(
     Example:
       lldm-aug evaluate pool --real Dataset700 --fold 0 --synthetic pools/x --segmenter runs/x --out reports/x
     """
-    from lldm_aug.evaluation.measure.networks import choose_networks
-    from lldm_aug.evaluation.pool import plan_pool
+    from lldm_aug.evaluation.measure.feature_networks import choose_networks
+    from lldm_aug.evaluation.pool_evaluation import plan_pool
 
     plan = plan_pool(
         pool=folder,
@@ -81,9 +81,9 @@ def pool(
 
 def _run(plan: PoolPlan, out: Path) -> PoolResults:
     from lldm_aug.cli.progress import progress_bar
+    from lldm_aug.evaluation.measure.feature_networks import open_networks
     from lldm_aug.evaluation.measure.meter import FOLDER
-    from lldm_aug.evaluation.measure.networks import open_networks
-    from lldm_aug.evaluation.pool import report_pool, run_pool
+    from lldm_aug.evaluation.pool_evaluation import report_pool, run_pool
     from lldm_aug.machine import describe_machine
 
     features = open_networks(plan.networks, out / FOLDER, default_device())
@@ -101,7 +101,7 @@ def _announce(plan: PoolPlan) -> None:
 
 
 def _show(results: PoolResults, out: Path) -> None:
-    from lldm_aug.evaluation.report import REPORT_FILE
+    from lldm_aug.evaluation.evaluation_report import REPORT_FILE
 
     for table in results.tables:
         if table.rows and table.name in ("distances", "mask_consistency", "copy_verdicts"):

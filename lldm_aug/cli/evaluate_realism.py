@@ -13,8 +13,8 @@ from lldm_aug.cli.options import EXISTING_FOLDER, dry_run_option, out_option, se
 from lldm_aug.evaluation.realism import STEPS
 
 if TYPE_CHECKING:
-    from lldm_aug.evaluation.realism.plan import RealismPlan
-    from lldm_aug.evaluation.realism.report import RealismResults
+    from lldm_aug.evaluation.realism.realism_plan import RealismPlan
+    from lldm_aug.evaluation.realism.realism_report import RealismResults
 
 
 @click.command()
@@ -55,8 +55,8 @@ def realism(
     Example:
       lldm-aug evaluate realism --real Dataset700 --pool pools/lesions --pool pools/pasted --out reports/x
     """
-    from lldm_aug.evaluation.measure.networks import choose_networks
-    from lldm_aug.evaluation.realism.plan import plan_realism
+    from lldm_aug.evaluation.measure.feature_networks import choose_networks
+    from lldm_aug.evaluation.realism.realism_plan import plan_realism
 
     plan = plan_realism(real, pools, choose_networks(networks, weights), seed, steps)
     click.echo(f"real       {plan.real.name}: {len(plan.real.case_ids)} cases of {len(plan.all_patients)} patients")
@@ -68,10 +68,10 @@ def realism(
 
 def _run(plan: RealismPlan, out: Path) -> RealismResults:
     from lldm_aug.cli.progress import progress_bar
+    from lldm_aug.evaluation.measure.feature_networks import open_networks
     from lldm_aug.evaluation.measure.meter import FOLDER
-    from lldm_aug.evaluation.measure.networks import open_networks
-    from lldm_aug.evaluation.realism.report import write_report
-    from lldm_aug.evaluation.realism.run import count_steps, run_realism
+    from lldm_aug.evaluation.realism.realism_report import write_report
+    from lldm_aug.evaluation.realism.realism_test import count_steps, run_realism
     from lldm_aug.machine import describe_machine
 
     device = default_device()
@@ -82,7 +82,7 @@ def _run(plan: RealismPlan, out: Path) -> RealismResults:
 
 
 def _show(results: RealismResults, out: Path) -> None:
-    from lldm_aug.evaluation.report import REPORT_FILE
+    from lldm_aug.evaluation.evaluation_report import REPORT_FILE
 
     for table in results.tables:
         echo_table(table)

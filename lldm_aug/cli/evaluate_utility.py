@@ -13,7 +13,7 @@ from lldm_aug.cli.options import FOLDS, NEW_FOLDER, dry_run_option, given_option
 if TYPE_CHECKING:
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.data.splits import Fold
-    from lldm_aug.evaluation.utility.plan import StudyPlan, StudySettings
+    from lldm_aug.evaluation.utility.study_plan import StudyPlan, StudySettings
 
 FIVE = "unet,resunet,attunet,unetpp,segresnet"
 IDLE = {
@@ -153,7 +153,7 @@ def utility(
     from lldm_aug.data.raw import RawDataset
     from lldm_aug.evaluation.utility.cell import parse_arms
     from lldm_aug.evaluation.utility.engine import check_engine
-    from lldm_aug.evaluation.utility.plan import plan_study
+    from lldm_aug.evaluation.utility.study_plan import plan_study
 
     _refuse_idle(training["engine"])
     dataset = RawDataset.find(data)
@@ -199,7 +199,7 @@ def _settings(
 ) -> StudySettings:
     """Options as settings, with what they leave to the data and the machine."""
     from lldm_aug.data.conform import median_spacing
-    from lldm_aug.evaluation.utility.plan import StudySettings
+    from lldm_aug.evaluation.utility.study_plan import StudySettings
 
     sides = spacing or median_spacing([dataset.load_label(case_id).grid for case_id in dataset.case_ids])
     return StudySettings(
@@ -233,10 +233,10 @@ def _run(plan: StudyPlan, num_parts: int, part_id: int) -> None:
     from accelerate import Accelerator, InitProcessGroupKwargs
 
     from lldm_aug.cli.progress import progress_bar
-    from lldm_aug.evaluation.report import REPORT_FILE
+    from lldm_aug.evaluation.evaluation_report import REPORT_FILE
     from lldm_aug.evaluation.utility.data import StudyData
-    from lldm_aug.evaluation.utility.report import compile_results, write_report
     from lldm_aug.evaluation.utility.study import run_study
+    from lldm_aug.evaluation.utility.study_report import compile_results, write_report
     from lldm_aug.machine import describe_machine
     from lldm_aug.processes import PATIENCE
 

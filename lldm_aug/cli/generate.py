@@ -198,9 +198,9 @@ def _plan(
     from lldm_aug.models.config_file import generator_folder
     from lldm_aug.models.description import Description
     from lldm_aug.resources import pretrained_dir
+    from lldm_aug.synthesis.generation_plan import choose_sampling, request_masks
     from lldm_aug.synthesis.inpainting_plan import CopyPastePlan, check_hosts, request_hosts
     from lldm_aug.synthesis.job import GeneratorPlan
-    from lldm_aug.synthesis.plan import choose_sampling, request_masks
 
     _refuse_idle(settings)
     if settings is not None:
@@ -254,7 +254,7 @@ def _followed(
 
 def _finish(out: Path, kept: int, hosts: RawDataset | None) -> None:
     """Draws the pool's mosaic, and says what it holds and how many of its cases are new."""
-    from lldm_aug.pool.mosaic import draw_pool
+    from lldm_aug.pool.pool_mosaic import draw_pool
     from lldm_aug.pool.rejected import count_reasons, read_rejected
     from lldm_aug.pool.summary import summarise
     from lldm_aug.synthesis.generate import kept_cases

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lldm_aug.evaluation.measure.networks import NETWORKS, OWN_WEIGHTS
+from lldm_aug.evaluation.measure.feature_networks import NETWORKS, OWN_WEIGHTS
 
 networks_option = click.option(
     "--network",

@@ -36,7 +36,7 @@ def phantom(
     """
     from lldm_aug.cli.progress import progress_bar
     from lldm_aug.geometry import Grid
-    from lldm_aug.phantom.dataset import missing_cases, write_phantom_dataset
+    from lldm_aug.phantom.phantom_dataset import missing_cases, write_phantom_dataset
 
     grid = Grid.regular(shape, spacing)
     missing = len(missing_cases(out, count))

@@ -19,7 +19,7 @@ def pool() -> None:
 @click.argument("pool", type=EXISTING_FOLDER)
 def verify(pool: Path) -> None:
     """Check every file of POOL against its manifest."""
-    from lldm_aug.pool.dataset import verify_pool
+    from lldm_aug.pool.pool_dataset import verify_pool
 
     count = verify_pool(pool)
     click.echo(f"{pool}: {count} cases, every file as its manifest says")
@@ -31,7 +31,7 @@ def verify(pool: Path) -> None:
 def show(pool: Path, *, as_json: bool) -> None:
     """Say what POOL holds and where it came from."""
     from lldm_aug.pool.summary import summarise
-    from lldm_aug.report.table import heading, in_words
+    from lldm_aug.report.data_table import heading, in_words
 
     summary = summarise(pool).model_dump(mode="json")
     if as_json:

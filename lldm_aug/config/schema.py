@@ -30,7 +30,8 @@ class GridSettings(Section):
         spacing_mm: voxel size in mm. None chooses the size at which the shape covers the largest training case, but
             never one finer than the data; with `windows`, None is the median of the training cases.
         windows: whether the grid is a window that moves over the cases, which are then kept whole at this spacing. The
-            networks are trained on many such windows, most of them around structures; see `lldm_aug.training.windows`.
+            networks are trained on many such windows, most of them around structures; see
+            `lldm_aug.training.window_crops`.
     """
 
     shape: Annotated[tuple[int, int, int], Field()] = (80, 64, 48)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lldm_aug.evaluation.cases import ConformedCase, Reader
+from lldm_aug.evaluation.conformed_cases import ConformedCase, Reader
 from lldm_aug.evaluation.generation import Steps
 from lldm_aug.evaluation.measure.features import FeatureNetwork
 from lldm_aug.evaluation.measure.meter import Likeness, MeasuredCase, Meter
-from lldm_aug.evaluation.tables.contents import Sides, mask_consistency, signal, vessels
+from lldm_aug.evaluation.tables.content_tables import Sides, mask_consistency, signal, vessels
 from lldm_aug.evaluation.tables.distances import Case, Distances
 from lldm_aug.evaluation.tables.diversity import Matrices, between_cases, diversity
 from lldm_aug.evaluation.tables.memorization import (
@@ -26,8 +26,8 @@ from lldm_aug.evaluation.tables.memorization import (
     judge_space,
     verdicts_table,
 )
-from lldm_aug.pool.dataset import PoolDataset
-from lldm_aug.report.table import Table
+from lldm_aug.pool.pool_dataset import PoolDataset
+from lldm_aug.report.data_table import Table
 from lldm_aug.seeds import numpy_rng
 
 REAL_VS_REAL = "real"
@@ -37,7 +37,7 @@ VOLUMES = 10
 
 
 @dataclass(frozen=True)
-class CaseSet:
+class MeasuredSet:
     """Measured cases.
 
     Args:
@@ -65,7 +65,7 @@ class CaseSet:
 
 
 @dataclass(frozen=True)
-class Pairs(CaseSet):
+class Pairs(MeasuredSet):
     """The measured pairs of a pool.
 
     Args:
@@ -104,7 +104,7 @@ class Comparison:
     segmenter: str | None
     seed: int
     pools: dict[str, Pairs]
-    real: CaseSet
+    real: MeasuredSet
     others: list[Likeness]
     training: list[Likeness]
 
@@ -239,8 +239,8 @@ def _measure_pool(
     return Pairs(found.cases, found.volumes, pool, paired, by_design)
 
 
-def _measure(meter: Meter, cases: Iterable[ConformedCase], steps: Steps, note: str) -> CaseSet:
-    found = CaseSet([], [])
+def _measure(meter: Meter, cases: Iterable[ConformedCase], steps: Steps, note: str) -> MeasuredSet:
+    found = MeasuredSet([], [])
     for case in cases:
         found.cases.append(meter.measure(case))
         if len(found.volumes) < VOLUMES:

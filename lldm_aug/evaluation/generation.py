@@ -16,9 +16,9 @@ from lldm_aug.io.atomic import append_json_line, read_json_lines
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.image_model import ImageModel
 from lldm_aug.pool.writer import case_name, open_pool
-from lldm_aug.synthesis.case import make_case
 from lldm_aug.synthesis.generate import generate, missing_indices
-from lldm_aug.synthesis.plan import MaskRequest, describe_pool
+from lldm_aug.synthesis.generation_plan import MaskRequest, describe_pool
+from lldm_aug.synthesis.synthetic_case import make_case
 
 
 class Steps:

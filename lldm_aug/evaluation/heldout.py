@@ -16,9 +16,9 @@ from lldm_aug.data.splits import Fold, Split, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.image_model import ImageDescription
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.synthesis.plan import MaskRequest
+from lldm_aug.synthesis.generation_plan import MaskRequest
 
 FEWEST = 4
 

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from lldm_aug.anatomy.limits import LESIONS
 from lldm_aug.data.raw import Case
 from lldm_aug.evaluation.goals import INPAINTING_SECONDS, SAMPLES_PER_SECOND
-from lldm_aug.inpainting.diffusion import DiffusionInpainter
+from lldm_aug.inpainting.diffusion_inpainter import DiffusionInpainter
 from lldm_aug.inpainting.inpaint import Inpaint
-from lldm_aug.inpainting.region import choose_region
+from lldm_aug.inpainting.region_choice import choose_region
 from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.labels import HBP
 from lldm_aug.machine import Machine
@@ -25,7 +25,7 @@ from lldm_aug.masks.site import Site
 from lldm_aug.masks.tumour_shapes import Blob
 from lldm_aug.masks.validity import mask_problems
 from lldm_aug.models.generator import Generator
-from lldm_aug.phantom.case import DEFAULT_GRID, phantom_case
+from lldm_aug.phantom.render_case import DEFAULT_GRID, phantom_case
 from lldm_aug.record import Record
 from lldm_aug.report.criterion import Criterion, judge
 from lldm_aug.seeds import derive_seed, numpy_rng
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedLesion:
     """Seconds for one lesion of `DIAMETER_MM`.
 
     Args:
@@ -86,16 +86,16 @@ def phantom_hosts(count: int, seed: int) -> list[Case]:
     return [phantom_case(seed, index, DEFAULT_GRID) for index in range(count)]
 
 
-def time_lesions(generator: Generator, hosts: Sequence[Case]) -> list[Timed]:
+def time_lesions(generator: Generator, hosts: Sequence[Case]) -> list[TimedLesion]:
     """Adds a lesion to each host in which there is room for it; the first is done twice, and counts once."""
     inpainter = DiffusionInpainter(generator, HBP, inpainting_sampling(generator.description))
     timed = [_time_lesion(inpainter, host, index) for index, host in enumerate([hosts[0], *hosts])]
     return [found for found in timed[1:] if found is not None]
 
 
-def _time_lesion(inpainter: DiffusionInpainter, host: Case, index: int) -> Timed | None:
+def _time_lesion(inpainter: DiffusionInpainter, host: Case, index: int) -> TimedLesion | None:
     """None where there is no room."""
-    spent = Timed({}, {})
+    spent = TimedLesion({}, {})
     label = _clocked(spent, "mask", partial(_with_lesion, host, index))
     if label is None:
         return None
@@ -117,7 +117,7 @@ def _with_lesion(host: Case, index: int) -> np.ndarray | None:
     return None if problems else label
 
 
-def _clocked(spent: Timed, part: str, work: Callable[[], T]) -> T:
+def _clocked(spent: TimedLesion, part: str, work: Callable[[], T]) -> T:
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     spent.wall[part], spent.cpu[part] = time.perf_counter() - wall, time.process_time() - cpu
@@ -144,7 +144,7 @@ def samples_per_second(generator: Generator, hosts: Sequence[Case], count: int, 
 
 
 def compile_inpainting(
-    generator: Generator, timed: Sequence[Timed], rate: float, workers: int, machine: Machine
+    generator: Generator, timed: Sequence[TimedLesion], rate: float, workers: int, machine: Machine
 ) -> InpaintingResults:
     """Judges what was measured."""
     wall = {part: float(np.median([t.wall[part] for t in timed])) for part in PARTS} if timed else {}

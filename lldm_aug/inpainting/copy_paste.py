@@ -16,8 +16,8 @@ from lldm_aug.data.splits import patients_of
 from lldm_aug.inpainting.donors import Donors, Placement, best_donor
 from lldm_aug.inpainting.healed import healed
 from lldm_aug.inpainting.inpainter import Painted, blended, laid_into
-from lldm_aug.inpainting.lesions import LesionPart, host_values, lesion_parts, lesion_values
 from lldm_aug.inpainting.pasted import paste
+from lldm_aug.inpainting.real_lesions import LesionPart, host_values, lesion_parts, lesion_values
 from lldm_aug.labels import LabelSchema
 from lldm_aug.seeds import numpy_rng
 

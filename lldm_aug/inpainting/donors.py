@@ -16,7 +16,7 @@ from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.errors import DatasetError
 from lldm_aug.geometry import Box
-from lldm_aug.inpainting.lesions import LesionPart, lesion_parts
+from lldm_aug.inpainting.real_lesions import LesionPart, lesion_parts
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
 

@@ -18,12 +18,12 @@ from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import ConfigError, InvalidVolume, LabelError
 from lldm_aug.inpainting import DEFAULT_MARGIN_MM, REGIONS
-from lldm_aug.inpainting.diffusion import DiffusionInpainter
+from lldm_aug.inpainting.diffusion_inpainter import DiffusionInpainter
 from lldm_aug.inpainting.hosts import Hosts
 from lldm_aug.inpainting.inpainter import Inpainter
 from lldm_aug.inpainting.mask_edits import MaskEdits
-from lldm_aug.inpainting.region import choose_region
-from lldm_aug.inpainting.sample import DEFAULT_LAYOUT, Layout, open_sample
+from lldm_aug.inpainting.region_choice import choose_region
+from lldm_aug.inpainting.sample import DEFAULT_LAYOUT, SampleLayout, open_sample
 from lldm_aug.inpainting.sampling import inpainting_sampling
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.edited import TRIES_PER_CASE
@@ -96,7 +96,7 @@ class Inpaint:
         sampling: SamplingSettings | None = None,
         strength: float = 1.0,
         seed: int = 0,
-        layout: Layout = DEFAULT_LAYOUT,
+        layout: SampleLayout = DEFAULT_LAYOUT,
         training: Collection[str] | None = None,
         device: str | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from lldm_aug.anatomy.measures import box_around
 from lldm_aug.data.raw import Case
 from lldm_aug.inpainting.donors import Placement
-from lldm_aug.inpainting.lesions import LesionPart
+from lldm_aug.inpainting.real_lesions import LesionPart
 from lldm_aug.models.texture import SMOOTHING_VOXELS, ResidualNoise, measure_residual, noise_level
 
 RING_MM = 12.0

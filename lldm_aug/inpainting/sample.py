@@ -25,7 +25,7 @@ Replace = Callable[[Case, np.ndarray], Any]
 
 
 @dataclass(frozen=True)
-class Layout:
+class SampleLayout:
     """Where image and mask are in a sample.
 
     Args:
@@ -39,7 +39,7 @@ class Layout:
     spacing_mm: tuple[float, float, float] | None = None
 
 
-DEFAULT_LAYOUT = Layout()
+DEFAULT_LAYOUT = SampleLayout()
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Opened:
     replace: Replace
 
 
-def open_sample(sample: Any, layout: Layout) -> Opened:
+def open_sample(sample: Any, layout: SampleLayout) -> Opened:
     """Reads a `Case`, a pair (image, mask, ...), a dictionary of arrays or (Meta)Tensors, or a TorchIO subject.
 
     The image is (C, X, Y, Z), the mask (X, Y, Z) or (1, X, Y, Z), on the CPU or another device.
@@ -75,7 +75,7 @@ def open_sample(sample: Any, layout: Layout) -> Opened:
     raise ConfigError(f"a sample of type {type(sample).__name__} cannot be inpainted", fix=fix)
 
 
-def _open_pair(sample: Any, layout: Layout) -> Opened:
+def _open_pair(sample: Any, layout: SampleLayout) -> Opened:
     image, label, *rest = sample
 
     def replace(case: Case, changed: np.ndarray) -> Any:
@@ -85,7 +85,7 @@ def _open_pair(sample: Any, layout: Layout) -> Opened:
     return Opened(_read(image, label, None, "", layout), replace)
 
 
-def _open_mapping(sample: Any, layout: Layout) -> Opened:
+def _open_mapping(sample: Any, layout: SampleLayout) -> Opened:
     missing = [key for key in (layout.image, layout.label) if key not in sample]
     if missing:
         found = ", ".join(map(str, sample))
@@ -119,7 +119,7 @@ def _replaced(held: Any, values: np.ndarray, changed: np.ndarray) -> Any:
     return new
 
 
-def _read(image: Any, label: Any, affine: Any, name: str, layout: Layout) -> Case:
+def _read(image: Any, label: Any, affine: Any, name: str, layout: SampleLayout) -> Case:
     picture, mask = np.asarray(_on_cpu(image)), np.asarray(_on_cpu(label))
     mask = mask[0] if mask.ndim == 4 and len(mask) == 1 else mask
     if picture.ndim != 4 or picture.shape[1:] != mask.shape:

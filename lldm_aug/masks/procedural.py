@@ -9,7 +9,7 @@ from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks.fitting import Fit, Fitted, as_drawn, fit_valid
 from lldm_aug.masks.source import DrawnMask, first_valid
 from lldm_aug.masks.validity import mask_problems
-from lldm_aug.phantom.case import phantom_labels
+from lldm_aug.phantom.render_case import phantom_labels
 from lldm_aug.pool.manifest import MaskOrigin
 from lldm_aug.seeds import derive_seed
 from lldm_aug.volume import Volume

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt, find_objects
 from lldm_aug.anatomy.limits import VESSELS
 from lldm_aug.labels import LabelSchema
 from lldm_aug.metrics.dice import cl_dice, dice
-from lldm_aug.metrics.lesions import ANY_SIZE, SIZES_MM, Detection, detect
+from lldm_aug.metrics.lesion_detection import ANY_SIZE, SIZES_MM, Detection, detect
 from lldm_aug.record import Record
 
 Spacing = tuple[float, float, float]

@@ -92,7 +92,7 @@ def adapt_control(
         weights: known.
         old: their layout.
         new: the layout that is wanted.
-        knew: whether they read what is around a region, too (see `lldm_aug.models.region.with_surroundings`).
+        knew: whether they read what is around a region, too (see `lldm_aug.models.surroundings.with_surroundings`).
         knows: whether that is wanted; if it is new, it is read with weights of zero, and learns.
     """
     kernel, sizes = weights[MASK_INPUT], [len(old.structures) * old.voxels, len(old.channels) * old.voxels, old.voxels]

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from lldm_aug.data.signal import RealSignal
+from lldm_aug.data.structure_signal import RealSignal
 from lldm_aug.models.config_file import DiffusionDescription
 from lldm_aug.models.image_model import ImageDescription
 
@@ -16,7 +16,7 @@ class Description(DiffusionDescription, ImageDescription):
 
     Args:
         inpainting: whether the ControlNet is conditioned on what is around a region that is to be painted (see
-            `lldm_aug.models.region`). Others inpaint too, but do not know what they continue.
+            `lldm_aug.models.surroundings`). Others inpaint too, but do not know what they continue.
         windows: whether it was trained on windows of cases, as large as its grid, rather than on whole fields of view.
         real_signal: statistics of the training cases, by which the quality filter judges; older generators lack them.
     """

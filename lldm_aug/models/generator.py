@@ -17,7 +17,7 @@ from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.denoiser import ControlledDenoiser, MaskControl, build_denoiser
 from lldm_aug.models.description import Description
-from lldm_aug.models.region import filled, touched_cells, with_surroundings, without_surroundings
+from lldm_aug.models.surroundings import filled, touched_cells, with_surroundings, without_surroundings
 from lldm_aug.models.trained_model import TrainedModel
 
 AUTOENCODER_FILE = "autoencoder.safetensors"

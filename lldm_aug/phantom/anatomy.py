@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lldm_aug.phantom.around_liver import PaintedSurroundings
 from lldm_aug.phantom.body import Body
 from lldm_aug.phantom.cirrhosis import Cirrhosis, Uptake
 from lldm_aug.phantom.liver import LiverDepth, LiverShape, draw_liver, draw_volume_ml
-from lldm_aug.phantom.surroundings import Surroundings
 from lldm_aug.phantom.tissues import LESION_DENSITY, LEVELS, PROPERTIES, Tissue
-from lldm_aug.phantom.tumours import Placement, Tumour, draw_tumours
+from lldm_aug.phantom.tumours import Tumour, TumourPlacement, draw_tumours
 from lldm_aug.phantom.vessels import Ducts, Vessels, draw_vessels, main_landmarks_mm, roots_mm
 from lldm_aug.seeds import numpy_rng
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class Person:
     """All parts of one phantom.
 
     Args:
@@ -26,7 +26,7 @@ class Anatomy:
     """
 
     body: Body
-    surroundings: Surroundings
+    surroundings: PaintedSurroundings
     liver: LiverShape
     vessels: Vessels
     ducts: Ducts
@@ -44,26 +44,26 @@ class Anatomy:
         return self.liver.cirrhosis.uptake
 
 
-def draw_anatomy(seed: int) -> Anatomy:
+def draw_anatomy(seed: int) -> Person:
     """The person that a seed stands for."""
     shape, lesions, trees = (numpy_rng(seed, "phantom", part) for part in ("shape", "lesions", "vessels"))
     cirrhosis = Cirrhosis.draw(numpy_rng(seed, "phantom", "cirrhosis"))
     volume = draw_volume_ml(shape)
     body = Body.draw(shape, bulk=float(2.5 * np.log(volume / 1600) + shape.normal(0, 0.4)))
-    surroundings = Surroundings.draw(shape, body, cirrhosis.spleen)
+    surroundings = PaintedSurroundings.draw(shape, body, cirrhosis.spleen)
     liver = draw_liver(shape, body, surroundings, cirrhosis, volume)
     depth = LiverDepth(liver)
-    placement = Placement(depth, roots_mm(liver), main_landmarks_mm(liver))
+    placement = TumourPlacement(depth, roots_mm(liver), main_landmarks_mm(liver))
     tumours = draw_tumours(lesions, placement, cirrhosis.liver_t1_ms)
     vessels = draw_vessels(trees, liver, depth, tumours)
     while tumours and not vessels.are_whole:  # the largest lesion stands where the vessels' main branches must pass
         tumours = tumours[1:]
         vessels = draw_vessels(trees, liver, depth, tumours)
     ducts = Ducts.draw(numpy_rng(seed, "phantom", "ducts"), vessels.portal)
-    return Anatomy(body, surroundings, liver, vessels, ducts, tumours, depth.box_mm)
+    return Person(body, surroundings, liver, vessels, ducts, tumours, depth.box_mm)
 
 
-def tissue_t1(anatomy: Anatomy) -> np.ndarray:
+def tissue_t1(anatomy: Person) -> np.ndarray:
     """(LEVELS,) relaxation time in ms of each tissue of this person (blood and veins: `PROPERTIES`)."""
     t1 = np.full(LEVELS, 1000.0)
     for tissue, (time, _) in PROPERTIES.items():

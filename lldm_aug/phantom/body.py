@@ -89,7 +89,7 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Organ:
+class BodyOrgan:
     """A neighbour of the liver: one ellipsoid.
 
     Args:
@@ -100,7 +100,7 @@ class Organ:
     radii_mm: Vector
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, centre_mm: Vector, radii_mm: Vector) -> Organ:
+    def draw(cls, rng: np.random.Generator, centre_mm: Vector, radii_mm: Vector) -> BodyOrgan:
         """An organ that differs a little from the usual one."""
         c, r = rng.normal(0, 3, 3) + centre_mm, np.asarray(radii_mm) * rng.uniform(0.85, 1.15, 3)
         return cls((float(c[0]), float(c[1]), float(c[2])), (float(r[0]), float(r[1]), float(r[2])))

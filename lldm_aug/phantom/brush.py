@@ -9,7 +9,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from lldm_aug.anatomy.implicit import Box
-from lldm_aug.phantom.frame import Frame
+from lldm_aug.phantom.frame import BodyFrame
 
 STEP_MM = 4.0
 
@@ -58,7 +58,7 @@ class Brush:
     """
 
     tissues: np.ndarray
-    frame: Frame
+    frame: BodyFrame
 
     def surface(self, shape: Shape, box_mm: Box, tissue: int, over: tuple[int, ...]) -> None:
         """Paints the inside of an implicit surface where one of these tissues is."""
@@ -97,7 +97,7 @@ def _is_any(part: np.ndarray, tissues: tuple[int, ...]) -> np.ndarray:
     return allowed
 
 
-def _within(frame: Frame, start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
+def _within(frame: BodyFrame, start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
     """Voxels nearer than the radius to the segment from start to end."""
     x, y, z = (axis - np.float32(s) for axis, s in zip(frame.positions(), start, strict=True))
     dx, dy, dz = (end - start).astype(np.float32)

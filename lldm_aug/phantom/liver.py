@@ -12,10 +12,10 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from lldm_aug.anatomy.implicit import Vector, Waves, ellipsoid, smooth_intersection, smooth_union
 from lldm_aug.geometry import Grid
+from lldm_aug.phantom.around_liver import PaintedSurroundings
 from lldm_aug.phantom.body import Body
 from lldm_aug.phantom.cirrhosis import Cirrhosis
-from lldm_aug.phantom.frame import Frame
-from lldm_aug.phantom.surroundings import Surroundings
+from lldm_aug.phantom.frame import BodyFrame
 
 VOLUME_RANGE_ML = (1000.0, 3400.0)
 
@@ -34,7 +34,7 @@ class LiverShape:
     """
 
     body: Body
-    surroundings: Surroundings
+    surroundings: PaintedSurroundings
     cirrhosis: Cirrhosis
     scale: float
     left_lobe: float
@@ -105,7 +105,7 @@ class LiverShape:
 
 
 def draw_liver(
-    rng: np.random.Generator, body: Body, surroundings: Surroundings, cirrhosis: Cirrhosis, volume_ml: float
+    rng: np.random.Generator, body: Body, surroundings: PaintedSurroundings, cirrhosis: Cirrhosis, volume_ml: float
 ) -> LiverShape:
     """A liver of this volume with its own proportions."""
     liver = LiverShape(
@@ -125,10 +125,10 @@ def draw_volume_ml(rng: np.random.Generator) -> float:
     return float(np.clip(1600 * np.exp(rng.normal(0, 0.24)), *VOLUME_RANGE_ML))
 
 
-def working_frame(spacing_mm: float) -> Frame:
+def working_frame(spacing_mm: float) -> BodyFrame:
     """A grid of this spacing that holds any liver."""
     x, y, z = (int(np.ceil(extent / spacing_mm)) for extent in (320, 260, 260))
-    return Frame.centred(Grid.regular((x, y, z), (spacing_mm, spacing_mm, spacing_mm)))
+    return BodyFrame.centred(Grid.regular((x, y, z), (spacing_mm, spacing_mm, spacing_mm)))
 
 
 def _vector(point: np.ndarray) -> Vector:

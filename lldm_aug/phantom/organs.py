@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lldm_aug.anatomy.implicit import Box, Waves, ellipsoid, smooth_intersection, smooth_union
-from lldm_aug.phantom.body import Organ
+from lldm_aug.phantom.body import BodyOrgan
 
 SINUS_MM = 11.0
 CORTEX_MM = 6.0
@@ -24,13 +24,13 @@ class Kidney:
         pyramids: unevenness that tells medulla from columns.
     """
 
-    outline: Organ
+    outline: BodyOrgan
     inwards: float
     tilt: float
     pyramids: Waves
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, outline: Organ) -> Kidney:
+    def draw(cls, rng: np.random.Generator, outline: BodyOrgan) -> Kidney:
         """A kidney in this outline."""
         inwards = -float(np.sign(outline.centre_mm[0]))
         return cls(outline, inwards, float(rng.uniform(0.1, 0.25)), Waves.draw(rng, 1.0, (16, 18, 20, 23, 26)))
@@ -76,14 +76,14 @@ class Spleen:
         hollow: what its inner face gives way to.
     """
 
-    outline: Organ
-    hollow: Organ
+    outline: BodyOrgan
+    hollow: BodyOrgan
 
     @classmethod
-    def of_size(cls, outline: Organ) -> Spleen:
+    def of_size(cls, outline: BodyOrgan) -> Spleen:
         """A spleen in this outline."""
         (x, y, z), (a, b, c) = outline.centre_mm, outline.radii_mm
-        return cls(outline, Organ((x + 1.15 * a, y + 0.35 * b, z - 0.25 * c), (1.15 * a, 0.95 * b, 1.1 * c)))
+        return cls(outline, BodyOrgan((x + 1.15 * a, y + 0.35 * b, z - 0.25 * c), (1.15 * a, 0.95 * b, 1.1 * c)))
 
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Negative inside."""
@@ -106,14 +106,14 @@ class Stomach:
         folds: unevenness of the wall's inner face in mm.
     """
 
-    fundus: Organ
-    antrum: Organ
+    fundus: BodyOrgan
+    antrum: BodyOrgan
     wall_mm: float
     level_mm: float
     folds: Waves
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, fundus: Organ, antrum: Organ) -> Stomach:
+    def draw(cls, rng: np.random.Generator, fundus: BodyOrgan, antrum: BodyOrgan) -> Stomach:
         """A stomach of these parts, a little or well filled with gas."""
         level = fundus.centre_mm[1] + fundus.radii_mm[1] * rng.uniform(-0.2, 0.9)
         folds = Waves.draw(rng, float(rng.uniform(0.6, 1.6)), (10, 12, 15, 20, 40))
@@ -150,12 +150,12 @@ class Gallbladder:
         agent_in_front: whether the bile with agent is the lighter one.
     """
 
-    outline: Organ
+    outline: BodyOrgan
     level_mm: float
     agent_in_front: bool
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, outline: Organ) -> Gallbladder:
+    def draw(cls, rng: np.random.Generator, outline: BodyOrgan) -> Gallbladder:
         """A gallbladder of this shape, filled with agent to some level."""
         in_front = bool(rng.random() < 0.6)
         side = 1 if in_front else -1

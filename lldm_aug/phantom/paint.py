@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from lldm_aug.anatomy.measures import largest_component
-from lldm_aug.phantom.anatomy import Anatomy
+from lldm_aug.phantom.anatomy import Person
 from lldm_aug.phantom.body import RIB_MARROW_MM, RIB_MM
 from lldm_aug.phantom.brush import Brush
-from lldm_aug.phantom.frame import Frame
+from lldm_aug.phantom.frame import BodyFrame
 from lldm_aug.phantom.tissues import Tissue
 from lldm_aug.phantom.tree import VesselTree
 from lldm_aug.phantom.tumours import Tumour
@@ -20,7 +20,7 @@ SOFT = (Tissue.INNER_FAT, Tissue.LUNG, Tissue.BOWEL, Tissue.BOWEL_CONTENT, Tissu
 HIGHEST_ASCITES_MM = 60.0
 
 
-def tissue_map(anatomy: Anatomy, frame: Frame) -> np.ndarray:
+def tissue_map(anatomy: Person, frame: BodyFrame) -> np.ndarray:
     """(X, Y, Z) uint8 of `Tissue` at the voxels' centres."""
     tissues = np.zeros(frame.grid.shape, dtype=np.uint8)
     brush = Brush(tissues, frame)
@@ -34,7 +34,7 @@ def tissue_map(anatomy: Anatomy, frame: Frame) -> np.ndarray:
     return tissues
 
 
-def _paint_guts(brush: Brush, anatomy: Anatomy) -> None:
+def _paint_guts(brush: Brush, anatomy: Person) -> None:
     for gut in anatomy.surroundings.guts:
         brush.tube(gut.tube, Tissue.BOWEL, (Tissue.INNER_FAT, Tissue.LUNG))
         for lumen, tissue in gut.filling:
@@ -46,7 +46,7 @@ def _paint_guts(brush: Brush, anatomy: Anatomy) -> None:
         brush.tube(muscle, Tissue.MUSCLE, CAVITY)
 
 
-def _paint_organs(brush: Brush, anatomy: Anatomy) -> None:
+def _paint_organs(brush: Brush, anatomy: Person) -> None:
     organs = anatomy.surroundings
     heart, stomach, gallbladder = organs.heart, organs.stomach, organs.gallbladder
     brush.surface(heart, heart.box_mm, Tissue.MYOCARDIUM, SOFT)
@@ -64,7 +64,7 @@ def _paint_organs(brush: Brush, anatomy: Anatomy) -> None:
     brush.surface(gallbladder.plain_bile, outline.box_mm, Tissue.GALLBLADDER_BILE, (Tissue.GALLBLADDER,))
 
 
-def _paint_great_vessels(brush: Brush, anatomy: Anatomy) -> None:
+def _paint_great_vessels(brush: Brush, anatomy: Person) -> None:
     """Aorta and vena cava from end to end; splenic and mesenteric veins to the portal vein's root."""
     body, portal = anatomy.body, anatomy.vessels.portal
     low, high = np.array([-40.0, body.spine_y_mm, -500.0]), np.array([60.0, body.spine_y_mm + 60, 500.0])
@@ -84,7 +84,7 @@ def _paint_great_vessels(brush: Brush, anatomy: Anatomy) -> None:
         brush.capsule(ends, thickness, Tissue.BLOOD, soft)
 
 
-def _paint_ascites(brush: Brush, anatomy: Anatomy) -> None:
+def _paint_ascites(brush: Brush, anatomy: Person) -> None:
     """Fluid around the liver where cirrhosis has left some."""
     thickness = np.float32(anatomy.liver.cirrhosis.ascites_mm)
     if thickness > 0:
@@ -97,7 +97,7 @@ LUNG_BASE_MM = 10.0
 CORTEX_MM = 1.6
 
 
-def paint_trunk(brush: Brush, anatomy: Anatomy) -> None:
+def paint_trunk(brush: Brush, anatomy: Person) -> None:
     """Paints everything that is not an organ."""
     body, tissues = anatomy.body, brush.tissues
     x, y, _ = brush.frame.positions()
@@ -114,7 +114,7 @@ def _paint(brush: Brush, inside: np.ndarray, tissue: Tissue) -> None:
     brush.tissues[np.broadcast_to(inside, brush.tissues.shape)] = tissue
 
 
-def _paint_ribs(brush: Brush, anatomy: Anatomy) -> None:
+def _paint_ribs(brush: Brush, anatomy: Person) -> None:
     wall = brush.tissues == Tissue.MUSCLE
     x, y, _ = brush.frame.positions()
     wall &= anatomy.body.cavity(x, y) > -1
@@ -126,13 +126,13 @@ def _paint_ribs(brush: Brush, anatomy: Anatomy) -> None:
     )
 
 
-def _paint_lung(brush: Brush, anatomy: Anatomy) -> None:
+def _paint_lung(brush: Brush, anatomy: Person) -> None:
     x, y, z = brush.frame.positions()
     below = np.minimum(anatomy.liver.raw(x, y, z), anatomy.surroundings.left_dome(x, y, z)) < 5
     brush.tissues[(brush.tissues == Tissue.INNER_FAT) & ~below & (z > LUNG_BASE_MM)] = Tissue.LUNG
 
 
-def _paint_spine(brush: Brush, anatomy: Anatomy) -> None:
+def _paint_spine(brush: Brush, anatomy: Person) -> None:
     body, spine = anatomy.body, anatomy.surroundings.spine
     low = np.array([-75.0, -anatomy.body.half_depth_mm + anatomy.body.fat_mm, -500.0])
     slices, sub = brush.frame.crop(low, np.array([75.0, body.spine_y_mm + 20, 500.0]))
@@ -151,7 +151,7 @@ def _paint_spine(brush: Brush, anatomy: Anatomy) -> None:
 LIVER = (Tissue.LIVER,)
 
 
-def paint_liver(tissues: np.ndarray, anatomy: Anatomy, frame: Frame) -> None:
+def paint_liver(tissues: np.ndarray, anatomy: Person, frame: BodyFrame) -> None:
     """Paints liver, veins, lesions and ducts over what is there; all that has a label."""
     slices, sub = frame.crop(*anatomy.liver_box_mm)
     part = tissues[slices]

@@ -13,7 +13,7 @@ from scipy.fft import fft, ifft
 from scipy.ndimage import gaussian_filter1d
 
 from lldm_aug.anatomy.implicit import Waves
-from lldm_aug.phantom.frame import Factors, Frame
+from lldm_aug.phantom.frame import BodyFrame, Factors
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def block_mean(fine: np.ndarray, factors: Factors) -> np.ndarray:
     return mean
 
 
-def sample(fine: np.ndarray, factors: Factors, frame: Frame, protocol: Protocol) -> np.ndarray:
+def sample(fine: np.ndarray, factors: Factors, frame: BodyFrame, protocol: Protocol) -> np.ndarray:
     """(X, Y, Z) float32 signal of voxels whose profile along z is wider than their distance, blurred by drift.
 
     Args:
@@ -121,7 +121,7 @@ def sample(fine: np.ndarray, factors: Factors, frame: Frame, protocol: Protocol)
     return block_mean(slab, through_plane)
 
 
-def receive(rng: np.random.Generator, signal: np.ndarray, frame: Frame, protocol: Protocol) -> np.ndarray:
+def receive(rng: np.random.Generator, signal: np.ndarray, frame: BodyFrame, protocol: Protocol) -> np.ndarray:
     """(X, Y, Z) float32 magnitude image of a signal: ghosts and noise added, k-space cut off.
 
     Args:
@@ -145,7 +145,7 @@ def receive(rng: np.random.Generator, signal: np.ndarray, frame: Frame, protocol
     return magnitude
 
 
-def ghosts(signal: np.ndarray, frame: Frame, protocol: Protocol, phase: float) -> np.ndarray:
+def ghosts(signal: np.ndarray, frame: BodyFrame, protocol: Protocol, phase: float) -> np.ndarray:
     """(X, Y, Z) complex64 copies of the anatomy that moves with the breath, on either side along the phase axis."""
     axis = frame.axis_along(1)
     _, y, _ = frame.positions()

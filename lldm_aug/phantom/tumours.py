@@ -104,7 +104,7 @@ class Tumour:
 
 
 @dataclass(frozen=True)
-class Placement:
+class TumourPlacement:
     """Where lesions may lie.
 
     Args:
@@ -136,7 +136,7 @@ class Placement:
         return float(np.mean(self.depth(border) < 0))
 
 
-def draw_tumours(rng: np.random.Generator, placement: Placement, liver_t1_ms: float) -> tuple[Tumour, ...]:
+def draw_tumours(rng: np.random.Generator, placement: TumourPlacement, liver_t1_ms: float) -> tuple[Tumour, ...]:
     """0-8 lesions inside the liver, clear of each other; the largest are placed first.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.io.atomic import atomic_file
 from lldm_aug.labels import HBP, LabelSchema
-from lldm_aug.pictures.planes import PLANES, Plane, Window, best_slice, robust_window
+from lldm_aug.pictures.planes import PLANES, IntensityWindow, Plane, best_slice, robust_window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ class MosaicRow:
     spacing_mm: tuple[float, float, float]
     caption: str
     slices_from: np.ndarray | None = None
-    window: Window | None = None
+    window: IntensityWindow | None = None
 
     @classmethod
     def of(cls, case: Case, caption: str) -> MosaicRow:
@@ -152,7 +152,7 @@ def _draw_row(figure: Figure, row: MosaicRow, top: float) -> None:
                 _scale_bar(axes, side)
 
 
-def _draw_slice(axes: Axes, row: MosaicRow, plane: Plane, side: float, window: Window, outlined: bool) -> None:
+def _draw_slice(axes: Axes, row: MosaicRow, plane: Plane, side: float, window: IntensityWindow, outlined: bool) -> None:
     index = best_slice(row.guide, plane)
     wide, high = plane.size_mm(row.image.shape, row.spacing_mm)
     extent = (-wide / 2, wide / 2, -high / 2, high / 2)

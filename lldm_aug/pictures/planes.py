@@ -48,7 +48,7 @@ MARGIN = 0.6
 """How far the window reaches beyond the labelled range on each side, as a share of it."""
 
 
-class Window(NamedTuple):
+class IntensityWindow(NamedTuple):
     """Grey values shown as black and as white."""
 
     low: float
@@ -67,10 +67,10 @@ def best_slice(label: np.ndarray, plane: Plane) -> int:
     return int(candidates[len(candidates) // 2])
 
 
-def robust_window(image: np.ndarray, label: np.ndarray) -> Window:
+def robust_window(image: np.ndarray, label: np.ndarray) -> IntensityWindow:
     """One window for a whole case: the labelled voxels' range (without one, all voxels'), widened on both sides."""
     values = image[label > 0] if label.any() else image
     low, high = (float(v) for v in np.percentile(values, (2, 98)))
     margin = MARGIN * (high - low)
     low, high = max(low - margin, float(image.min())), min(high + margin, float(image.max()))
-    return Window(low, high if high > low else low + 1.0)
+    return IntensityWindow(low, high if high > low else low + 1.0)

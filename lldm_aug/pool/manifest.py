@@ -98,7 +98,7 @@ class InpaintedRegion(Record):
     """What was painted anew in a host, which is the real case that the mask was made from.
 
     Args:
-        region: ``edits``, ``lesions`` or ``organ``; see `lldm_aug.inpainting.region.choose_region`.
+        region: ``edits``, ``lesions`` or ``organ``; see `lldm_aug.inpainting.region_choice.choose_region`.
         margin_mm: how far around it was painted, too.
         paint: ``diffusion`` or ``copy-paste``.
         strength: share of the way to noise that the region was sampled from, for ``diffusion``.

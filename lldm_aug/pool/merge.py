@@ -12,8 +12,8 @@ from lldm_aug.errors import IncompatibleResume, PoolError
 from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.hashing import sha256_json
 from lldm_aug.io.records import refuse_changes
-from lldm_aug.pool.dataset import check_case, file_record
 from lldm_aug.pool.manifest import POOL_FILE, PoolCase, PoolInfo, append_case, read_cases, read_info
+from lldm_aug.pool.pool_dataset import check_case, file_record
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.pool.rejected import RejectedCase, append_rejected, read_rejected
 

@@ -13,8 +13,8 @@ from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_changed, write_nifti
 from lldm_aug.io.records import refuse_changes
-from lldm_aug.pool.dataset import file_record
 from lldm_aug.pool.manifest import POOL_FILE, InpaintedRegion, MaskOrigin, PoolCase, PoolInfo, append_case, read_info
+from lldm_aug.pool.pool_dataset import file_record
 from lldm_aug.pool.rejected import REJECTED_FOLDER, Reason, RejectedCase, append_rejected
 from lldm_aug.volume import Volume
 

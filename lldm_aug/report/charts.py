@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lldm_aug.report.content import Chart
-from lldm_aug.report.table import Table, shown
+from lldm_aug.report.data_table import Table, shown
 from lldm_aug.report.template import render
 
 WIDE = 30.0
@@ -156,7 +156,7 @@ LINE, HEADING, GAP = 19, 27, 7
 
 
 @dataclass(frozen=True)
-class Gain:
+class GainLine:
     """A row of the table."""
 
     network: str
@@ -196,7 +196,7 @@ def forest_charts(table: Table) -> dict[str, list[Chart]]:
     return charts
 
 
-def _read(table: Table) -> Iterator[Gain]:
+def _read(table: Table) -> Iterator[GainLine]:
     for cells in table.rows:
         row: dict[str, Any] = dict(zip(table.columns, cells, strict=True))
         figures = [row[name] for name in ("gain", "low", "high")]
@@ -204,10 +204,10 @@ def _read(table: Table) -> Iterator[Gain]:
             continue
         words = {name: shown(row[name]) for name in ("network", "structure", "label_fraction", "arm", "metric", "n")}
         p_holm = row["p_holm"] if isinstance(row["p_holm"], (int, float)) else None
-        yield Gain(**words, gain=figures[0], low=figures[1], high=figures[2], p_holm=p_holm)
+        yield GainLine(**words, gain=figures[0], low=figures[1], high=figures[2], p_holm=p_holm)
 
 
-def _draw(gains: Sequence[Gain], metric: str, label_fraction: str, styles: dict[str, str]) -> Chart:
+def _draw(gains: Sequence[GainLine], metric: str, label_fraction: str, styles: dict[str, str]) -> Chart:
     ends = [0.0, *(v for g in gains for v in (g.low, g.high))]
     margin = 0.04 * (max(ends) - min(ends))
     x = Axis.around([min(ends) - margin, max(ends) + margin], FOREST_LEFT, FOREST_WIDTH - FOREST_RIGHT)
@@ -220,7 +220,7 @@ def _draw(gains: Sequence[Gain], metric: str, label_fraction: str, styles: dict[
             y += GAP if before not in ("", gain.network) and len(styles) > 1 else 0
             rows.append({"y": y + LINE / 2, "gain": gain, "style": styles[gain.arm], "many": len(styles) > 1})
             y, before = y + LINE, gain.network
-    title = f"Gain in {metric}, share {label_fraction} of the labelled cases"
+    title = f"Gain in {metric}, label fraction {label_fraction}"
     svg = render(
         "forest.svg.j2", width=FOREST_WIDTH, height=y + FOREST_BOTTOM, bottom=y + 6, x=x, headings=headings, rows=rows,
         title=title, metric=metric, top=FOREST_TOP, left=FOREST_LEFT, right=FOREST_WIDTH - FOREST_RIGHT,

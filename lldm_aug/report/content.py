@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lldm_aug.pool.provenance import StageProvenance
+from lldm_aug.report.data_table import Table
 from lldm_aug.report.embedded import Pair, Picture
 from lldm_aug.report.leaks import LeakState
-from lldm_aug.report.table import Table
 
 
 @dataclass(frozen=True)

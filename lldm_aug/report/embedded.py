@@ -17,7 +17,7 @@ from lldm_aug.errors import LldmAugError
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import LabelSchema
 from lldm_aug.pictures.mosaic import MosaicRow, colour_of, write_mosaic
-from lldm_aug.pictures.planes import PLANES, Window, best_slice, robust_window
+from lldm_aug.pictures.planes import PLANES, IntensityWindow, best_slice, robust_window
 
 BUDGET_MB = 40.0
 """Pairs beyond this many megabytes of text are left out of a page."""
@@ -43,7 +43,7 @@ class Pair:
     detail: str
     image: str
     mask: str
-    window: Window
+    window: IntensityWindow
     voxel: tuple[int, int, int]
     colours: tuple[tuple[int, str, str], ...]
 

@@ -16,9 +16,9 @@ from lldm_aug.io.atomic import atomic_folder, write_text
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 from lldm_aug.report.content import Chapter
+from lldm_aug.report.data_table import Table, slug
 from lldm_aug.report.embedded import BUDGET_MB, Pair
 from lldm_aug.report.leaks import LeakState
-from lldm_aug.report.table import Table, slug
 from lldm_aug.report.template import ASSETS, render
 from lldm_aug.version import __version__
 
@@ -162,7 +162,7 @@ def _compressed(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class SeenCases:
+class SeenRow:
     """Cases that some stages have in common.
 
     Args:
@@ -187,12 +187,12 @@ def history_table(stages: Sequence[StageProvenance]) -> Table:
     )
 
 
-def seen_cases(stages: Sequence[StageProvenance]) -> tuple[SeenCases, ...]:
+def seen_cases(stages: Sequence[StageProvenance]) -> tuple[SeenRow, ...]:
     """The cases of each stage, those of stages that saw the same only once."""
     groups: dict[tuple[str, frozenset[tuple[str, str]]], list[StageProvenance]] = {}
     for stage in stages:
         groups.setdefault((stage.dataset, frozenset(stage.cases.items())), []).append(stage)
     return tuple(
-        SeenCases(tuple(stage.stage for stage in alike), alike[0].dataset, dict(sorted(alike[0].cases.items())))
+        SeenRow(tuple(stage.stage for stage in alike), alike[0].dataset, dict(sorted(alike[0].cases.items())))
         for alike in groups.values()
     )

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from lldm_aug.labels import LabelSchema
 from lldm_aug.pool.manifest import MaskOrigin, PoolCase, PoolInfo, read_cases, read_info
-from lldm_aug.pool.mosaic import NUM_ROWS, case_row, pool_rows
+from lldm_aug.pool.pool_mosaic import NUM_ROWS, case_row, pool_rows
 from lldm_aug.pool.rejected import Reason, RejectedCase, count_reasons, read_rejected
 from lldm_aug.pool.retired import RETIRED_FILE, read_retired
 from lldm_aug.pool.summary import summarise
 from lldm_aug.report.content import Chapter, Part
+from lldm_aug.report.data_table import Table, heading, in_words
 from lldm_aug.report.embedded import Pair, embed_mosaic, embed_pair
 from lldm_aug.report.leaks import Asked
-from lldm_aug.report.table import Table, heading, in_words
 
 ELSEWHERE = ("generator", "generator_saw", "rejected_for")
 """Lines of the summary that the page shows in another place."""

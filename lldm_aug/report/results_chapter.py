@@ -17,10 +17,10 @@ from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.report.charts import Curve, draw_curves, forest_charts
 from lldm_aug.report.content import Chapter, Chart, Part
 from lldm_aug.report.criterion import Criterion
+from lldm_aug.report.data_table import Cell, Table, heading, in_words
 from lldm_aug.report.embedded import embed_picture
 from lldm_aug.report.leaks import Asked, LeakState
 from lldm_aug.report.pool_chapter import pool_pairs
-from lldm_aug.report.table import Cell, Table, heading, in_words
 
 RESULTS_FILES = ("results.json", "blending.json")
 NEAREST_PAIRS = 8

@@ -17,9 +17,9 @@ from lldm_aug.models.config_file import CONFIG_FILE
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.report.charts import Curve, draw_curves, smooth
 from lldm_aug.report.content import Chapter, Chart, Part
+from lldm_aug.report.data_table import Cell, Table, heading, in_words
 from lldm_aug.report.embedded import Picture, embed_picture
 from lldm_aug.report.leaks import Asked
-from lldm_aug.report.table import Cell, Table, heading, in_words
 
 RUN_FILE = "run.json"
 LAST_STAGE = "controlnet"

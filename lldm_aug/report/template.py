@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from lldm_aug.report.table import Table, heading, shown, slug
+from lldm_aug.report.data_table import Table, heading, shown, slug
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 

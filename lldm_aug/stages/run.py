@@ -17,7 +17,7 @@ from lldm_aug.io.records import read_json, refuse_changes
 from lldm_aug.io.weights import check_sums
 from lldm_aug.processes import PATIENCE, held_by_main
 from lldm_aug.stages.table import STAGES, StageSpec, commands
-from lldm_aug.training.cases import CaseSet, prepare_cases
+from lldm_aug.training.prepared_cases import CaseSet, prepare_cases
 from lldm_aug.version import __version__
 
 if TYPE_CHECKING:

@@ -79,9 +79,13 @@ _BASELINE = ("baselines.texture",)
 _MASKS = ("masks.autoencoder", "masks.reach_mm", "masks.examples", "masks.deformation")
 
 _TABLE = (
-    StageSpec("segmenter", "lldm_aug.training.segmenter:SegmenterStage", ("segmenter",), fully_annotated=True),
-    StageSpec("autoencoder", "lldm_aug.training.autoencoder:AutoencoderStage", ("autoencoder",), of_generator=True),
-    StageSpec("diffusion", "lldm_aug.training.diffusion:DiffusionStage", _LATENT, ("autoencoder",), of_generator=True),
+    StageSpec("segmenter", "lldm_aug.training.segmenter_stage:SegmenterStage", ("segmenter",), fully_annotated=True),
+    StageSpec(
+        "autoencoder", "lldm_aug.training.autoencoder_stage:AutoencoderStage", ("autoencoder",), of_generator=True
+    ),
+    StageSpec(
+        "diffusion", "lldm_aug.training.diffusion_stage:DiffusionStage", _LATENT, ("autoencoder",), of_generator=True
+    ),
     StageSpec(
         "controlnet",
         "lldm_aug.training.controlnet:ControlNetStage",

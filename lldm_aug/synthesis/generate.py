@@ -13,13 +13,13 @@ from pathlib import Path
 
 from lldm_aug.errors import ConfigError, PoolError
 from lldm_aug.interrupt import stop_requests
-from lldm_aug.pool.dataset import check_case
 from lldm_aug.pool.manifest import PoolCase, read_cases, read_manifest
+from lldm_aug.pool.pool_dataset import check_case
 from lldm_aug.pool.rejected import RejectedCase, read_rejected
 from lldm_aug.pool.retired import GRACE_SECONDS, RETIRED_FILE, RetiredCases, read_retired
 from lldm_aug.pool.writer import case_name, write_case
-from lldm_aug.synthesis.case import SyntheticCase
 from lldm_aug.synthesis.quality_filter import QualityFilter
+from lldm_aug.synthesis.synthetic_case import SyntheticCase
 
 MakeCase = Callable[[int, int], SyntheticCase]
 """Makes the case of a run's seed and a number in it."""

@@ -12,13 +12,13 @@ from lldm_aug.anatomy.measures import box_around
 from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.errors import InvalidVolume, LabelError
 from lldm_aug.inpainting.inpainter import Inpainter
-from lldm_aug.inpainting.region import choose_region
+from lldm_aug.inpainting.region_choice import choose_region
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.masks.source import MAX_DRAWS, DrawnMask, MaskSource
 from lldm_aug.pool.manifest import InpaintedRegion
 from lldm_aug.pool.writer import Inpainted
 from lldm_aug.seeds import derive_seed
-from lldm_aug.synthesis.case import SyntheticCase
+from lldm_aug.synthesis.synthetic_case import SyntheticCase
 
 CACHED_HOSTS = 8
 

@@ -17,8 +17,8 @@ from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.record import Record
+from lldm_aug.synthesis.generation_plan import MaskRequest, check_left_out, edited_anatomy, mask_settings, pool_info
 from lldm_aug.synthesis.job import Job, mask_line
-from lldm_aug.synthesis.plan import MaskRequest, check_left_out, edited_anatomy, mask_settings, pool_info
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ class InpaintingSettings(Record):
 
     Args:
         paint: what gives them new contents.
-        region: see `lldm_aug.inpainting.region.choose_region`.
+        region: see `lldm_aug.inpainting.region_choice.choose_region`.
         margin_mm: likewise.
         strength: see `lldm_aug.models.generator.Generator.inpaint`.
     """

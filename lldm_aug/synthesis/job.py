@@ -13,7 +13,7 @@ from lldm_aug.config.schema import SamplingSettings
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.description import Description
 from lldm_aug.pool.manifest import PoolInfo
-from lldm_aug.synthesis.plan import MaskRequest, describe_pool, make_filter
+from lldm_aug.synthesis.generation_plan import MaskRequest, describe_pool, make_filter
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ class GeneratorPlan:
     def begin(self, device: torch.device) -> Job:
         """See `JobPlan`."""
         from lldm_aug.models.generator import Generator
-        from lldm_aug.synthesis.case import make_case
+        from lldm_aug.synthesis.synthetic_case import make_case
 
         generator = Generator.load(self.folder).to(device)
         source, quality_filter = self.masks.source(self.description, device), self._quality_filter(device)
@@ -110,7 +110,7 @@ class GeneratorPlan:
         )
         if self.inpainting is None:
             return Job(info, partial(make_case, generator, source, self.sampling), quality_filter)
-        from lldm_aug.inpainting.diffusion import DiffusionInpainter
+        from lldm_aug.inpainting.diffusion_inpainter import DiffusionInpainter
 
         assert self.masks.dataset is not None
         schema, strength = source.schema, self.inpainting.strength

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_dilation
 from lldm_aug.anatomy.measures import ANY_NEIGHBOUR
 from lldm_aug.data.conform import Frame
 from lldm_aug.data.intensity import background, measure_scale
-from lldm_aug.data.signal import CaseSignal, Range, RealSignal, case_signal
+from lldm_aug.data.structure_signal import CaseSignal, Range, RealSignal, case_signal
 from lldm_aug.errors import CheckpointError
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
@@ -19,7 +19,6 @@ from lldm_aug.metrics.dice import dice
 from lldm_aug.models.description import Description
 from lldm_aug.pool.rejected import Reason
 from lldm_aug.pool.writer import Inpainted
-from lldm_aug.synthesis.case import SyntheticCase
 from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter, check_segmenter
 from lldm_aug.synthesis.region_filter import INVENTED_SHARE as REGION_INVENTED_SHARE
 from lldm_aug.synthesis.region_filter import (
@@ -29,6 +28,7 @@ from lldm_aug.synthesis.region_filter import (
     noise_reasons,
     segmentation_reasons,
 )
+from lldm_aug.synthesis.synthetic_case import SyntheticCase
 from lldm_aug.volume import Volume
 
 DICE_SHARE = 0.8

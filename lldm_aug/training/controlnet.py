@@ -25,12 +25,11 @@ from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.layers import lowest_cell
 from lldm_aug.models.mask_description import MaskDescription
-from lldm_aug.models.region import without_surroundings
 from lldm_aug.models.segmenter import Segmenter, SegmenterDescription
-from lldm_aug.training.cases import CaseSet
+from lldm_aug.models.surroundings import without_surroundings
 from lldm_aug.training.checkpoint import trained_steps
 from lldm_aug.training.choice import BestWeights, Score
-from lldm_aug.training.diffusion import counted_cells, draw_latents, network_facts
+from lldm_aug.training.diffusion_stage import counted_cells, draw_latents, network_facts
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.inpainting import Surroundings
@@ -38,10 +37,11 @@ from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import counted_mean, latent_occupancy, structure_weights
 from lldm_aug.training.mask_consistency import MaskConsistency
+from lldm_aug.training.missing_texture import MOST_CASES, measure_cases, measure_texture, samples_of
 from lldm_aug.training.order import Row, kept_structures
+from lldm_aug.training.prepared_cases import CaseSet
 from lldm_aug.training.preview import load_autoencoder, write_samples
-from lldm_aug.training.texture import MOST_CASES, measure_cases, measure_texture, samples_of
-from lldm_aug.training.windows import crop_sides
+from lldm_aug.training.window_crops import crop_sides
 
 LAST = "the last averaged ones"
 SCORE_TEXTURES = 4

@@ -19,7 +19,7 @@ from lldm_aug.models.denoiser import MaskControl
 from lldm_aug.models.generator import Generator
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.resources import pretrained_dir
-from lldm_aug.training.cases import CaseSet
+from lldm_aug.training.prepared_cases import CaseSet
 
 EMBEDDED = "pretrained"
 SECTIONS = ("autoencoder", "denoiser", "objective")

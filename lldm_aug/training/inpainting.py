@@ -13,12 +13,12 @@ from lldm_aug.anatomy.measures import grown
 from lldm_aug.geometry import Box
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.layers import Factors
-from lldm_aug.models.region import filled, touched_cells, with_surroundings
+from lldm_aug.models.surroundings import filled, touched_cells, with_surroundings
 from lldm_aug.seeds import numpy_rng
-from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import latent_occupancy
 from lldm_aug.training.order import Row
+from lldm_aug.training.prepared_cases import CaseSet
 
 Spacing = tuple[float, float, float]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from lldm_aug.config.part import StageConfig
 from lldm_aug.config.schema import Config
 from lldm_aug.data.raw import RawDataset
-from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export, read_export
 from lldm_aug.training.initial import Initial
 from lldm_aug.training.latents import LatentCache, cache_latents
+from lldm_aug.training.prepared_cases import CaseSet
 from lldm_aug.training.preview import load_autoencoder
 from lldm_aug.training.stage import AdversarialStage, Stage
 

@@ -17,8 +17,8 @@ from lldm_aug.io.weights import load_tensors, save_tensors
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.layers import Factors, depth_to_space, space_to_depth
 from lldm_aug.record import Record
-from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export
+from lldm_aug.training.prepared_cases import CaseSet
 
 Moments = tuple[torch.Tensor, torch.Tensor]
 """Mean and standard deviation of latents."""

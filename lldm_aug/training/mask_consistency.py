@@ -20,8 +20,8 @@ from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.segmenter import Segmenter
 from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
-from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.choice import Score
+from lldm_aug.training.prepared_cases import CaseSet
 
 LEAST_DICE = 0.1
 """A structure that the segmenter does not find in real images either says nothing about synthetic ones."""

@@ -18,8 +18,8 @@ from lldm_aug.masks.diffeomorphism import Lattice, Shape, Spacing, displacement_
 from lldm_aug.masks.distance import depths, occupied
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.augment import turned
-from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.inputs import StageInputs
+from lldm_aug.training.prepared_cases import CaseSet
 
 NODE_MM = 24.0
 PEAK_MM = 20.0

@@ -20,13 +20,13 @@ from lldm_aug.models.layers import Factors
 from lldm_aug.models.mask_model import MaskAutoencoder
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
-from lldm_aug.training.cases import CaseSet, check_sides, spread
 from lldm_aug.training.export import write_export
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.losses import soft_dice_loss
 from lldm_aug.training.mask_fields import MaskFields
 from lldm_aug.training.order import Row
-from lldm_aug.training.windows import Sides
+from lldm_aug.training.prepared_cases import CaseSet, check_sides, spread
+from lldm_aug.training.window_crops import Sides
 
 MEASURED_CASES = 16
 

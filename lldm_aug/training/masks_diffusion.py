@@ -19,14 +19,14 @@ from lldm_aug.models.mask_description import MaskDescription
 from lldm_aug.models.mask_model import MaskAutoencoder, MaskModel
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
-from lldm_aug.training.cases import CaseSet
-from lldm_aug.training.diffusion import draw_latents
+from lldm_aug.training.diffusion_stage import draw_latents
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache, Moments, cache_moments
 from lldm_aug.training.mask_fields import MaskFields
 from lldm_aug.training.masks_autoencoder import MasksConfig, autoencoder_facts, mask_compression
 from lldm_aug.training.order import Row
+from lldm_aug.training.prepared_cases import CaseSet
 
 NUM_SAMPLES = 4
 

@@ -14,10 +14,10 @@ from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.trained_model import prefer_onednn
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import torch_rng
-from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.export import Export
 from lldm_aug.training.latents import LatentCache
-from lldm_aug.training.texture import Show
+from lldm_aug.training.missing_texture import Show
+from lldm_aug.training.prepared_cases import CaseSet, PreparedCase
 
 NUM_SAMPLES = 3
 

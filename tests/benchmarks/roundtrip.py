@@ -21,8 +21,8 @@ from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.metrics.dice import dice
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import encode_mask
-from lldm_aug.training.cases import CaseSet, CaseSetRecord
 from lldm_aug.training.export import read_export
+from lldm_aug.training.prepared_cases import CaseSet, CaseSetRecord
 from lldm_aug.volume import Volume
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lldm_aug.evaluation.report import criteria_table
+from lldm_aug.evaluation.evaluation_report import criteria_table
 from lldm_aug.io.atomic import write_json, write_text
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.mask_model import MaskModel

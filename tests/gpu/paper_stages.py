@@ -26,16 +26,16 @@ from lldm_aug.io.atomic import atomic_file, write_json
 from lldm_aug.io.weights import save_tensors
 from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.seeds import numpy_rng
-from lldm_aug.training.autoencoder import AutoencoderConfig, AutoencoderStage
-from lldm_aug.training.cases import CaseSet, CaseSetRecord
+from lldm_aug.training.autoencoder_stage import AutoencoderConfig, AutoencoderStage
 from lldm_aug.training.controlnet import ControlNetConfig, ControlNetStage
-from lldm_aug.training.diffusion import DiffusionConfig, DiffusionStage, network_facts
+from lldm_aug.training.diffusion_stage import DiffusionConfig, DiffusionStage, network_facts
 from lldm_aug.training.export import Export, StageRecord
 from lldm_aug.training.inpainting import Surroundings
 from lldm_aug.training.latents import LatentCache, cache_latents
 from lldm_aug.training.loop import time_steps
 from lldm_aug.training.order import Row
-from lldm_aug.training.segmenter import SegmenterConfig, SegmenterStage
+from lldm_aug.training.prepared_cases import CaseSet, CaseSetRecord
+from lldm_aug.training.segmenter_stage import SegmenterConfig, SegmenterStage
 from lldm_aug.training.stage import Loss, Stage
 
 STAGES = ("diffusion", "controlnet", "autoencoder", "segmenter")

@@ -18,16 +18,16 @@ from lldm_aug.cli import main
 from lldm_aug.config.schema import ObjectiveSettings, SamplingSettings
 from lldm_aug.data.raw import Case
 from lldm_aug.diffusion.sampler import sample
-from lldm_aug.inpainting.diffusion import DiffusionInpainter
+from lldm_aug.inpainting.diffusion_inpainter import DiffusionInpainter
 from lldm_aug.io.nifti import read_image, read_label
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.mask_model import MaskModel
 from lldm_aug.models.segmenter import Segmenter
-from lldm_aug.pool.dataset import verify_pool
 from lldm_aug.pool.manifest import read_cases
-from lldm_aug.synthesis.case import make_case
-from lldm_aug.synthesis.plan import request_masks
+from lldm_aug.pool.pool_dataset import verify_pool
+from lldm_aug.synthesis.generation_plan import request_masks
+from lldm_aug.synthesis.synthetic_case import make_case
 from lldm_aug.training.latents import encode_in_windows
 
 SAME = 1e-3

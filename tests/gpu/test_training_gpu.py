@@ -22,9 +22,9 @@ from lldm_aug.config.load import resolved_yaml
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.stages.run import make_stage, open_accelerator, resolved, train
 from lldm_aug.stages.table import STAGES
-from lldm_aug.training.cases import prepare_cases
 from lldm_aug.training.loop import _Run
 from lldm_aug.training.order import batch_rows
+from lldm_aug.training.prepared_cases import prepare_cases
 
 SAME_LOSS = 1e-4
 """Relative, of a loss on the device without TF32 and on the CPU."""

@@ -8,15 +8,11 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from lldm_aug.evaluation.baselines.plan import BaselinesPlan, Method
-from lldm_aug.evaluation.baselines.train import missed
-from lldm_aug.evaluation.cases import Reader, View
+from lldm_aug.evaluation.baselines.baselines_plan import BaselinesPlan, Method
+from lldm_aug.evaluation.baselines.train_methods import missed
 from lldm_aug.evaluation.comparison import REAL_VS_REAL, Comparison, compare
-from lldm_aug.evaluation.generation import Steps, make_pool
-from lldm_aug.evaluation.heldout import lent_by, refuse_seen
-from lldm_aug.evaluation.measure.features import FeatureCache
-from lldm_aug.evaluation.measure.meter import FOLDER, Meter
-from lldm_aug.evaluation.report import (
+from lldm_aug.evaluation.conformed_cases import Reader, View
+from lldm_aug.evaluation.evaluation_report import (
     ComparisonResults,
     comparison_facts,
     draw_mosaic,
@@ -24,11 +20,15 @@ from lldm_aug.evaluation.report import (
     markdown,
     write_results,
 )
+from lldm_aug.evaluation.generation import Steps, make_pool
+from lldm_aug.evaluation.heldout import lent_by, refuse_seen
+from lldm_aug.evaluation.measure.features import FeatureCache
+from lldm_aug.evaluation.measure.meter import FOLDER, Meter
 from lldm_aug.evaluation.tables.distances import MEASURES
 from lldm_aug.machine import Machine
 from lldm_aug.models.image_model import ImageDescription
-from lldm_aug.pool.dataset import PoolDataset
-from lldm_aug.report.table import Cell, Table
+from lldm_aug.pool.pool_dataset import PoolDataset
+from lldm_aug.report.data_table import Cell, Table
 from lldm_aug.training.checkpoint import trained_seconds, trained_steps
 
 PAIRS = "pairs"

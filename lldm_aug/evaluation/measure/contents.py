@@ -10,7 +10,7 @@ from scipy.ndimage import binary_erosion
 
 from lldm_aug.anatomy.limits import LIVER, VESSELS
 from lldm_aug.anatomy.measures import SPECK_VOXELS, component_sizes
-from lldm_aug.data.signal import CaseSignal
+from lldm_aug.data.structure_signal import CaseSignal
 from lldm_aug.labels import LabelSchema
 from lldm_aug.models.texture import high_pass_within
 from lldm_aug.record import Record

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from lldm_aug.errors import ConfigError
-from lldm_aug.evaluation.cases import ConformedCase
+from lldm_aug.evaluation.conformed_cases import ConformedCase
 from lldm_aug.evaluation.measure.cache import ArrayCache, content_key
 from lldm_aug.io.hashing import sha256_file
 from lldm_aug.pictures.planes import PLANES, Plane

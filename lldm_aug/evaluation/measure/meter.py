@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lldm_aug.data.intensity import background
-from lldm_aug.data.signal import CaseSignal, case_signal
-from lldm_aug.evaluation.cases import ConformedCase
+from lldm_aug.data.structure_signal import CaseSignal, case_signal
+from lldm_aug.evaluation.conformed_cases import ConformedCase
 from lldm_aug.evaluation.measure.cache import ArrayCache, RecordCache, content_key
 from lldm_aug.evaluation.measure.contents import Tree, liver_to_vessel, parenchyma_texture, trees
 from lldm_aug.evaluation.measure.features import CaseFeatures, FeatureCache, pooled

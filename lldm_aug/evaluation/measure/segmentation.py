@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lldm_aug.evaluation.cases import ConformedCase
+from lldm_aug.evaluation.conformed_cases import ConformedCase
 from lldm_aug.evaluation.heldout import HeldOut, refuse_seen
 from lldm_aug.evaluation.measure.contents import Tree, trees, vessels_of
 from lldm_aug.labels import LabelSchema

@@ -14,7 +14,7 @@ from lldm_aug.data.intensity import Scale, measure_scale
 from lldm_aug.data.raw import Case
 from lldm_aug.data.resample import canonical_grid, resample, to_canonical
 from lldm_aug.geometry import Grid
-from lldm_aug.inpainting.lesions import LesionPart, lesion_parts
+from lldm_aug.inpainting.real_lesions import LesionPart, lesion_parts
 from lldm_aug.labels import LabelSchema
 from lldm_aug.pictures.planes import PLANES
 

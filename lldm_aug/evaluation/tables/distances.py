@@ -11,7 +11,7 @@ from lldm_aug.evaluation.bootstrap import Interval, centred, over, resamples, sp
 from lldm_aug.evaluation.measure.features import VOLUME, CaseFeatures
 from lldm_aug.evaluation.measure.frechet import Moments, dimensions_for, fid, projected_fid
 from lldm_aug.evaluation.measure.kid import KernelSums
-from lldm_aug.report.table import Cell, Table
+from lldm_aug.report.data_table import Cell, Table
 
 RESAMPLES = 200
 PLAIN = "FID plain"

@@ -12,7 +12,7 @@ from lldm_aug.evaluation.bootstrap import bootstrap
 from lldm_aug.evaluation.measure.meter import MeasuredCase
 from lldm_aug.evaluation.measure.neighbours import cell_distance, euclidean
 from lldm_aug.report.criterion import finite, ratio
-from lldm_aug.report.table import Cell, Table
+from lldm_aug.report.data_table import Cell, Table
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the five scales (Wang et al., Asilomar 2003); the first ones, made to sum to 1, where a volume is too small."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-from lldm_aug.evaluation.cases import ConformedCase
+from lldm_aug.evaluation.conformed_cases import ConformedCase
 from lldm_aug.evaluation.goals import CHANCE
 from lldm_aug.evaluation.measure.meter import Likeness
 from lldm_aug.evaluation.measure.neighbours import Neighbours, decorrelation, euclidean, mask_distances, nearest
@@ -26,7 +26,7 @@ from lldm_aug.labels import LabelSchema
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.record import Record
 from lldm_aug.report.criterion import finite
-from lldm_aug.report.table import Cell, Table
+from lldm_aug.report.data_table import Cell, Table
 
 COPY_SHARE = 0.5
 """Share of the smallest distance of held-out cases below which a pair is called a copy."""

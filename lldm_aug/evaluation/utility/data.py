@@ -21,14 +21,14 @@ from lldm_aug.data.raw import Case, RawDataset
 from lldm_aug.data.resample import canonical_grid, from_canonical, resample_labels
 from lldm_aug.evaluation.utility.cell import AUTOENCODED, Cell
 from lldm_aug.evaluation.utility.engine import other_engine
-from lldm_aug.evaluation.utility.plan import Source, StudyPlan
+from lldm_aug.evaluation.utility.study_plan import Source, StudyPlan
 from lldm_aug.geometry import Grid
 from lldm_aug.io.atomic import atomic_file
 from lldm_aug.io.hashing import sha256_file, sha256_json
 from lldm_aug.io.weights import check_sums, load_tensors, save_tensors
 from lldm_aug.models.condition import encode_mask
 from lldm_aug.models.generator import Generator
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 from lldm_aug.volume import Volume
 
 AIR = -1.0

@@ -8,8 +8,8 @@ from typing import Protocol
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.utility.cell import Arm, Cell
-from lldm_aug.evaluation.utility.networks import check_networks
-from lldm_aug.evaluation.utility.plan import MONAI, StudyPlan, StudySettings
+from lldm_aug.evaluation.utility.study_networks import check_networks
+from lldm_aug.evaluation.utility.study_plan import MONAI, StudyPlan, StudySettings
 from lldm_aug.plugins import ENGINES, plugins
 
 

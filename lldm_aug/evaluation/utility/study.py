@@ -24,8 +24,8 @@ from lldm_aug.errors import ConfigError, FolderInUse
 from lldm_aug.evaluation.utility.cell import REAL_AUG, Cell, CellScores, begin, is_finished, scores_of, write_scores
 from lldm_aug.evaluation.utility.data import AIR, Pair, StudyData, crop_to, pad_to
 from lldm_aug.evaluation.utility.engine import other_engine
-from lldm_aug.evaluation.utility.networks import Sizes, build_network
-from lldm_aug.evaluation.utility.plan import MONAI, Source, StudyPlan
+from lldm_aug.evaluation.utility.study_networks import NetworkSizes, build_network
+from lldm_aug.evaluation.utility.study_plan import MONAI, Source, StudyPlan
 from lldm_aug.labels import LabelSchema
 from lldm_aug.metrics.score import StructureScore, score_case
 from lldm_aug.models.segmenter import predict_labels
@@ -34,7 +34,7 @@ from lldm_aug.seeds import derive_seed
 from lldm_aug.training.augment import augmented, strongly_augmented
 from lldm_aug.training.loop import train_stage
 from lldm_aug.training.order import Row
-from lldm_aug.training.segmenter import segmentation_loss
+from lldm_aug.training.segmenter_stage import segmentation_loss
 from lldm_aug.volume import Volume
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def run_cell(plan: StudyPlan, data: StudyData, cell: Cell, accelerator: Accelera
     """Trains the network of a cell and scores it; an interrupted training goes on."""
     start, settings, folder = time.perf_counter(), plan.settings, cell.folder(plan.out)
     dataset = plan.dataset
-    sizes = Sizes(
+    sizes = NetworkSizes(
         len(dataset.channel_names), 1 + len(dataset.schema.names), settings.width, settings.patch, settings.spacing_mm
     )
     strong = partial(strongly_augmented, spacing_mm=settings.spacing_mm)
@@ -242,9 +242,9 @@ def make_pool(plan: StudyPlan, source: Source, device: str) -> None:
     from lldm_aug.data.splits import Split
     from lldm_aug.models.generator import Generator
     from lldm_aug.pool.writer import open_pool
-    from lldm_aug.synthesis.case import make_case
     from lldm_aug.synthesis.generate import generate, missing_indices
-    from lldm_aug.synthesis.plan import MaskRequest, describe_pool
+    from lldm_aug.synthesis.generation_plan import MaskRequest, describe_pool
+    from lldm_aug.synthesis.synthetic_case import make_case
 
     assert source.generator is not None
     generator = Generator.load(source.generator).to(device)

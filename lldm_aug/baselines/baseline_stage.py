@@ -19,13 +19,13 @@ from lldm_aug.diffusion.objective import make_objective
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.models.texture import Correlation, ResidualNoise
 from lldm_aug.pool.provenance import StageProvenance
-from lldm_aug.training.cases import CaseSet, PreparedCase, check_sides
-from lldm_aug.training.diffusion import Clean, draw_latents
+from lldm_aug.training.diffusion_stage import Clean, draw_latents
 from lldm_aug.training.losses import counted_mean, structure_weights
+from lldm_aug.training.missing_texture import measure_texture, samples_of
 from lldm_aug.training.order import Row, kept_structures
+from lldm_aug.training.prepared_cases import CaseSet, PreparedCase, check_sides
 from lldm_aug.training.preview import write_shown
 from lldm_aug.training.stage import Loss
-from lldm_aug.training.texture import measure_texture, samples_of
 
 
 class BaselineConfig(LatentConfig[Optimisation]):

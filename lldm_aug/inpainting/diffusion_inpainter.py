@@ -18,11 +18,11 @@ from lldm_aug.data.resample import canonical_grid, from_canonical, inside, resam
 from lldm_aug.errors import CheckpointError, InvalidVolume
 from lldm_aug.geometry import Box, Grid
 from lldm_aug.inpainting.inpainter import Painted, blended, laid_into
-from lldm_aug.inpainting.windows import Window, in_batches, painting_grid, plan_windows
+from lldm_aug.inpainting.painting_windows import Window, in_batches, painting_grid, plan_windows
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
 from lldm_aug.models.generator import Generator
-from lldm_aug.models.region import filled
+from lldm_aug.models.surroundings import filled
 from lldm_aug.models.texture import FEWEST_VOXELS, high_pass_within, measure_residual, noise_level
 from lldm_aug.seeds import derive_seed, numpy_rng, torch_rng
 from lldm_aug.volume import Volume

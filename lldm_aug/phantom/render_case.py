@@ -10,8 +10,8 @@ from lldm_aug.anatomy.reconnect import reconnect
 from lldm_aug.data.raw import Case
 from lldm_aug.geometry import Grid
 from lldm_aug.labels import HBP
-from lldm_aug.phantom.anatomy import Anatomy, draw_anatomy, tissue_density, tissue_t1
-from lldm_aug.phantom.frame import Factors, Frame
+from lldm_aug.phantom.anatomy import Person, draw_anatomy, tissue_density, tissue_t1
+from lldm_aug.phantom.frame import BodyFrame, Factors
 from lldm_aug.phantom.paint import paint_liver, tissue_map
 from lldm_aug.phantom.scanner import Protocol, block_mean, receive, sample, spoiled_gradient_echo
 from lldm_aug.phantom.tissues import LABEL_OF_TISSUE, Tissue
@@ -32,7 +32,7 @@ def phantom_labels(seed: int, grid: Grid) -> np.ndarray:
 
     The anatomy is centred in the grid; the same seed gives the same anatomy on any grid.
     """
-    return _labels(draw_anatomy(seed), Frame.centred(grid))
+    return _labels(draw_anatomy(seed), BodyFrame.centred(grid))
 
 
 def phantom_case(seed: int, index: int, grid: Grid) -> Case:
@@ -41,12 +41,12 @@ def phantom_case(seed: int, index: int, grid: Grid) -> Case:
     Its image is (1, X, Y, Z) float32 with whole positive intensities inside the body and exact zeros outside.
     """
     case_seed = derive_seed(seed, "phantom case", index)
-    anatomy, frame = draw_anatomy(case_seed), Frame.centred(grid)
+    anatomy, frame = draw_anatomy(case_seed), BodyFrame.centred(grid)
     image = render(anatomy, frame, case_seed)
     return Case(f"phantom_{index:04d}", image[None], _labels(anatomy, frame), grid)
 
 
-def render(anatomy: Anatomy, frame: Frame, seed: int) -> np.ndarray:
+def render(anatomy: Person, frame: BodyFrame, seed: int) -> np.ndarray:
     """(X, Y, Z) float32 image of an anatomy: the signal of parts of voxels, averaged, and what the scanner adds."""
     rng = numpy_rng(seed, "phantom", "acquisition")
     protocol = Protocol.draw(rng)
@@ -61,7 +61,7 @@ def render(anatomy: Anatomy, frame: Frame, seed: int) -> np.ndarray:
     return image
 
 
-def _labels(anatomy: Anatomy, frame: Frame) -> np.ndarray:
+def _labels(anatomy: Person, frame: BodyFrame) -> np.ndarray:
     """Labels on the frame, annotated in the liver's box only."""
     labels = np.zeros(frame.grid.shape, dtype=np.int16)
     slices, box = frame.crop(*anatomy.liver_box_mm)
@@ -72,7 +72,7 @@ def _labels(anatomy: Anatomy, frame: Frame) -> np.ndarray:
     return labels
 
 
-def _voxel_signal(anatomy: Anatomy, frame: Frame, protocol: Protocol) -> np.ndarray:
+def _voxel_signal(anatomy: Person, frame: BodyFrame, protocol: Protocol) -> np.ndarray:
     """(X, Y, Z) float32 signal of the voxels: the mean over their parts, 1 for evenly enhanced parenchyma."""
     fine, factors = frame.refined(FINE_MM)
     tissues = tissue_map(anatomy, fine)
@@ -83,7 +83,7 @@ def _voxel_signal(anatomy: Anatomy, frame: Frame, protocol: Protocol) -> np.ndar
     return signal
 
 
-def _tissue_signal(anatomy: Anatomy, protocol: Protocol) -> np.ndarray:
+def _tissue_signal(anatomy: Person, protocol: Protocol) -> np.ndarray:
     """(LEVELS,) float32 signal of each tissue, 1 for the parenchyma."""
     t1 = tissue_t1(anatomy)
     t1[[Tissue.BLOOD, Tissue.PORTAL_VEIN, Tissue.HEPATIC_VEIN]] = protocol.blood_t1_ms
@@ -92,7 +92,7 @@ def _tissue_signal(anatomy: Anatomy, protocol: Protocol) -> np.ndarray:
     return relative
 
 
-def _texture(rng: np.random.Generator, frame: Frame, amount: float) -> np.ndarray:
+def _texture(rng: np.random.Generator, frame: BodyFrame, amount: float) -> np.ndarray:
     """Smooth multiplicative unevenness of the tissue with this relative standard deviation."""
     noise = rng.standard_normal(frame.grid.shape, dtype=np.float32)
     smooth = gaussian_filter(noise, [TEXTURE_MM / s for s in frame.grid.spacing_mm], truncate=2.5)

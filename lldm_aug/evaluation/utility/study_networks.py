@@ -24,7 +24,7 @@ FILTER_GROUPS = 8
 
 
 @dataclass(frozen=True)
-class Sizes:
+class NetworkSizes:
     """What decides a network's layers.
 
     Args:
@@ -64,7 +64,7 @@ class Sizes:
         return tuple(self.width * 2**level for level in range(len(self.strides)))
 
 
-def _unet(sizes: Sizes, residual_units: int) -> nn.Module:
+def _unet(sizes: NetworkSizes, residual_units: int) -> nn.Module:
     net = UNet(
         spatial_dims=3,
         in_channels=sizes.channels,
@@ -76,19 +76,19 @@ def _unet(sizes: Sizes, residual_units: int) -> nn.Module:
     return SingleOutput(net, multiple=1)
 
 
-def _dynunet(sizes: Sizes) -> nn.Module:
+def _dynunet(sizes: NetworkSizes) -> nn.Module:
     kernels, strides = [3] * len(sizes.strides), sizes.strides
     net = DynUNet(3, sizes.channels, sizes.classes, kernels, strides, strides[1:], filters=sizes.widths)
     return SingleOutput(net, multiple=1)
 
 
-def _plus_plus(sizes: Sizes) -> nn.Module:
+def _plus_plus(sizes: NetworkSizes) -> nn.Module:
     first = max(4, sizes.width // 2)  # its five nodes at full resolution would cost as much as all other networks
     deeper = [sizes.width * 2**level for level in range(4)]
     return UNetPlusPlus(sizes.channels, sizes.classes, 3, (first, *deeper, first))
 
 
-NETWORKS: dict[str, Callable[[Sizes], nn.Module]] = {
+NETWORKS: dict[str, Callable[[NetworkSizes], nn.Module]] = {
     "unet": lambda sizes: _unet(sizes, residual_units=0),
     "resunet": lambda sizes: _unet(sizes, residual_units=2),
     "attunet": lambda sizes: AttentionUNet(sizes.channels, sizes.classes, sizes.widths, sizes.strides),
@@ -112,7 +112,7 @@ def check_networks(names: Sequence[str], width: int) -> None:
         raise ConfigError(f"segresnet needs a width that is a multiple of {FILTER_GROUPS}", where="--width")
 
 
-def build_network(name: str, sizes: Sizes, seed: int) -> nn.Module:
+def build_network(name: str, sizes: NetworkSizes, seed: int) -> nn.Module:
     """A network whose first weights are a pure function of name, sizes and seed: the same in every arm."""
     with torch.random.fork_rng():  # torch draws first weights from its global generator
         torch.manual_seed(derive_seed("utility", name, "initial weights", seed))

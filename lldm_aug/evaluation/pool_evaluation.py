@@ -17,15 +17,9 @@ from lldm_aug.data.partial import read_partial_labels
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold, load_split
 from lldm_aug.errors import DatasetError, LabelError, LeakageError, PoolError
-from lldm_aug.evaluation.cases import Reader, View
 from lldm_aug.evaluation.comparison import Comparison, compare, count_cases
-from lldm_aug.evaluation.generation import Steps
-from lldm_aug.evaluation.heldout import FEWEST, find_training, mask_faults
-from lldm_aug.evaluation.measure.features import FeatureCache
-from lldm_aug.evaluation.measure.meter import FOLDER, Meter
-from lldm_aug.evaluation.measure.networks import NetworkChoice
-from lldm_aug.evaluation.measure.segmentation import open_segmenter
-from lldm_aug.evaluation.report import (
+from lldm_aug.evaluation.conformed_cases import Reader, View
+from lldm_aug.evaluation.evaluation_report import (
     ComparisonResults,
     comparison_facts,
     markdown,
@@ -33,10 +27,16 @@ from lldm_aug.evaluation.report import (
     training_facts,
     write_results,
 )
+from lldm_aug.evaluation.generation import Steps
+from lldm_aug.evaluation.heldout import FEWEST, find_training, mask_faults
+from lldm_aug.evaluation.measure.feature_networks import NetworkChoice
+from lldm_aug.evaluation.measure.features import FeatureCache
+from lldm_aug.evaluation.measure.meter import FOLDER, Meter
+from lldm_aug.evaluation.measure.segmentation import open_segmenter
 from lldm_aug.io.weights import check_sums
 from lldm_aug.machine import Machine
-from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
+from lldm_aug.pool.pool_dataset import PoolDataset
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.resources import pretrained_dir
 from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter

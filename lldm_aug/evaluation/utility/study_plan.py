@@ -22,7 +22,7 @@ from lldm_aug.evaluation.utility.leakage_check import LeakageCheck
 from lldm_aug.io.weights import check_sums
 from lldm_aug.models.config_file import generator_folder
 from lldm_aug.models.description import Description
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 from lldm_aug.pool.provenance import GeneratorProvenance
 from lldm_aug.record import Record
 

@@ -40,7 +40,7 @@ from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 from lldm_aug.seeds import numpy_rng
 from lldm_aug.training.order import Row
-from lldm_aug.training.windows import Outline, Scene, Sides, find_places
+from lldm_aug.training.window_crops import Outline, Scene, Sides, find_places
 from lldm_aug.version import __version__
 from lldm_aug.volume import Volume
 

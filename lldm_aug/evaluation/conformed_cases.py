@@ -17,8 +17,8 @@ from lldm_aug.geometry import Grid
 from lldm_aug.io.nifti import read_label
 from lldm_aug.labels import LabelSchema
 from lldm_aug.masks.relabelling import Relabelling
-from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
+from lldm_aug.pool.pool_dataset import PoolDataset
 from lldm_aug.volume import Volume
 
 if TYPE_CHECKING:

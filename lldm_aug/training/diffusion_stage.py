@@ -16,13 +16,13 @@ from lldm_aug.diffusion.objective import Objective, make_objective
 from lldm_aug.geometry import Box
 from lldm_aug.models.denoiser import build_denoiser
 from lldm_aug.seeds import torch_rng
-from lldm_aug.training.cases import CaseSet
 from lldm_aug.training.export import Export, write_export
 from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.latents import LatentCache
 from lldm_aug.training.losses import counted_mean, latent_occupancy
 from lldm_aug.training.order import Row
+from lldm_aug.training.prepared_cases import CaseSet
 from lldm_aug.training.preview import write_samples
 
 DiffusionConfig = LatentConfig[DiffusionTrainSettings]

@@ -14,11 +14,11 @@ from lldm_aug.evaluation.tables.memorization import RULE, CopyVerdict, overall
 from lldm_aug.io.atomic import write_json, write_text
 from lldm_aug.machine import Machine
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 from lldm_aug.pool.provenance import StageProvenance
 from lldm_aug.record import Record
 from lldm_aug.report.criterion import Criterion
-from lldm_aug.report.table import Table
+from lldm_aug.report.data_table import Table
 from lldm_aug.version import __version__
 
 RESULTS_FILE = "results.json"

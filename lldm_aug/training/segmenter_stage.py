@@ -26,11 +26,11 @@ from lldm_aug.models.segmenter import (
 )
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.training.augment import SLIGHT, augmented
-from lldm_aug.training.cases import CaseSet, PreparedCase
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.losses import soft_dice_loss, structure_weights
 from lldm_aug.training.order import Row
-from lldm_aug.training.windows import Sides
+from lldm_aug.training.prepared_cases import CaseSet, PreparedCase
+from lldm_aug.training.window_crops import Sides
 
 HOLD_OUT_EVERY = 5
 IGNORED = -1

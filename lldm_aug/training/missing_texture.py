@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 
 from lldm_aug.config.schema import SamplingSettings
-from lldm_aug.data.signal import RealSignal, case_signal, real_signal
+from lldm_aug.data.structure_signal import RealSignal, case_signal, real_signal
 from lldm_aug.models.image_model import ImageModel
 from lldm_aug.models.texture import Correlation, ResidualNoise, measure_residual_noise
 from lldm_aug.seeds import torch_rng
-from lldm_aug.training.cases import CaseSet, PreparedCase, spread
+from lldm_aug.training.prepared_cases import CaseSet, PreparedCase, spread
 
 MOST_CASES = 32
 """So many tell the spread of noise between scans."""

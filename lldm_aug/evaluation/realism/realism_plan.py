@@ -10,10 +10,10 @@ from lldm_aug.anatomy.declaration import Anatomy, read_anatomy
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import patients_of
 from lldm_aug.errors import ConfigError, DatasetError, PoolError
-from lldm_aug.evaluation.measure.networks import NetworkChoice
+from lldm_aug.evaluation.measure.feature_networks import NetworkChoice
 from lldm_aug.evaluation.realism import STEPS
-from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import PoolCase
+from lldm_aug.pool.pool_dataset import PoolDataset
 
 FEWEST_PATIENTS = 4
 

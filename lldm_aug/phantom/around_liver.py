@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lldm_aug.anatomy.implicit import Vector
-from lldm_aug.phantom.body import Body, Organ, Ribs, Spine
+from lldm_aug.phantom.body import Body, BodyOrgan, Ribs, Spine
 from lldm_aug.phantom.brush import Tube
 from lldm_aug.phantom.organs import Gallbladder, Kidney, Spleen, Stomach
 from lldm_aug.phantom.tissues import Tissue
@@ -115,7 +115,7 @@ def _waisted(tube: Tube) -> Tube:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class PaintedSurroundings:
     """Neighbours of the liver, and the left dome of the diaphragm."""
 
     ribs: Ribs
@@ -125,32 +125,32 @@ class Surroundings:
     spleen: Spleen
     stomach: Stomach
     gallbladder: Gallbladder
-    heart: Organ
-    left_dome: Organ
+    heart: BodyOrgan
+    left_dome: BodyOrgan
     guts: tuple[Gut, ...]
     mesentery: tuple[Tube, ...]
     pancreas: Tube
     muscles: tuple[Tube, ...]
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, body: Body, spleen_size: float) -> Surroundings:
+    def draw(cls, rng: np.random.Generator, body: Body, spleen_size: float) -> PaintedSurroundings:
         """Organs placed in this body, with a spleen of this size relative to the usual one."""
         wide, back = body.half_width_mm - body.fat_mm - body.wall_mm, body.spine_y_mm
         s, filled = spleen_size, float(rng.uniform(0.72, 1.04))
         guts = draw_guts(rng, body)
-        fundus = Organ.draw(rng, (-54 + 8 * filled, 10, 18), (37 * filled, 38 * filled, 44))
+        fundus = BodyOrgan.draw(rng, (-54 + 8 * filled, 10, 18), (37 * filled, 38 * filled, 44))
         return cls(
             ribs=Ribs.draw(rng, body),
             spine=Spine.draw(rng, body),
-            right_kidney=Kidney.draw(rng, Organ.draw(rng, (56, back + 12, -84), (26, 24, 50))),
-            left_kidney=Kidney.draw(rng, Organ.draw(rng, (-60, back + 10, -54), (26, 24, 52))),
+            right_kidney=Kidney.draw(rng, BodyOrgan.draw(rng, (56, back + 12, -84), (26, 24, 50))),
+            left_kidney=Kidney.draw(rng, BodyOrgan.draw(rng, (-60, back + 10, -54), (26, 24, 52))),
             spleen=Spleen.of_size(
-                Organ.draw(rng, (-wide + 24 * s, back + 26, 24 - 16 * (s - 1)), (25 * s, 42 * s, 46 * s))
+                BodyOrgan.draw(rng, (-wide + 24 * s, back + 26, 24 - 16 * (s - 1)), (25 * s, 42 * s, 46 * s))
             ),
-            stomach=Stomach.draw(rng, fundus, Organ.draw(rng, (-14, 42, -34), (36, 20, 20))),
-            gallbladder=Gallbladder.draw(rng, Organ.draw(rng, (42, 44, -48), (13, 20, 28))),
-            heart=Organ.draw(rng, (-28, 35, 106), (58, 42, 40)),
-            left_dome=Organ.draw(rng, (-58, 0, -8), (84, 96, 84)),
+            stomach=Stomach.draw(rng, fundus, BodyOrgan.draw(rng, (-14, 42, -34), (36, 20, 20))),
+            gallbladder=Gallbladder.draw(rng, BodyOrgan.draw(rng, (42, 44, -48), (13, 20, 28))),
+            heart=BodyOrgan.draw(rng, (-28, 35, 106), (58, 42, 40)),
+            left_dome=BodyOrgan.draw(rng, (-58, 0, -8), (84, 96, 84)),
             guts=guts,
             mesentery=draw_mesentery(rng, body, guts[SMALL_BOWEL].tube),
             pancreas=draw_pancreas(rng, body),

@@ -16,14 +16,14 @@ from lldm_aug.models.autoencoder import Autoencoder
 from lldm_aug.models.condition import drop_structures
 from lldm_aug.pictures.mosaic import MosaicRow, write_mosaic
 from lldm_aug.seeds import numpy_rng, torch_rng
-from lldm_aug.training.cases import CaseSet, PreparedCase, spread
 from lldm_aug.training.export import write_export
 from lldm_aug.training.initial import Initial, initial_hash
 from lldm_aug.training.inputs import StageInputs
 from lldm_aug.training.losses import counted_mean, structure_weights
+from lldm_aug.training.missing_texture import measure_texture
 from lldm_aug.training.order import Row, kept_structures
+from lldm_aug.training.prepared_cases import CaseSet, PreparedCase, spread
 from lldm_aug.training.preview import reconstructed
-from lldm_aug.training.texture import measure_texture
 
 LINEAR_CASES = 32
 """So many tell the best linear code."""

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from lldm_aug.evaluation.bootstrap import resamples
+from lldm_aug.evaluation.evaluation_report import Results, networks_facts, tables_in_words, write_results
 from lldm_aug.evaluation.measure.features import CaseFeatures, FeatureCache, pooled
 from lldm_aug.evaluation.measure.neighbours import Neighbours, decorrelation, euclidean, nearest, thumbnail
 from lldm_aug.evaluation.realism.patches import SHIFT, Patch, patch_slices
-from lldm_aug.evaluation.realism.plan import RealismPlan
-from lldm_aug.evaluation.realism.run import CONTROL, RealismMeasured
+from lldm_aug.evaluation.realism.realism_plan import RealismPlan
+from lldm_aug.evaluation.realism.realism_test import CONTROL, RealismMeasured
 from lldm_aug.evaluation.realism.trial import Pair, Tested, area
-from lldm_aug.evaluation.report import Results, networks_facts, tables_in_words, write_results
 from lldm_aug.evaluation.tables.distances import RESAMPLES, figures, resampled
 from lldm_aug.evaluation.tables.memorization import RULE, Space, judge_space
 from lldm_aug.machine import Machine
-from lldm_aug.report.table import Cell, Table
+from lldm_aug.report.data_table import Cell, Table
 from lldm_aug.version import __version__
 
 FEWEST_PATIENTS = 2

@@ -14,7 +14,7 @@ from lldm_aug.evaluation.measure.meter import MeasuredCase
 from lldm_aug.evaluation.measure.segmentation import structure_dice
 from lldm_aug.labels import LabelSchema
 from lldm_aug.report.criterion import finite, ratio
-from lldm_aug.report.table import Cell, Table
+from lldm_aug.report.data_table import Cell, Table
 
 Cases = Sequence[MeasuredCase]
 

@@ -12,12 +12,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from lldm_aug.evaluation.utility.cell import AUTOENCODED, REAL, SYN, Cell, CellScores
 from lldm_aug.evaluation.utility.data import StudyData, generator_hash
 from lldm_aug.evaluation.utility.pairing import GainRow
-from lldm_aug.metrics.lesions import Detection
+from lldm_aug.metrics.lesion_detection import Detection
 from lldm_aug.metrics.score import METRICS, UNKNOWN, StructureScore
-from lldm_aug.pool.dataset import PoolDataset
 from lldm_aug.pool.manifest import MaskOrigin
-from lldm_aug.report.table import Cell as Entry
-from lldm_aug.report.table import Table
+from lldm_aug.pool.pool_dataset import PoolDataset
+from lldm_aug.report.data_table import Cell as Entry
+from lldm_aug.report.data_table import Table
 
 Scores = Mapping[Cell, CellScores]
 Key = tuple[str, str, float, str]

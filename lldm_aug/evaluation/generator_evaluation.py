@@ -12,8 +12,18 @@ import numpy as np
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import Fold
 from lldm_aug.evaluation import goals
-from lldm_aug.evaluation.cases import Reader, View
 from lldm_aug.evaluation.comparison import Comparison, compare, count_cases
+from lldm_aug.evaluation.conformed_cases import Reader, View
+from lldm_aug.evaluation.evaluation_report import (
+    ComparisonResults,
+    comparison_facts,
+    draw_mosaic,
+    heldout_facts,
+    markdown,
+    stages_in_words,
+    training_facts,
+    write_results,
+)
 from lldm_aug.evaluation.generation import NoiseLatents, Steps, make_pool
 from lldm_aug.evaluation.heldout import (
     HeldOut,
@@ -27,16 +37,6 @@ from lldm_aug.evaluation.heldout import (
 from lldm_aug.evaluation.measure.features import FeatureCache
 from lldm_aug.evaluation.measure.meter import FOLDER, Meter
 from lldm_aug.evaluation.measure.segmentation import open_segmenter
-from lldm_aug.evaluation.report import (
-    ComparisonResults,
-    comparison_facts,
-    draw_mosaic,
-    heldout_facts,
-    markdown,
-    stages_in_words,
-    training_facts,
-    write_results,
-)
 from lldm_aug.evaluation.tables.distances import ALL_PLANES
 from lldm_aug.evaluation.tables.memorization import MASK
 from lldm_aug.machine import Machine
@@ -44,12 +44,12 @@ from lldm_aug.models.config_file import generator_folder
 from lldm_aug.models.description import Description
 from lldm_aug.models.generator import Generator
 from lldm_aug.models.mask_description import MaskDescription
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 from lldm_aug.report.criterion import Criterion, Goal, judge
-from lldm_aug.report.table import Table
+from lldm_aug.report.data_table import Table
 from lldm_aug.resources import pretrained_dir
 from lldm_aug.synthesis.evaluation_segmenter import EvaluationSegmenter
-from lldm_aug.synthesis.plan import MaskRequest, request_masks
+from lldm_aug.synthesis.generation_plan import MaskRequest, request_masks
 
 POOL, CONTROL, LEARNED = "pool", "control", "learned"
 """The pools: pairs for held-out masks, the same masks with images of pure noise, and pairs with learned masks."""
@@ -59,7 +59,7 @@ IMAGES = ("features", "image")
 
 
 @dataclass(frozen=True)
-class GeneratorPlan:
+class EvaluationPlan:
     """A resolved evaluation of a generator.
 
     Args:
@@ -132,7 +132,7 @@ def plan_generator(
     seed: int,
     new_masks: str | None = None,
     device: str = "cpu",
-) -> GeneratorPlan:
+) -> EvaluationPlan:
     """Finds everything and fills in what was left open.
 
     Args:
@@ -164,7 +164,7 @@ def plan_generator(
         notes.append("mask consistency was not measured: the generator has no segmenter of its own, and no --segmenter")
     if missing:
         notes.append(f"copies were not looked for: {missing}")
-    return GeneratorPlan(
+    return EvaluationPlan(
         folder=folder,
         description=description,
         heldout=heldout,
@@ -187,7 +187,7 @@ def _learned(kind: str | None, heldout: HeldOut, description: Description, model
 
 
 def run_generator(
-    plan: GeneratorPlan,
+    plan: EvaluationPlan,
     out: Path,
     generator: Generator,
     features: Sequence[FeatureCache],
@@ -220,7 +220,7 @@ def run_generator(
 
 
 def report_generator(
-    plan: GeneratorPlan, comparison: Comparison, seconds: Sequence[float], generator: str, out: Path, machine: Machine
+    plan: EvaluationPlan, comparison: Comparison, seconds: Sequence[float], generator: str, out: Path, machine: Machine
 ) -> GeneratorResults:
     """Makes figures of measurements, holds them against the goals, and writes all files.
 

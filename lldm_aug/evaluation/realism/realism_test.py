@@ -14,11 +14,11 @@ from lldm_aug.data.raw import Case
 from lldm_aug.data.resample import canonical_grid, to_canonical
 from lldm_aug.errors import DatasetError
 from lldm_aug.evaluation.realism.patches import Patch, PatchFormat, canonical, painted_lesions
-from lldm_aug.evaluation.realism.plan import RealismPlan, host_of
+from lldm_aug.evaluation.realism.realism_plan import RealismPlan, host_of
 from lldm_aug.evaluation.realism.trial import REPEATS, Pair, Tested, Training, matched, run_trial
-from lldm_aug.inpainting.lesions import lesion_parts
+from lldm_aug.inpainting.real_lesions import lesion_parts
 from lldm_aug.masks.relabelling import Relabelling
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 
 CONTROL = "blurred"
 """The arm that has to be found: real lesions against the same ones, blurred."""

@@ -23,7 +23,7 @@ from lldm_aug.masks.source import MaskSource
 from lldm_aug.models.description import Description
 from lldm_aug.models.image_model import ImageDescription
 from lldm_aug.models.mask_description import MaskDescription, mask_model_folder
-from lldm_aug.phantom.dataset import PHANTOM_VERSION
+from lldm_aug.phantom.phantom_dataset import PHANTOM_VERSION
 from lldm_aug.pool.manifest import PoolInfo
 from lldm_aug.pool.provenance import GeneratorProvenance, StageProvenance
 from lldm_aug.version import __version__

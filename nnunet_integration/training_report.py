@@ -16,7 +16,7 @@ import numpy as np
 
 from lldm_aug.errors import LldmAugError
 from lldm_aug.io.nifti import read_image
-from lldm_aug.pool.dataset import PoolDataset
+from lldm_aug.pool.pool_dataset import PoolDataset
 from nnunet_integration.prepared import PreparedSet
 from nnunet_integration.target import Target
 

@@ -18,7 +18,7 @@ from lldm_aug.io.atomic import write_json
 from lldm_aug.io.nifti import write_nifti
 from lldm_aug.io.records import read_json, refuse_changes
 from lldm_aug.labels import HBP
-from lldm_aug.phantom.case import phantom_case
+from lldm_aug.phantom.render_case import phantom_case
 from lldm_aug.volume import Volume
 
 log = logging.getLogger(__name__)

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lldm_aug.anatomy.declaration import find_anatomy
-from lldm_aug.evaluation.report import RESULTS_FILE, Results, write_results
+from lldm_aug.evaluation.evaluation_report import RESULTS_FILE, Results, write_results
 from lldm_aug.evaluation.utility.cell import Cell
 from lldm_aug.evaluation.utility.data import StudyData
 from lldm_aug.evaluation.utility.pairing import compare
-from lldm_aug.evaluation.utility.plan import MONAI, StudyPlan
 from lldm_aug.evaluation.utility.study import finished, statistics_file
-from lldm_aug.evaluation.utility.tables import (
+from lldm_aug.evaluation.utility.study_plan import MONAI, StudyPlan
+from lldm_aug.evaluation.utility.study_tables import (
     EMPTY_KINDS,
     arms_table,
     cells_table,
@@ -25,8 +25,8 @@ from lldm_aug.evaluation.utility.tables import (
 )
 from lldm_aug.io.atomic import read_json_lines
 from lldm_aug.machine import Machine
-from lldm_aug.report.table import Cell as Entry
-from lldm_aug.report.table import Table
+from lldm_aug.report.data_table import Cell as Entry
+from lldm_aug.report.data_table import Table
 from lldm_aug.version import __version__
 
 LONG = frozenset({"cells", "curves"})

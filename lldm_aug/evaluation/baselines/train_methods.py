@@ -16,7 +16,7 @@ from pydantic import Field
 
 from lldm_aug.config.schema import Config
 from lldm_aug.errors import IncompatibleResume
-from lldm_aug.evaluation.baselines.plan import OURS, BaselinesPlan
+from lldm_aug.evaluation.baselines.baselines_plan import OURS, BaselinesPlan
 from lldm_aug.io.atomic import atomic_folder, write_json
 from lldm_aug.io.records import read_record
 from lldm_aug.record import Record
