@@ -68,10 +68,8 @@ class TrainingRecord(Record):
     @property
     def blend(self) -> dict[str, Any]:
         """The settings that decide the blend; lengths of training are no such setting."""
-        return {
-            key: getattr(self, key)
-            for key in ("ratio", "seed", "set_name", "set_hash", "previous_stage", "label_fraction")
-        }
+        names = ("ratio", "seed", "set_name", "set_hash", "previous_stage", "label_fraction")
+        return {name: getattr(self, name) for name in names}
 
     def changed(self, other: TrainingRecord) -> list[str]:
         """Names of the settings of the blend in which two records differ."""

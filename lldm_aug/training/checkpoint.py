@@ -1,7 +1,4 @@
-"""Checkpoints: weights, average, optimiser and step in one checked folder each; no pickle. How far a stage has come.
-
-The average of weights is an exponential moving one.
-"""
+"""Checkpoints: weights, average, optimiser and step in one checked folder each; no pickle. How far a stage has come."""
 
 from __future__ import annotations
 
