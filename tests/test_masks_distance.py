@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lldm_aug.anatomy.measures import component_sizes, touching_share
-from lldm_aug.evaluation.measure.neighbours import Neighbours, mask_cells, mask_distances, nearest
+from lldm_aug.evaluation.measure.neighbours import mask_neighbours
 from lldm_aug.evaluation.tables.memorization import COPIES, MASK, NONE, Space, judge_space
 from lldm_aug.labels import HBP, LabelSchema
 from lldm_aug.masks.diffeomorphism import Lattice
@@ -134,27 +134,21 @@ def test_deformed_organs_keep_their_sides_and_about_their_size() -> None:
         assert 0.5 < np.count_nonzero(mask == 1) / np.count_nonzero(organ_mask() == 1) < 1.8
 
 
-def mask_neighbours(masks: list[np.ndarray], training: list[np.ndarray]) -> Neighbours:
-    """The nearest training mask of each mask (X, Y, Z)."""
-    ours, theirs = ([mask_cells(mask, SPACING, HBP) for mask in some] for some in (masks, training))
-    return nearest(mask_distances(ours, theirs))
-
-
 def test_a_moved_copy_is_found() -> None:
     others = [np.where(ball((20, 18, 15), radius), 1, 0) for radius in (6, 8, 10)]
     moved = np.roll(liver_mask(), (2, -1, 1), (0, 1, 2))
-    distances = mask_neighbours([moved, others[0]], [liver_mask(), *others[1:]]).distances
+    distances = mask_neighbours([moved, others[0]], [liver_mask(), *others[1:]], SPACING, HBP).distances
     assert distances[0] == pytest.approx(0)
     assert distances[1] > 0.2
 
 
 def test_the_verdict_is_against_held_out_masks() -> None:
     balls = [np.where(ball((20, 18, 15), radius), 1, 0) for radius in (5, 7, 9, 11)]
-    held_out = mask_neighbours([balls[1]], balls[2:])
-    novel = Space(MASK, mask_neighbours([balls[0]], balls[2:]), held_out)
+    held_out = mask_neighbours([balls[1]], balls[2:], SPACING, HBP)
+    novel = Space(MASK, mask_neighbours([balls[0]], balls[2:], SPACING, HBP), held_out)
     verdict = judge_space(novel, ["new"], ())
     assert verdict.verdict == NONE
     assert verdict.smallest_share > 1
     assert verdict.nearer_than_any == 0
-    copying = judge_space(Space(MASK, mask_neighbours([balls[2]], balls[2:]), held_out), ["copy"], ())
+    copying = judge_space(Space(MASK, mask_neighbours([balls[2]], balls[2:], SPACING, HBP), held_out), ["copy"], ())
     assert (copying.verdict, copying.copies, copying.nearer_than_any) == (COPIES, 1, 1)

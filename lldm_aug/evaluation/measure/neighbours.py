@@ -69,6 +69,14 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
     return np.asarray(flat / length if length > 0 else flat, dtype=np.float32)
 
 
+def mask_neighbours(
+    masks: Sequence[np.ndarray], training: Sequence[np.ndarray], spacing_mm: Spacing, schema: LabelSchema
+) -> Neighbours:
+    """The nearest training mask of each mask; all are (X, Y, Z) integers on grids of one spacing."""
+    ours, theirs = ([mask_cells(mask, spacing_mm, schema) for mask in some] for some in (masks, training))
+    return nearest(mask_distances(ours, theirs))
+
+
 def mask_distances(masks: Sequence[np.ndarray], training: Sequence[np.ndarray]) -> np.ndarray:
     """(N, M) distances of masks to training masks, from the `mask_cells` of each."""
     return np.array([[cell_distance(one, other) for other in training] for one in masks])
