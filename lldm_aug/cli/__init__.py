@@ -14,7 +14,10 @@ COMMANDS = {
     "generate": ("lldm_aug.cli.generate:generate", "Write a pool of synthetic images with their masks."),
     "pool": ("lldm_aug.cli.pool:pool", "Verify, show or merge pools of synthetic cases."),
     "nnunet": ("lldm_aug.cli.nnunet:nnunet", "Prepare a pool for nnU-Net training with a data set's plans."),
-    "export": ("lldm_aug.cli.export:export", "Copy trained models so that they can be used without this package."),
+    "export": (
+        "lldm_aug.cli.export:export",
+        "Copy nnU-Net models trained on a blend, so that nnU-Net alone can use them.",
+    ),
     "bench": ("lldm_aug.cli.bench:bench", "Time blending and inpainting."),
     "evaluate": (
         "lldm_aug.cli.evaluate:evaluate",

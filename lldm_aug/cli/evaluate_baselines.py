@@ -80,7 +80,9 @@ def baselines(
     seed: int,
     dry_run: bool,
 ) -> None:
-    """Train the generator and three baselines for equal times, and compare their images for the same held-out masks.
+    """Compare the generator with three baselines.
+
+    All are trained for equal times, and make images for the same held-out masks.
 
     A GAN, diffusion of voxels, and latent diffusion without a ControlNet are trained on the same cases by the same
     loop. Without --minutes each method is trained as long as --model was, or, without that, for the steps of the

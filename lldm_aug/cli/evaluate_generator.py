@@ -58,7 +58,9 @@ def generator(
     seed: int,
     dry_run: bool,
 ) -> None:
-    """Compare images generated for held-out masks with real ones: mask consistency, KID, texture, signal, copies.
+    """Compare images made for held-out masks with real ones.
+
+    Figures are mask consistency, KID, texture, signal, copies of training cases, and speed.
 
     With --fold the held-out cases are that fold's validation cases; without it they are all cases of the data set.
     Cases that any stage has seen are refused. Run the same command again to continue after an interruption.

@@ -11,7 +11,7 @@ from lldm_aug.cli.options import EXISTING_FOLDER, NEW_FOLDER
 
 @click.group()
 def export() -> None:
-    """Copy trained models so that they can be used without this package."""
+    """Copy nnU-Net models that were trained on a blend, so that nnU-Net alone can use them."""
 
 
 @export.command("nnunet-plain")

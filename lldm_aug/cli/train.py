@@ -63,7 +63,9 @@ def train(
     log_with: tuple[str, ...],
     dry_run: bool,
 ) -> None:
-    """Train one STAGE of a generator: autoencoder, then diffusion, then controlnet, all with the same --out.
+    """Train one STAGE on the training cases of a fold.
+
+    A generator is trained by the stages autoencoder, diffusion and controlnet, in this order, with the same --out.
 
     Run the same command again to continue after an interruption. After the last stage OUT/generator holds the
     generator. Two stages need no other: segmenter, whose model segments synthetic images to check them, and masks,
