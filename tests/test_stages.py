@@ -21,7 +21,7 @@ from lldm_aug.io.atomic import write_json
 from lldm_aug.models.description import Description
 from lldm_aug.report.run_chapter import stage_folders
 from lldm_aug.stages import run as stage_run
-from lldm_aug.stages.table import GENERATOR_STAGES, STAGES, StageSpec, commands, whole_generator
+from lldm_aug.stages.table import GENERATOR_STAGES, STAGES, StageSpec, commands, stages_of, whole_generator
 from lldm_aug.training.diffusion_stage import DiffusionStage
 from lldm_aug.training.export import read_export
 
@@ -137,3 +137,10 @@ def test_the_dry_run_names_all_that_would_be_trained(dataset: RawDataset, tmp_pa
     assert output.count("training cases of") == 5 * 4
     assert "# controlnet: " in output.splitlines()[-1]
     assert not (tmp_path / "x").exists()
+
+
+def test_a_stage_of_several_is_found_by_its_own_name_too() -> None:
+    assert stages_of("masks") == (STAGES["masks_autoencoder"], STAGES["masks_diffusion"])
+    assert stages_of("masks_diffusion") == (STAGES["masks_diffusion"],)
+    with pytest.raises(ConfigError, match="no stage 'mask'"):
+        stages_of("mask")

@@ -16,7 +16,7 @@ from lldm_aug.io.atomic import write_json
 from lldm_aug.io.records import read_json, refuse_changes
 from lldm_aug.io.weights import check_sums
 from lldm_aug.processes import PATIENCE, held_by_main
-from lldm_aug.stages.table import STAGES, StageSpec, commands
+from lldm_aug.stages.table import STAGES, StageSpec, stages_of
 from lldm_aug.training.prepared_cases import CaseSet, prepare_cases
 from lldm_aug.version import __version__
 
@@ -54,7 +54,7 @@ def train(
     """Trains the stages of a command, or goes on with them.
 
     Args:
-        command: one of `commands`; most are called like their only stage.
+        command: one of `commands`, most of which are called like their only stage, or the name of a stage.
         config: all settings; those shared with earlier stages must be the same.
         dataset: real cases.
         fold: only this fold's training cases are ever read.
@@ -70,11 +70,12 @@ def train(
 
     Raises:
         FolderInUse: when another process trains this stage in this folder.
+        ConfigError: see `stages_of`.
         LldmAugError: see `prepare_cases`, `read_export` and `train_stage`.
     """
     from lldm_aug.training.loop import train_stage
 
-    specs = commands()[command]
+    specs = stages_of(command)
     if initial is not None:
         if not all(spec.of_generator for spec in specs):
             raise ConfigError(f"stage '{command}' always starts anew", where="--init", fix="leave it out for it")
@@ -112,7 +113,7 @@ def time_stage(name: str, config: Config, dataset: RawDataset, fold: Fold, out: 
 
 def number_of_steps(command: str, config: Config) -> int:
     """Optimiser steps of a command, all its stages together."""
-    return sum(spec.settings(config).steps for spec in commands()[command])
+    return sum(spec.settings(config).steps for spec in stages_of(command))
 
 
 def _counting_on(on_step: OnStep, done: int) -> OnStep:

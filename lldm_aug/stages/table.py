@@ -7,6 +7,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
+from lldm_aug.errors import ConfigError
+
 if TYPE_CHECKING:
     from lldm_aug.config.schema import Config
     from lldm_aug.config.stages import StageSettings
@@ -132,6 +134,18 @@ def commands() -> dict[str, tuple[StageSpec, ...]]:
         command = spec.command or spec.name
         found[command] = (*found.get(command, ()), spec)
     return found
+
+
+def stages_of(name: str) -> tuple[StageSpec, ...]:
+    """The stages of a command, or a single stage by its own name.
+
+    Raises:
+        ConfigError: for a name that is neither.
+    """
+    known = {stage: (spec,) for stage, spec in STAGES.items()} | commands()
+    if name not in known:
+        raise ConfigError(f"no stage {name!r}", fix=f"use one of {', '.join(known)}")
+    return known[name]
 
 
 def whole_generator() -> tuple[str, ...]:
