@@ -17,6 +17,7 @@ from lldm_aug.config.schema import Config
 from lldm_aug.config.stages import NOT_OF_IMAGES, STAGE_SETTINGS
 from lldm_aug.data.raw import RawDataset
 from lldm_aug.data.splits import load_split
+from lldm_aug.errors import ConfigError
 from lldm_aug.io.atomic import write_json
 from lldm_aug.models.description import Description
 from lldm_aug.report.run_chapter import stage_folders
