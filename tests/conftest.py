@@ -1,10 +1,18 @@
 """Fixtures that several test modules share."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from lldm_aug.data.raw import RawDataset
 
 pytest_plugins = ["nnunet_project"]
+
+if find_spec("hypothesis"):  # the GPU session does without it
+    from hypothesis import settings
+
+    settings.register_profile("untimed", deadline=None)  # how long an example takes says how busy the machine is
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="module")

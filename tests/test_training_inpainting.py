@@ -57,9 +57,9 @@ def regions(count: int, mask: np.ndarray, lesions: tuple[int, ...] = (2,)) -> li
 def test_regions_are_everything_or_lesions_or_any_part() -> None:
     mask = two_lesions()
     drawn = regions(400, mask)
-    components = [components(mask == 2)[0] == number for number in (1, 2)]
+    blobs = [components(mask == 2)[0] == number for number in (1, 2)]
     whole = np.array([region.all() for region in drawn])
-    nearest = np.array([[region[component].all() for component in components] for region in drawn])
+    nearest = np.array([[region[blob].all() for blob in blobs] for region in drawn])
     close = grown(mask == 2, SPACING, 8.0)
     around = np.array([not region[~close].any() for region in drawn]) & nearest.any(1)
     assert whole.mean() == pytest.approx(0.3, abs=0.07)
