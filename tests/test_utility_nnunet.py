@@ -116,7 +116,8 @@ def test_the_callers_blend_is_not_inherited(plan: StudyPlan, monkeypatch: pytest
     ours = {name: value for name, value in seen[0].items() if name.startswith("LLDM_AUG_")}
     assert ours.pop("LLDM_AUG_RATIO") == "0.0"
     assert {*ours} == {
-        f"LLDM_AUG_{n}" for n in ("SEED", "SHARE", "SHARE_SEED", "EPOCHS", "ITERATIONS", "VAL_ITERATIONS")
+        f"LLDM_AUG_{n}"
+        for n in ("SEED", "LABEL_FRACTION", "LABEL_FRACTION_SEED", "EPOCHS", "ITERATIONS", "VAL_ITERATIONS")
     }
     assert seen[0]["nnUNet_raw"]
 
